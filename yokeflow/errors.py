@@ -1,0 +1,131 @@
+"""The errors that YokeFlow raises on purpose.
+
+    YokeError                 exit 1   something that was asked for could not be done
+    ├── UsageError            exit 2   the command line does not make sense
+    ├── DocumentError         exit 2   a plan or config file is wrong; carries every problem found
+    ├── GitError              exit 1   a git command failed; carries the command and what git said
+    ├── RepositoryError       exit 2   the repository cannot be used as it is
+    ├── StoreError            exit 1   the database cannot be reached or used
+    ├── PluginError           exit 1   a plugin that must answer failed; carries its name
+    ├── ProjectBusyError      exit 1   another run holds the project
+    ├── DiskFullError         exit 1   no space is left for what must be written
+    └── LimitError            exit 4   a budget or a limit stopped the run
+
+Each has a message that tells what happened and a hint that tells what to do. The command line prints both
+and leaves with the error's exit code; anything else that escapes is a defect and is logged with exit code 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """What a finished `yoke` tells the shell."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DEFECT = 3
+    LIMIT = 4
+    INTERRUPTED = 130
+
+
+class YokeError(Exception):
+    """Base of all errors meant for a person."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(YokeError):
+    """The command line does not make sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file."""
+
+    path: Path
+    #: 1-based; 0 when the file as a whole is meant.
+    line: int
+    #: Dotted key, such as `epics[0].tasks[2].depends_on`; empty for the file as a whole.
+    key: str
+    message: str
+    #: What to do about it.
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else str(self.path)
+        key = f" {self.key}:" if self.key else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}:{key} {self.message}{hint}"
+
+
+class DocumentError(YokeError):
+    """A plan or config file is wrong. Every problem of the file is in `problems`."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        noun = "problem" if count == 1 else "problems"
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(
+            f"{count} {noun} in {self.problems[0].path.name}:\n{lines}", hint="correct the file and try again"
+        )
+
+
+class GitError(YokeError):
+    """A git command failed."""
+
+    def __init__(self, args: Sequence[str], exit_code: int, stderr: str, *, hint: str = "") -> None:
+        self.command = ("git", *args)
+        self.returncode = exit_code
+        self.stderr = stderr.strip()
+        super().__init__(f"`{' '.join(self.command)}` failed ({exit_code}): {self.stderr}", hint=hint)
+
+
+class RepositoryError(YokeError):
+    """The repository cannot be used as it is."""
+
+    exit_code = ExitCode.USAGE
+
+
+class StoreError(YokeError):
+    """The database cannot be reached or used."""
+
+
+class PluginError(YokeError):
+    """A plugin that must answer failed."""
+
+    def __init__(self, plugin: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"plugin {plugin}: {message}", hint=hint)
+        self.plugin = plugin
+
+
+class ProjectBusyError(YokeError):
+    """Another run holds the project."""
+
+
+class DiskFullError(YokeError):
+    """No space is left for what must be written."""
+
+
+class LimitError(YokeError):
+    """A budget or a limit stopped the run."""
+
+    exit_code = ExitCode.LIMIT

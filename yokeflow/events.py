@@ -1,0 +1,91 @@
+"""Events: append-only facts, each one JSON object. What is not an event did not happen.
+
+The engine appends every event to the journal before anything else relies on it; the store applies the
+journal in order, once. `yoke run --json` prints the same objects. Types and what they carry beside the
+common fields (lists and optional fields are marked):
+
+| type | data |
+|---|---|
+| `run.started` | target, target_commit, strategy, concurrency, pid, host, batches[[task]], critical_path[task], options{} |
+| `run.paused`, `run.continued` | by |
+| `run.finished` | state (completed, failed, cancelled), exit_code, reason |
+| `task.ready` | |
+| `worktree.created` | lane, path, branch, base_commit |
+| `worktree.removed` | lane, path, branch |
+| `budget.reserved` | amount_usd |
+| `budget.exceeded` | limit_usd, spent_usd, reason |
+| `session.started` | attempt, agent, model, lane, worktree, base_commit, folder |
+| `session.output` | kind (text, tool, note), text |
+| `session.finished` | state (completed, failed, interrupted), reason, exit_code?, seconds, cost_usd?, usage[{model, input, output, cache_read, cache_write}], head_commit?, kept_ref?, answer |
+| `check.finished` | stage (task, landing), command, tree, environment, passed, exit_code, seconds, log, reused |
+| `task.completed` | commit, seconds |
+| `task.failed` | reason, attempts |
+| `task.blocked` | by[item] |
+| `task.skipped`, `task.reopened` | by, reason |
+| `epic.completed` | |
+| `landing.queued` | |
+| `landing.testing` | commit, tree, old_commit, epic_commit, target, clean_paths[]? |
+| `landing.landed` | commit, tree, old_commit, target, strategy, seconds, tasks[task] |
+| `landing.rejected` | reason, output |
+| `landing.conflicted` | files[path], with_commit |
+| `intervention.opened` | intervention, kind, reason, choices[] |
+| `intervention.resolved` | intervention, choice, by |
+| `expertise.learned` | items |
+| `control.requested` | action (pause, continue, cancel, retry, skip, land), item?, by |
+| `store.lost`, `store.found` | reason? |
+| `plugin.failed` | plugin, hook, error |
+| `warning.raised` | reason, hint |
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_COMMON = ("id", "at", "run", "type", "epic", "task", "session")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `data` holds what its type carries beside the common fields."""
+
+    type: str
+    #: UUID of the run; empty for facts outside any run.
+    run: str = ""
+    epic: str = ""
+    task: str = ""
+    session: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: str(uuid4()))
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def to_json(self) -> str:
+        """One line without a newline; common fields that are empty are left out."""
+        common = {"id": self.id, "at": self.at.isoformat(), "run": self.run, "type": self.type}
+        where = {name: getattr(self, name) for name in ("epic", "task", "session") if getattr(self, name)}
+        return json.dumps({**common, **where, **self.data}, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises ValueError or KeyError for anything else.
+        """
+        raw: dict[str, Any] = json.loads(line)
+        data = {key: value for key, value in raw.items() if key not in _COMMON}
+        return cls(
+            id=raw["id"],
+            at=datetime.fromisoformat(raw["at"]),
+            run=raw.get("run", ""),
+            type=raw["type"],
+            epic=raw.get("epic", ""),
+            task=raw.get("task", ""),
+            session=raw.get("session", ""),
+            data=data,
+        )
