@@ -1,0 +1,148 @@
+"""The only module that writes: results to stdout, everything about them to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+# Escape sequences, then every other control character but tab and newline.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_GAP = "  "
+
+
+def line(text: str = "") -> None:
+    """Print one line of a result."""
+    click.echo(text, color=coloured(sys.stdout))
+
+
+def data(value: object) -> None:
+    """Print a value as JSON, indented."""
+    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def data_line(text: str) -> None:
+    """Print one line that is JSON already, and hand it on at once."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Say something about the result on stderr."""
+    click.echo(text, err=True, color=coloured(sys.stderr))
+
+
+def warn(text: str, hint: str = "") -> None:
+    """Tell on stderr what is wrong without being an error."""
+    note(f"{style('warning:', fg='yellow')} {clean(text)}")
+    if hint:
+        note(f"{style('hint:', fg='cyan')} {clean(hint)}")
+
+
+def error(text: str, hint: str = "") -> None:
+    """Tell on stderr why the command ends, and what to do."""
+    note(f"{style('error:', fg='red', bold=True)} {clean(text)}")
+    if hint:
+        note(f"{style('hint:', fg='cyan')} {clean(hint)}")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[int] = ()) -> None:
+    """Print aligned columns; `right` names those aligned to the right. None is an empty cell.
+
+    On a terminal the last column is cut where the line would wrap.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(width(row[i]) for row in (list(header), *cells)) for i in range(len(header))]
+    if is_terminal(sys.stdout):
+        room = columns() - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+        widths[-1] = min(widths[-1], max(room, len(header[-1]), 8))
+    line(style(_row(header, widths, right), bold=True))
+    for row in cells:
+        line(_row(row, widths, right))
+
+
+def style(text: str, **look: Any) -> str:
+    """Text with colour or weight; `line` and its kind take it off where it is not wanted."""
+    return click.style(text, **look)
+
+
+def clean(text: str) -> str:
+    """Text of others (titles, agent output) without what would steer the terminal."""
+    return _CONTROL.sub("", text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person is looking and the terminal understands more than plain text."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colour is wanted: a terminal, and no NO_COLOR (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def columns() -> int:
+    """Width of the terminal."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    plain = click.unstyle(text)
+    if plain.isascii():
+        return len(plain)
+    return sum(_char_width(char) for char in plain)
+
+
+def cut(text: str, room: int) -> str:
+    """Text of at most `room` columns, with an ellipsis where something was left out."""
+    if width(text) <= room:
+        return text
+    taken, used = "", 0
+    for char in click.unstyle(text):
+        used += _char_width(char)
+        if used > room - 1:
+            break
+        taken += char
+    return f"{taken}…"
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else _CONTROL.sub("", str(value)) if "\x1b" not in str(value) else str(value)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
+    padded = []
+    for i, (cell, size) in enumerate(zip(cells, widths, strict=True)):
+        text = cut(cell, size)
+        space = " " * (size - width(text))
+        padded.append(space + text if i in right else text + space)
+    return _GAP.join(padded).rstrip()
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return str(value)
