@@ -1,0 +1,153 @@
+"""Whether globs can mean the same file, decided without looking at any file.
+
+`*` and `?` stay inside one folder, `**` as a whole name crosses folders, `[..]` is a set of characters. What a
+pattern matches it owns with everything below, so `src` and `src/` both own `src/a/b.py`. The answer may be yes
+by mistake for odd patterns (braces, backslashes, negated sets), never no: the price of a wrong yes is waiting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Segments: TypeAlias = tuple[str, ...]
+
+_MAGIC: Final = re.compile(r"[*?\[]")
+#: Forms that other tools give a meaning of their own; the pattern owns the whole folder they are in.
+_ODD: Final = re.compile(r"[{}\\]|.\*\*|\*\*.")
+#: Widest range of characters that is spelt out; anything wider matches every character.
+_WIDEST: Final = 512
+
+
+def overlaps(first: Iterable[str], second: Iterable[str]) -> bool:
+    """Whether some path can belong to a pattern of both sides."""
+    others = tuple(second)
+    return any(_overlap(pattern, other) for pattern in first for other in others)
+
+
+def entangled(owned: Mapping[str, Iterable[str]]) -> set[str]:
+    """The keys whose patterns overlap a pattern of another key."""
+    by_head: dict[Segments, list[tuple[str, str]]] = defaultdict(list)
+    for owner, patterns in owned.items():
+        for pattern in patterns:
+            by_head[_head(pattern)].append((owner, pattern))
+    found: set[str] = set()
+    for head, here in by_head.items():
+        # Only patterns whose fixed beginnings contain one another can meet.
+        above = [pair for size in range(len(head)) for pair in by_head.get(head[:size], ())]
+        for index, (owner, pattern) in enumerate(here):
+            for other, candidate in (*above, *here[:index]):
+                known = owner in found and other in found
+                if owner != other and not known and _overlap(pattern, candidate):
+                    found |= {owner, other}
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _overlap(first: str, second: str) -> bool:
+    mine, theirs = _segments(first), _segments(second)
+    if not _MAGIC.search(first) and not _MAGIC.search(second):
+        shorter = min(len(mine), len(theirs))
+        return mine[:shorter] == theirs[:shorter]
+    return _meet(mine, theirs)
+
+
+def _meet(mine: Segments, theirs: Segments) -> bool:
+    """Whether a path of one side is, or lies below, a path of the other."""
+    seen: set[tuple[int, int]] = set()
+    todo = [(0, 0)]
+    while todo:
+        i, j = todo.pop()
+        if (i, j) in seen:
+            continue
+        seen.add((i, j))
+        if i == len(mine) or j == len(theirs):
+            return True
+        if "**" in (mine[i], theirs[j]):
+            todo += [(i + 1, j), (i, j + 1)]
+        elif _names_meet(mine[i], theirs[j]):
+            todo.append((i + 1, j + 1))
+    return False
+
+
+@lru_cache(maxsize=65_536)
+def _segments(pattern: str) -> Segments:
+    parts: list[str] = []
+    for part in pattern.split("/"):
+        if _ODD.search(part):
+            return (*parts, "**")
+        if part not in {"", "."}:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _head(pattern: str) -> Segments:
+    """The folders and names before the first that is not literal."""
+    segments = _segments(pattern)
+    return segments[: next((i for i, part in enumerate(segments) if _MAGIC.search(part)), len(segments))]
+
+
+def _names_meet(first: str, second: str) -> bool:
+    """Whether one name can match both patterns, neither of which crosses folders."""
+    if first == second:
+        return True
+    mine, theirs = tuple(_tokens(first)), tuple(_tokens(second))
+    seen: set[tuple[int, int]] = set()
+    todo = [(0, 0)]
+    while todo:
+        i, j = todo.pop()
+        if (i, j) in seen:
+            continue
+        seen.add((i, j))
+        a = mine[i] if i < len(mine) else None
+        b = theirs[j] if j < len(theirs) else None
+        if a is None and b is None:
+            return True
+        if a == "*":
+            todo.append((i + 1, j))
+            todo += [(i, j + 1)] if b is not None else []
+        elif b == "*":
+            todo.append((i, j + 1))
+            todo += [(i + 1, j)] if a is not None else []
+        elif a is not None and b is not None and (a == "?" or b == "?" or set(a) & set(b)):
+            todo.append((i + 1, j + 1))
+    return False
+
+
+def _tokens(name: str) -> Iterator[str | frozenset[str]]:
+    """`*` for any run, `?` for any character, else the set of characters allowed at that place."""
+    at = 0
+    while at < len(name):
+        char = name[at]
+        # A bracket right after the opening one (or after its negation) is a member, as in fnmatch.
+        end = name.find("]", at + 2 + (name[at + 1 : at + 2] in {"!", "^"})) if char == "[" else -1
+        if end > 0:
+            yield _members(name[at + 1 : end])
+            at = end + 1
+        else:
+            yield char if char in "*?" else frozenset(char)
+            at += 1
+
+
+def _members(inside: str) -> str | frozenset[str]:
+    if inside[0] in "!^" or "[" in inside:
+        return "?"
+    members: set[str] = set()
+    at = 0
+    while at < len(inside):
+        if inside[at + 1 : at + 2] == "-" and at + 2 < len(inside):
+            low, high = ord(inside[at]), ord(inside[at + 2])
+            if high - low > _WIDEST:
+                return "?"
+            members |= {chr(code) for code in range(low, high + 1)}
+            at += 3
+        else:
+            members.add(inside[at])
+            at += 1
+    # A backwards range matches nothing in one tool and its ends in another.
+    return frozenset(members) or "?"
