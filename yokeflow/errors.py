@@ -4,6 +4,8 @@
     ├── UsageError            exit 2   the command line does not make sense
     ├── DocumentError         exit 2   a plan or config file is wrong; carries every problem found
     ├── GitError              exit 1   a git command failed; carries the command and what git said
+    │   ├── RefMovedError     exit 1   a branch was not where it was expected; carries where it is
+    │   └── ConflictError     exit 1   two commits do not merge; carries the files
     ├── RepositoryError       exit 2   the repository cannot be used as it is
     ├── StoreError            exit 1   the database cannot be reached or used
     ├── PluginError           exit 1   a plugin that must answer failed; carries its name
@@ -17,6 +19,7 @@ and leaves with the error's exit code; anything else that escapes is a defect an
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -99,6 +102,23 @@ class GitError(YokeError):
         super().__init__(f"`{' '.join(self.command)}` failed ({exit_code}): {self.stderr}", hint=hint)
 
 
+class RefMovedError(GitError):
+    """A ref was not where it was expected, so it was left there."""
+
+    def __init__(self, args: Sequence[str], exit_code: int, stderr: str, *, actual: str | None) -> None:
+        super().__init__(args, exit_code, stderr, hint="somebody else moved it; try again")
+        #: Where the ref is; None when it does not exist.
+        self.actual = actual
+
+
+class ConflictError(GitError):
+    """Two commits cannot be merged without a person."""
+
+    def __init__(self, args: Sequence[str], exit_code: int, stderr: str, *, files: Sequence[str]) -> None:
+        super().__init__(args, exit_code, stderr, hint=f"resolve by hand: {', '.join(files)}")
+        self.files = tuple(files)
+
+
 class RepositoryError(YokeError):
     """The repository cannot be used as it is."""
 
@@ -129,3 +149,13 @@ class LimitError(YokeError):
     """A budget or a limit stopped the run."""
 
     exit_code = ExitCode.LIMIT
+
+
+def disk_full(error: OSError) -> Exception:
+    """The error to raise for a failed write: DiskFullError when no space is left, else the error itself."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return error
+    where = f" for {error.filename}" if error.filename else ""
+    return DiskFullError(
+        f"no space is left on the disk{where}", hint="free some space, then go on with `yoke run`"
+    )

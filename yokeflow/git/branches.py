@@ -1,0 +1,30 @@
+"""Remove branches, only with the proof that their commits are somewhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import GitError
+
+if TYPE_CHECKING:
+    from yokeflow.git.repo import Repo
+
+
+async def landed(repo: Repo, epic_commit: str, target: str) -> bool:
+    """Whether the branch `target` contains the commit."""
+    tip = await repo.branch(target)
+    return tip is not None and await repo.is_ancestor(epic_commit, tip)
+
+
+async def remove_branch(repo: Repo, branch: str, target: str) -> bool:
+    """Delete a branch whose commits are in the branch `target` or kept; False when they are not, and it stays.
+
+    After a squash they are not in the target: `keep` them first. Raises GitError while it is checked out.
+    """
+    tip = await repo.branch(branch)
+    if tip is None:
+        return True
+    if not (await landed(repo, tip, target) or await repo.is_kept(tip)):
+        return False
+    await repo.delete_ref(f"refs/heads/{branch}", tip)
+    return True

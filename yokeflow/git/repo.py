@@ -1,0 +1,232 @@
+"""A repository: where it is, its refs and its commits."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from yokeflow.errors import GitError, RefMovedError, RepositoryError
+from yokeflow.git import commits
+from yokeflow.git.runner import GitOutput, run_git
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from yokeflow.git.commits import Commit
+
+__all__ = ["KEEP", "GitOutput", "RefMovedError", "Repo"]
+
+#: Whatever is removed stays reachable below this.
+KEEP = "refs/yoke/keep/"
+
+_OLDEST = (2, 38)
+_FSYNC = ("-c", "core.fsync=committed,reference")
+
+
+class Repo:
+    """One git repository with all its worktrees. Holds nothing open."""
+
+    def __init__(self, root: Path, common_dir: Path, *, bare: bool) -> None:
+        #: Top folder of the main checkout; of a bare repository, the worktree it was found from or its git folder.
+        self.root = root
+        #: The git folder that all worktrees share.
+        self.common_dir = common_dir
+        self.bare = bare
+        self._identity: dict[str, str] | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        """Where YokeFlow keeps what belongs to this repository but not into it."""
+        return self.common_dir / "yoke"
+
+    def worktree_folder(self, name: str) -> Path:
+        """Where worktrees go: `name` is `parallel.worktree_dir`."""
+        return (self.common_dir if self.bare else self.root) / name
+
+    @classmethod
+    async def discover(cls, start: Path) -> Self:
+        """Find the repository that `start` is in.
+
+        Raises RepositoryError when there is none, git is older than 2.38, or nothing was committed yet.
+        """
+        await _check_version(start)
+        where = ("rev-parse", "--path-format=absolute")
+        try:
+            git_dir, common = [
+                Path(out.text)
+                for out in await asyncio.gather(
+                    run_git(*where, "--git-dir", cwd=start), run_git(*where, "--git-common-dir", cwd=start)
+                )
+            ]
+        except GitError as error:
+            raise _no_repository(start, error) from error
+        bare = (await run_git("rev-parse", "--is-bare-repository", cwd=common)).text == "true"
+        top = await run_git(*where, "--show-toplevel", cwd=start, ok=(0, 128))
+        repo = cls(
+            await _root(Path(top.text) if top.text else None, git_dir, common, bare=bare), common, bare=bare
+        )
+        if not await repo.resolve("HEAD") and not await repo.refs("refs/heads/"):
+            raise RepositoryError(
+                f"{repo.root} has no commit yet", hint='make one: git commit --allow-empty -m "Start"'
+            )
+        return repo
+
+    async def git(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+        ok: tuple[int, ...] = (0,),
+        env: Mapping[str, str] | None = None,
+    ) -> GitOutput:
+        """Run git in `cwd`, else in the root; see `run_git`."""
+        return await run_git(*args, cwd=cwd or self.root, stdin=stdin, ok=ok, env=env)
+
+    async def resolve(self, rev: str) -> str | None:
+        """The commit that `rev` means; None when it means none."""
+        out = await self.git(
+            "rev-parse", "-q", "--verify", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128)
+        )
+        return out.text if out.returncode == 0 else None
+
+    async def branch(self, name: str) -> str | None:
+        """The commit at the tip of a branch; None when there is no such branch."""
+        return await self.resolve(f"refs/heads/{name}")
+
+    async def target_branch(self, configured: str | None) -> str:
+        """Name of the branch on which work lands: the configured one, else the one that is checked out.
+
+        Raises RepositoryError when that is no branch with a commit.
+        """
+        if configured is None:
+            head = await self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1))
+            if head.returncode:
+                raise RepositoryError("no branch is checked out", hint="check one out, or set project.target")
+            configured = head.text.removeprefix("refs/heads/")
+        if await self.branch(configured) is None:
+            raise RepositoryError(
+                f"there is no branch {configured} with a commit", hint="create it, or set project.target"
+            )
+        return configured
+
+    async def is_ancestor(self, a: str, b: str) -> bool:
+        """Whether everything in `a` is in `b` too. A commit is its own ancestor."""
+        out = await self.git("merge-base", "--is-ancestor", a, b, ok=(0, 1))
+        return out.returncode == 0
+
+    async def refs(self, prefix: str) -> dict[str, str]:
+        """Full name -> commit (or tag object) of every ref below `prefix`."""
+        out = await self.git("for-each-ref", "--format=%(refname)%00%(objectname)", "--", prefix)
+        pairs = (line.split("\0") for line in out.text.splitlines())
+        return {name: oid for name, oid in pairs if name.startswith(prefix)}
+
+    async def update_ref(self, ref: str, new: str, old: str | None, message: str) -> None:
+        """Move a full ref from `old` to `new` at once; `old` None means it must not exist yet.
+
+        Raises RefMovedError when it is somewhere else.
+        """
+        expected = old or "0" * len(new)
+        await self._change_ref("update-ref", "-m", message, "--create-reflog", ref, new, expected, ref=ref)
+
+    async def delete_ref(self, ref: str, old: str) -> None:
+        """Remove a full ref that is at `old`. Raises RefMovedError when it is somewhere else."""
+        await self._change_ref("update-ref", "-d", ref, old, ref=ref)
+
+    async def _change_ref(self, *args: str, ref: str) -> None:
+        try:
+            await self.git(*_FSYNC, *args)
+        except GitError as error:
+            if "cannot lock ref" not in error.stderr:
+                raise
+            actual = await self.resolve(ref)
+            raise RefMovedError(args, error.returncode, error.stderr, actual=actual) from error
+
+    async def keep(self, name: str, commit: str) -> str:
+        """Make `commit` reachable below `refs/yoke/keep/` for good; gives the full ref, free of clashes."""
+        base = KEEP + _ref_name(name if "/" in name else f"{name}/{commit[:12]}")
+        for ref in (base, f"{base}-{commit[:12]}", f"{base}-{commit}"):
+            try:
+                await self.update_ref(ref, commit, None, "yoke: keep")
+            except RefMovedError as error:
+                if error.actual == commit:
+                    return ref
+            else:
+                return ref
+        raise GitError(("update-ref", base, commit), 1, "cannot keep the commit: the name is taken")
+
+    async def is_kept(self, commit: str) -> bool:
+        """Whether a keep ref reaches `commit`."""
+        out = await self.git("for-each-ref", "--count=1", f"--contains={commit}", "--format=x", "--", KEEP)
+        return bool(out.stdout)
+
+    async def commits(self, old: str, new: str) -> list[Commit]:
+        """What `new` has and `old` has not, oldest first."""
+        return await commits.between(self, old, new)
+
+    async def tree_of(self, commit: str) -> str:
+        """The tree of a commit."""
+        return (await self.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")).text
+
+    async def stamp(
+        self, base: str, head: str, trailers: Mapping[str, str], *, own: Collection[str] = ()
+    ) -> str:
+        """Rewrite the commits from `base` to `head` that lack a trailer; gives the new head.
+
+        Authors, committers, dates, trees and merges stay. Commits that another branch, a tag or a remote branch
+        reaches are somebody else's and stay as they are, unless the branch is named in `own`. Moves no ref;
+        `head` itself comes back when there is nothing to do.
+        """
+        return await commits.stamp(self, base, head, trailers, own=own)
+
+    async def commit_all(self, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
+        """Commit everything in a lane's worktree that git does not ignore; None when nothing changed.
+
+        Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own history
+        is kept. A merge in progress without conflicts is concluded.
+        """
+        return await commits.commit_all(self, worktree, message, trailers)
+
+    async def identity(self) -> Mapping[str, str]:
+        """Environment that names YokeFlow as author where the user has set no identity."""
+        if self._identity is None:
+            out = await self.git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", ok=(0, 128))
+            ours = {"NAME": "YokeFlow", "EMAIL": "yoke@localhost"} if out.returncode else {}
+            self._identity = {f"GIT_{who}_{k}": v for who in ("AUTHOR", "COMMITTER") for k, v in ours.items()}
+        return self._identity
+
+
+async def _check_version(start: Path) -> None:
+    text = (await run_git("version", cwd=start)).text
+    found = re.search(r"(\d+)\.(\d+)", text)
+    if not found or (int(found[1]), int(found[2])) < _OLDEST:
+        raise RepositoryError(
+            f"{text} is too old", hint="install git 2.38 or newer: https://git-scm.com/downloads"
+        )
+
+
+def _no_repository(start: Path, error: GitError) -> RepositoryError:
+    if "dubious ownership" in error.stderr:
+        return RepositoryError(
+            f"git does not trust the owner of {start}",
+            hint="git config --global --add safe.directory <that folder>",
+        )
+    return RepositoryError(f"{start} is in no git repository", hint="start it in one, or make one: git init")
+
+
+async def _root(top: Path | None, git_dir: Path, common: Path, *, bare: bool) -> Path:
+    if bare:
+        return top or common
+    if top and git_dir == common:
+        return top
+    configured = await run_git("config", "--type=path", "core.worktree", cwd=common, ok=(0, 1))
+    if configured.text:
+        return (common / configured.text).resolve()
+    return common.parent if common.name == ".git" or top is None else top
+
+
+def _ref_name(name: str) -> str:
+    """A name that git takes as part of a ref, whatever was in it."""
+    parts = (re.sub(r"[^A-Za-z0-9_+=-]|\.(?=\.|$|lock$)", "-", part) or "-" for part in name.split("/"))
+    return "/".join(parts)

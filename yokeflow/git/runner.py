@@ -1,0 +1,165 @@
+"""Start git so that nothing around us changes what it does, and nothing that ends us ends it midway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import DiskFullError, GitError, RepositoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: What `git rev-parse --local-env-vars` names, and the other variables with which git, or somebody who runs it,
+#: redirects or reinterprets a command. Git exports some of them to the hooks it runs.
+FOREIGN_VARIABLES = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DEFAULT_REF_FORMAT",
+        "GIT_DIFF_OPTS",
+        "GIT_DIR",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_GRAFT_FILE",
+        "GIT_ICASE_PATHSPECS",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_NAMESPACE",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REFLOG_ACTION",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_TEMPLATE_DIR",
+        "GIT_WORK_TREE",
+    }
+)
+
+#: Ours for every call: no background work, no programs of the user's that could hang or fail, plain output.
+_SETTINGS = tuple(
+    part
+    for setting in (
+        "gc.auto=0",
+        "maintenance.auto=false",
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "commit.gpgSign=false",
+        "color.ui=false",
+        "log.showSignature=false",
+    )
+    for part in ("-c", setting)
+)
+
+#: Another git process was in the way for a moment; nothing has happened yet.
+_BUSY = re.compile(
+    r"failed to read .*/worktrees/.*/commondir|could not lock config|Unable to create '.*\.lock': File exists"
+    r"|unable to create '.*\.lock': File exists|failed to lock .*: File exists"
+)
+_DELAYS = (0.01, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class GitOutput:
+    """What one git command answered."""
+
+    returncode: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """Standard output without its last newline; bytes that are no UTF-8 survive a way back through `os.fsencode`."""
+        return os.fsdecode(self.stdout).removesuffix("\n")
+
+    @property
+    def parts(self) -> list[str]:
+        """The pieces of output that ends every piece with NUL."""
+        return os.fsdecode(self.stdout).split("\0")[:-1]
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our environment without what would redirect git, in English, never waiting for a terminal."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN_VARIABLES and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
+    }
+    ours = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "false"}
+    return {**kept, **ours, **(extra or {})}
+
+
+async def run_git(
+    *args: str,
+    cwd: Path,
+    stdin: bytes = b"",
+    ok: tuple[int, ...] = (0,),
+    env: Mapping[str, str] | None = None,
+) -> GitOutput:
+    """Run git in `cwd` to its end, also when the caller is cancelled meanwhile.
+
+    Tries again for some seconds while another git process is in the way. Raises GitError for an exit code outside
+    `ok`, DiskFullError when no space is left, RepositoryError when git or `cwd` is missing.
+    """
+    for delay in (*_DELAYS, None):
+        output = await _to_the_end(args, cwd, stdin, clean_environment(env))
+        if output.returncode in ok:
+            return output
+        if "No space left on device" in output.stderr:
+            raise DiskFullError(
+                f"no space left for git in {cwd}", hint="free some space, then `yoke resume` goes on"
+            )
+        if delay is None or not _BUSY.search(output.stderr):
+            break
+        await asyncio.sleep(delay)
+    hint = "if no git process is running, remove that lock file" if _BUSY.search(output.stderr) else ""
+    raise GitError(args, output.returncode, output.stderr, hint=hint)
+
+
+async def _to_the_end(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, str]) -> GitOutput:
+    task = asyncio.ensure_future(_once(args, cwd, stdin, env))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # Git left alone finishes; who comes next must not meet its locks.
+        await asyncio.wait({task})
+        raise
+
+
+async def _once(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, str]) -> GitOutput:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *_SETTINGS,
+            *args,
+            cwd=cwd,
+            env=env,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise _missing(cwd) from error
+    stdout, stderr = await process.communicate(stdin or None)
+    return GitOutput(process.returncode or 0, stdout, os.fsdecode(stderr))
+
+
+def _missing(cwd: Path) -> RepositoryError:
+    if not cwd.is_dir():
+        return RepositoryError(f"{cwd} is not a folder", hint="start where your repository is")
+    return RepositoryError(
+        "git is not installed", hint="install git 2.38 or newer: https://git-scm.com/downloads"
+    )
