@@ -1,0 +1,133 @@
+"""Run one agent or check: feed it, read it without blocking or growing, end it and all it started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from yokeflow.engine.environment import named_environment, scrubbed_environment, sweep
+from yokeflow.engine.supervised import Supervised, Why
+from yokeflow.engine.transcript import TAIL, Lines, Transcript
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
+
+    from yokeflow.model import Launch
+
+__all__ = ["TAIL", "Exit", "Why", "run_process", "scrubbed_environment", "sweep"]
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended."""
+
+    #: The program's own exit code, negative for a signal; 127 when it did not start.
+    code: int
+    #: `exited` by itself, ended by us for `timeout`, `silence` or as `stopped`, or `unstartable`.
+    why: Why
+    seconds: float
+    #: The last 64 KB of output and errors as text; the reason when unstartable.
+    tail: str
+
+    @property
+    def ok(self) -> bool:
+        """It ended by itself with exit code 0."""
+        return self.why == "exited" and self.code == 0
+
+
+async def run_process(
+    launch: Launch,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    transcript: Path,
+    limit: int = 20_000_000,
+    timeout: float | None = None,
+    silence: float | None = None,
+    grace: float = 10.0,
+    mark: tuple[str, str],
+    on_line: Callable[[bytes], None] | None = None,
+    stop: asyncio.Event | None = None,
+    redact: Callable[[bytes], bytes] | None = None,
+) -> Exit:
+    """Run `launch` in `cwd` until nothing that it started is left.
+
+    Its environment is `env` (see `scrubbed_environment`), what `launch` names and adds, and `mark`. Output
+    and errors go to the file `transcript`, through `redact`: whole up to `limit` bytes, then a notice and the
+    last 64 KB. `on_line` gets the lines of standard output without newline, as they come, cut at 1 MB; after
+    `limit` bytes only those of the last megabyte, and of blocks of tiny lines only the last of each block.
+
+    When `stop` is set the program gets its stop signal and `grace` seconds; the same happens after `timeout`
+    seconds, or `silence` seconds without output. Cancelling the call kills at once, and leaves nothing behind
+    either. A program that cannot be started gives an Exit with why="unstartable" and the reason in `tail`.
+
+    Raises DiskFullError when the transcript cannot be written, and whatever `on_line` raises, both after
+    everything was killed.
+    """
+    started = time.monotonic()
+    whole_env = {**env, **named_environment(launch.pass_env), **launch.env, mark[0]: mark[1]}
+    with Transcript(transcript, limit, redact) as kept:
+        try:
+            popen, status = _start(launch, cwd, whole_env, grace)
+        except (OSError, ValueError) as error:
+            return _unstartable(kept, _reason(error), started)
+        session = Supervised(popen, status, kept, mark)
+        try:
+            await session.connect(launch.stdin, Lines(limit, on_line), Lines(limit, None))
+            why = await session.watch(timeout, silence, stop)
+            if why != "exited":
+                await session.end(grace)
+        finally:
+            await session.close()
+        tail = kept.close()
+        if session.refusal:
+            return _unstartable(kept, session.refusal, started)
+        return Exit(session.code, why, time.monotonic() - started, tail)
+
+
+def _start(
+    launch: Launch, cwd: Path, env: Mapping[str, str], grace: float
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    if not launch.argv:
+        raise ValueError("the command line is empty")
+    reader, writer = os.pipe()
+    about = (os.getpid(), writer, int(launch.stop_signal), grace)
+    command = (sys.executable, "-I", "-S", "-E", str(_SUPERVISOR), *map(str, about), *launch.argv)
+    try:
+        popen = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.PIPE if launch.stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(writer,),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    return popen, os.fdopen(reader, "rb", buffering=0)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {os.fsdecode(error.filename)}"
+    return str(error)
+
+
+def _unstartable(kept: Transcript, reason: str, started: float) -> Exit:
+    text = f"cannot be started: {reason}"
+    kept.write(f"[yoke: {text}]\n".encode(errors="replace"))
+    return Exit(127, "unstartable", time.monotonic() - started, text)
