@@ -1,8 +1,9 @@
 """Whether globs can mean the same file, decided without looking at any file.
 
-`*` and `?` stay inside one folder, `**` as a whole name crosses folders, `[..]` is a set of characters. What a
-pattern matches it owns with everything below, so `src` and `src/` both own `src/a/b.py`. The answer may be yes
-by mistake for odd patterns (braces, backslashes, negated sets), never no: the price of a wrong yes is waiting.
+`*` and `?` stay inside one folder, `**` as a whole name crosses folders, `[..]` is a set of characters. A
+pattern that can name a folder owns everything below it: `src/`, `src` and `src/*` all own `src/a/b.py`, but
+`src/*.py`, with a suffix and no slash at its end, only files. The answer may be yes by mistake for odd
+patterns (braces, backslashes, negated sets), never no: the price of a wrong yes is waiting.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Segments: TypeAlias = tuple[str, ...]
 _MAGIC: Final = re.compile(r"[*?\[]")
 #: Forms that other tools give a meaning of their own; the pattern owns the whole folder they are in.
 _ODD: Final = re.compile(r"[{}\\]|.\*\*|\*\*.")
+#: A name that means a file unless a slash follows: it ends in a suffix.
+_FILE: Final = re.compile(r"[^/]\.[A-Za-z]\w*$")
 #: Widest range of characters that is spelt out; anything wider matches every character.
 _WIDEST: Final = 512
 
@@ -51,14 +54,17 @@ def entangled(owned: Mapping[str, Iterable[str]]) -> set[str]:
 @lru_cache(maxsize=65_536)
 def _overlap(first: str, second: str) -> bool:
     mine, theirs = _segments(first), _segments(second)
-    if not _MAGIC.search(first) and not _MAGIC.search(second):
-        shorter = min(len(mine), len(theirs))
-        return mine[:shorter] == theirs[:shorter]
-    return _meet(mine, theirs)
+    if _MAGIC.search(first) or _MAGIC.search(second):
+        return _meet(mine, theirs)
+    return mine == theirs or _below(mine, theirs) or _below(theirs, mine)
+
+
+def _below(folder: Segments, other: Segments) -> bool:
+    return folder[-1] == "**" and other[: len(folder) - 1] == folder[:-1]
 
 
 def _meet(mine: Segments, theirs: Segments) -> bool:
-    """Whether a path of one side is, or lies below, a path of the other."""
+    """Whether some path matches both."""
     seen: set[tuple[int, int]] = set()
     todo = [(0, 0)]
     while todo:
@@ -66,11 +72,13 @@ def _meet(mine: Segments, theirs: Segments) -> bool:
         if (i, j) in seen:
             continue
         seen.add((i, j))
-        if i == len(mine) or j == len(theirs):
+        a, b = mine[i : i + 1], theirs[j : j + 1]
+        if not a and not b:
             return True
-        if "**" in (mine[i], theirs[j]):
-            todo += [(i + 1, j), (i, j + 1)]
-        elif _names_meet(mine[i], theirs[j]):
+        if "**" in a + b:
+            todo += [(i + 1, j)] if a == ("**",) or (a and b) else []
+            todo += [(i, j + 1)] if b == ("**",) or (a and b) else []
+        elif a and b and _names_meet(a[0], b[0]):
             todo.append((i + 1, j + 1))
     return False
 
@@ -83,7 +91,7 @@ def _segments(pattern: str) -> Segments:
             return (*parts, "**")
         if part not in {"", "."}:
             parts.append(part)
-    return tuple(parts)
+    return tuple(parts) if _FILE.search(pattern) else (*parts, "**")
 
 
 def _head(pattern: str) -> Segments:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class Predecessors(Mapping[str, frozenset[str]]):
     """Predecessors of each task; groups (such as all tasks of an epic) are expanded only when asked for.
 
-    Two epics of 5,000 tasks each that depend on each other are 25 million pairs, but one group and 10,000 names.
+    An epic of 5,000 tasks that waits for another of the same size means 25 million pairs, but only one group
+    and 10,000 names.
     """
 
     __slots__ = ("grouped", "groups", "single")

@@ -30,7 +30,7 @@ def owns(pattern: str, path: str) -> bool:
 
 def matches(pattern: list[str], path: list[str]) -> bool:
     if not pattern:
-        return True
+        return True  # no name here has a suffix, so each can be a folder
     if pattern[0] == "**":
         return any(matches(pattern[1:], path[skip:]) for skip in range(len(path) + 1))
     return bool(path) and bool(re.match(translate(pattern[0]), path[0])) and matches(pattern[1:], path[1:])
@@ -81,6 +81,13 @@ def test_is_exact_where_every_name_can_be_tried(first: str, second: str) -> None
         ("v[0-5].sql", "v[5-9].sql", True),
         ("a[", "a[", True),
         ("a[", "ab", False),
+        ("src/**/*.py", "src/*.md", False),
+        ("src/*", "src/x/y.py", True),
+        ("docs.md/", "docs.md/a", True),
+        ("docs.md", "docs.md/a", False),
+        (".github", ".github/ci.yml", True),
+        ("a.py", "**", True),
+        (".", "a/b.py", True),
         ("**", "anything/at/all", True),
     ],
 )
