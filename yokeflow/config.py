@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from yokeflow.document import parse_duration, parse_size
 from yokeflow.model import MergeStrategy, Strategy
@@ -14,7 +14,7 @@ from yokeflow.model import MergeStrategy, Strategy
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath():
-        raise ValueError("must be a folder inside the repository")
+        raise ValueError("must be a folder inside the repository: write a name such as .worktrees")
     return value
 
 
@@ -27,6 +27,12 @@ class Section(BaseModel):
     """A group of keys. Unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        """A heading whose keys are all commented out is an empty section."""
+        return {} if value is None else value
 
 
 class Project(Section):
@@ -57,7 +63,7 @@ class Parallel(Section):
     max_concurrency: Annotated[int, Field(ge=1, le=256)] = 3
     """Sessions at the same time."""
     strategy: Strategy = Strategy.BY_EPIC
-    """`by_epic`: one worktree an epic; `by_task`: one a task; `smart`: one a task where files are disjoint."""
+    """`by_epic`: a worktree an epic; `by_task`: one a task; `smart`: one a task where files are disjoint."""
     worktree_dir: Annotated[str, AfterValidator(_inside)] = ".worktrees"
     """Folder of the worktrees, inside the repository; git is told to ignore it."""
     merge_strategy: MergeStrategy = MergeStrategy.MERGE
@@ -72,7 +78,9 @@ class AgentOptions(Section):
     program: str | None = None
     """Path of the program when it is not on PATH under its usual name."""
     argv: tuple[str, ...] = ()
-    """Command line of a `command` agent. Placeholders: {prompt_file} {model} {worktree} {task} {title} {scratch}."""
+    """Command line of a `command` agent.
+
+    Placeholders: {prompt_file} {model} {worktree} {task} {title} {scratch}."""
     args: tuple[str, ...] = ()
     """Added to the command line."""
     prompt: Literal["stdin", "file"] = "stdin"

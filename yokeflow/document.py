@@ -45,7 +45,7 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?", re.ASCII)
 _LONGEST_NUMBER = 300
 _DEEPEST = 60
-#: Values that aliases may add to a file when they are written out; a few kilobytes can otherwise mean billions.
+#: Values that aliases may add to a file when written out; a few kilobytes can otherwise mean billions.
 _MOST_ALIASED = 1_000_000
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -123,13 +123,13 @@ class Document:
     path: Path
     data: Any
     #: Lines by the identity of the mapping or list, then by key or position.
-    _lines: Mapping[int, Mapping[str | int, int]] = field(repr=False)
+    lines: Mapping[int, Mapping[str | int, int]] = field(repr=False)
 
     def line(self, key: Key) -> int:
         """Line of a key, or of the nearest thing around it that exists; 1-based."""
         value, line = self.data, 1
         for part in key:
-            known = self._lines.get(id(value), {})
+            known = self.lines.get(id(value), {})
             if part not in known:
                 break
             line, value = known[part], value[part]

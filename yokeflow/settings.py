@@ -1,0 +1,226 @@
+"""Where settings come from: flags, the environment, the repository's file, the user's file, defaults."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from pydantic import ValidationError
+
+from yokeflow.config import Config, Section
+from yokeflow.document import Document, Key, dotted, load_document, parse_document, parse_scalar
+from yokeflow.errors import DocumentError, Problem
+from yokeflow.home import data_folder
+from yokeflow.validation import nearest, problems_of, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
+
+FILE_NAME = ".yokeflow.yaml"
+_PREFIX = "YOKE_"
+#: Variables with a meaning of their own. The last four tell a session's process what it works on.
+_NOT_CONFIG = frozenset(
+    ("YOKE_HOME", "YOKE_PLUGINS", "YOKE_TASK", "YOKE_SESSION", "YOKE_EPIC", "YOKE_RUN"),
+)
+_DATABASE_URL = "YOKE_DATABASE_URL"
+_ENVIRONMENT = Path("environment")
+_COMMAND_LINE = Path("command line")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The effective configuration, and who said what."""
+
+    config: Config
+    #: By dotted key: `flag`, `environment YOKE_…`, the path of a file, or `default`.
+    origins: Mapping[str, str]
+    #: The files that were read, the weakest first.
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    data: dict[str, Any]
+    #: Who set each key.
+    origins: Mapping[Key, str]
+    problems: tuple[Problem, ...] = ()
+
+
+def load_config(root: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of the project at `root`.
+
+    `overrides` are flags by dotted key; None means not given. A flag beats the environment, then come the
+    repository's file, the user's file and the defaults. Raises DocumentError with the problems of all.
+    """
+    files = [path for path in (user_file(), root / FILE_NAME) if path.exists()]
+    layers = [
+        *(_file_layer(path) for path in files),
+        _environment_layer(os.environ),
+        _flag_layer(overrides or {}),
+    ]
+    problems = [problem for layer in layers for problem in layer.problems]
+    if problems:
+        raise DocumentError(problems)
+    merged: dict[str, Any] = {}
+    origins: dict[Key, str] = {}
+    for layer in layers:
+        merged = merge(merged, layer.data)
+        origins |= layer.origins
+    config = Config.model_validate(merged)
+    leaves = [key for key, _ in flatten(config.model_dump())]
+    return Settings(config, {dotted(key): origins.get(key, "default") for key in leaves}, tuple(files))
+
+
+def user_file() -> Path:
+    """The file with a user's own settings for all projects."""
+    moved = os.environ.get("YOKE_HOME")
+    return data_folder() / "config.yaml" if moved else Path.home() / FILE_NAME
+
+
+def find_root(start: Path) -> Path | None:
+    """The working tree around a folder; None outside of any."""
+    start = start.absolute()
+    return next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), None)
+
+
+def fields(model: type[Section] = Config, key: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
+    """Every key that holds a value, with its type, default and description."""
+    for name, found in model.model_fields.items():
+        if isinstance(found.annotation, type) and issubclass(found.annotation, Section):
+            yield from fields(found.annotation, (*key, name))
+        else:
+            yield (*key, name), found
+
+
+def flatten(data: Mapping[str, Any], key: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Every value that is no mapping, or an empty one, by its key."""
+    for name, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from flatten(value, (*key, name))
+        else:
+            yield (*key, name), value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings laid over each other, key by key; other values replace. An empty section changes nothing."""
+    merged = dict(base)
+    for name, value in over.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[name] = merge(below, value)
+        elif not (isinstance(below, dict) and value is None):
+            merged[name] = value
+    return merged
+
+
+def validate_file(path: Path) -> list[Problem]:
+    """Every problem of one file."""
+    return list(_file_layer(path).problems)
+
+
+def _file_layer(path: Path) -> _Layer:
+    try:
+        document = load_document(path)
+    except DocumentError as error:
+        return _Layer({}, {}, error.problems)
+    data = {} if document.data is None else document.data
+    problems = _invalid(Document(path, data, document.lines))
+    origins = {key: str(path) for key, _ in flatten(data)} if isinstance(data, dict) else {}
+    return _Layer({} if problems else data, origins, tuple(problems))
+
+
+def _invalid(document: Document) -> list[Problem]:
+    try:
+        Config.model_validate(document.data)
+    except ValidationError as error:
+        return problems_of(error, document, Config)
+    return []
+
+
+def _flag_layer(overrides: Mapping[str, Any]) -> _Layer:
+    given: dict[Key, Any] = {
+        tuple(key.split(".")): value for key, value in overrides.items() if value is not None
+    }
+    return _given_layer(given, dict.fromkeys(given, "flag"), _COMMAND_LINE)
+
+
+def _environment_layer(environ: Mapping[str, str]) -> _Layer:
+    given: dict[Key, Any] = {}
+    names: dict[Key, str] = {}
+    problems: list[Problem] = []
+    for name in sorted(environ):
+        text = environ[name]
+        if not name.startswith(_PREFIX) or name in _NOT_CONFIG or not text:
+            continue
+        key = _key_of(name)
+        if key is None:
+            problems += _unknown_variable(name)
+            continue
+        try:
+            given[key] = text if name == _DATABASE_URL else _parse_value(text)
+        except DocumentError as error:
+            problems += [Problem(_ENVIRONMENT, 0, name, each.message, each.hint) for each in error.problems]
+        names[key] = name
+    origins = {key: f"environment {name}" for key, name in names.items()}
+    layer = _given_layer(given, origins, _ENVIRONMENT, names)
+    return replace(layer, problems=(*problems, *layer.problems))
+
+
+def _given_layer(
+    given: Mapping[Key, Any], origins: Mapping[Key, str], source: Path, names: Mapping[Key, str] | None = None
+) -> _Layer:
+    """Values that no file holds. `names` says under which name a key was given, where it is not its own."""
+    data: dict[str, Any] = {}
+    for key, value in given.items():
+        nested = reduce(lambda inner, part: {part: inner}, reversed(key), value)
+        data = merge(data, nested)
+    problems = []
+    for problem in _invalid(Document(source, data, {})):
+        at = next((key for key in given if problem.key.startswith(dotted(key))), None)
+        name = (names or {}).get(at, problem.key) if at else problem.key
+        problems.append(replace(problem, line=0, key=name))
+    inner = {key: origin for top, origin in origins.items() for key in _below(top, given.get(top))}
+    return _Layer({} if problems else data, inner, tuple(problems))
+
+
+def _below(key: Key, value: Any) -> list[Key]:
+    return [inner for inner, _ in flatten(value, key)] if isinstance(value, dict) and value else [key]
+
+
+def _parse_value(text: str) -> Any:
+    """A YAML scalar, or a list or mapping in brackets."""
+    value = text.strip()
+    return (
+        parse_document(value, _ENVIRONMENT).data if value[:1] in {"[", "{", '"', "'"} else parse_scalar(value)
+    )
+
+
+def _key_of(variable: str) -> Key | None:
+    """The config key that a variable sets; None when there is none."""
+    if variable == _DATABASE_URL:
+        return ("database", "url")
+    parts = tuple(variable.removeprefix(_PREFIX).lower().split("__"))
+    return parts if _is_key(Config, parts) else None
+
+
+def _is_key(annotation: Any, parts: tuple[str, ...]) -> bool:
+    section = isinstance(annotation, type) and issubclass(annotation, Section)
+    if not parts:
+        return not section
+    if section:
+        found = annotation.model_fields.get(parts[0])
+        return found is not None and _is_key(found.annotation, parts[1:])
+    return get_origin(annotation) is dict and bool(parts[0]) and _is_key(get_args(annotation)[1], parts[1:])
+
+
+def _unknown_variable(name: str) -> list[Problem]:
+    """A problem, unless the variable may well belong to something else."""
+    known = [_PREFIX + "__".join(str(part) for part in key).upper() for key, _ in fields()]
+    if "__" not in name and nearest(name.replace("_", ""), [each.replace("_", "") for each in known]) is None:
+        return []
+    return [Problem(_ENVIRONMENT, 0, name, "there is no such setting", suggest(name, known) or "unset it")]
