@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: `--json` gives `as_json: bool`.
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
@@ -29,8 +25,5 @@ def examples(*lines: str) -> str:
     return f"\b\nExamples:\n{shown}"
 
 
-def item(
-    name: str = "item", metavar: str = "ITEM"
-) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """An argument that names an epic or a task."""
-    return click.argument(name, metavar=metavar)
+#: `ITEM` gives `item: str`, the id of an epic or a task.
+item = click.argument("item")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
+# The same, but colour and weight stay.
+_STEERING = re.compile(rf"(?!\x1b\[[0-9;]*m)(?:{_CONTROL.pattern})|[\n\t]")
 _GAP = "  "
 
 
@@ -126,7 +128,7 @@ def _char_width(char: str) -> int:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else _CONTROL.sub("", str(value)) if "\x1b" not in str(value) else str(value)
+    return "" if value is None else _STEERING.sub("", str(value))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:

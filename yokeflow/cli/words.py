@@ -1,0 +1,73 @@
+"""How values are put into words, the same in every command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+def clock(seconds: float) -> str:
+    """A running time: 0:07, 12:05, 3:01:00."""
+    whole = max(int(seconds), 0)
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in a sentence: 0.4 s, 7 s, 12 min 5 s, 3 h 1 min, 2 d 4 h."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    rest = round(seconds)
+    parts: list[str] = []
+    for size, unit in units:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+        if len(parts) == 2:
+            break
+    return " ".join(filter(None, parts))
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How long something has been so."""
+    return span((now - then).total_seconds())
+
+
+def money(dollars: float | None) -> str:
+    """Dollars; what is not known is said to be unknown."""
+    if dollars is None:
+        return "unknown"
+    return f"${dollars:.4f}" if 0 < dollars < 0.01 else f"${dollars:.2f}"
+
+
+def spent(known: float | None, *, unknown: bool) -> str:
+    """A sum of costs of which some may not be known."""
+    if known is None:
+        return "unknown"
+    return f"{money(known)} + unknown" if unknown else money(known)
+
+
+def short(oid: str) -> str:
+    """A commit as people write it."""
+    return oid[:7]
+
+
+def count(number: int, noun: str) -> str:
+    """1 task, 3 tasks."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def few(names: Sequence[str], most: int = 2) -> str:
+    """The first names and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} +{len(names) - most}" if len(names) > most else shown
+
+
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
