@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from yokeflow.engine.environment import named_environment, scrubbed_environment, sweep
+from yokeflow.engine.redact import redact_bytes, secret_values
 from yokeflow.engine.supervised import Supervised, Why
 from yokeflow.engine.transcript import TAIL, Lines, Transcript
 
@@ -56,12 +57,11 @@ async def run_process(
     mark: tuple[str, str],
     on_line: Callable[[bytes], None] | None = None,
     stop: asyncio.Event | None = None,
-    redact: Callable[[bytes], bytes] | None = None,
 ) -> Exit:
     """Run `launch` in `cwd` until nothing that it started is left.
 
-    Its environment is `env` (see `scrubbed_environment`), what `launch` names and adds, and `mark`. Output
-    and errors go to the file `transcript`, through `redact`: whole up to `limit` bytes, then a notice and the
+    Its environment is `env` (see `scrubbed_environment`), what `launch` adds, and `mark`. Output
+    and errors go to the file `transcript`, without secrets: whole up to `limit` bytes, then a notice and the
     last 64 KB. `on_line` gets the lines of standard output without newline, as they come, cut at 1 MB; after
     `limit` bytes only those of the last megabyte, and of blocks of tiny lines only the last of each block.
 
@@ -73,8 +73,9 @@ async def run_process(
     everything was killed.
     """
     started = time.monotonic()
-    whole_env = {**env, **named_environment(launch.pass_env), **launch.env, mark[0]: mark[1]}
-    with Transcript(transcript, limit, redact) as kept:
+    whole_env = {**named_environment(launch.pass_env), **env, **launch.env, mark[0]: mark[1]}
+    secrets = secret_values({**os.environ, **whole_env})
+    with Transcript(transcript, limit, lambda data: redact_bytes(data, secrets)) as kept:
         try:
             popen, status = _start(launch, cwd, whole_env, grace)
         except (OSError, ValueError) as error:

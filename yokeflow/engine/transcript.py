@@ -24,10 +24,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Transcript:
     """The file of one process's output. Whole lines pass `redact`, so a secret is never seen in halves."""
 
-    def __init__(self, path: Path, limit: int, redact: Callable[[bytes], bytes] | None) -> None:
+    def __init__(self, path: Path, limit: int, redact: Callable[[bytes], bytes]) -> None:
         self._path = path
         self._limit = limit
-        self._redact = redact or bytes
+        self._redact = redact
         self._fd = -1
         self._written = 0
         self._skipped = 0

@@ -1,0 +1,142 @@
+"""The `claude` agent: Claude Code without a terminal, read through its JSON stream."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from yoke_agents.common import count, exit_error, json_object, mapping, missing_program, objects, text
+from yokeflow.model import AgentOutput, AgentReport, Launch, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from yokeflow.config import AgentOptions
+    from yokeflow.hookspecs import AgentReader
+    from yokeflow.model import AgentRequest
+
+_FLAGS = (
+    *("-p", "--output-format", "stream-json", "--verbose"),
+    # A repository's own settings could run hooks and send the key elsewhere.
+    *("--setting-sources", "user"),
+    *("--permission-mode", "bypassPermissions"),
+)
+_ENV = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+_PASS_ENV = (
+    *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS"),
+    *("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"),
+)
+#: What tells most about a tool call, in the order of looking.
+_TELLING = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
+
+
+class ClaudeAgent:
+    """Runs `claude -p` with the prompt on standard input."""
+
+    name = "claude"
+
+    def missing(self, options: AgentOptions) -> str:
+        """Ask for the program."""
+        return missing_program(
+            options.program or "claude",
+            "install Claude Code (`npm install -g @anthropic-ai/claude-code`), or set `program` to its path",
+        )
+
+    def launch(self, request: AgentRequest, options: AgentOptions) -> Launch:
+        """Start it with full permission: the worktree is its own, and what counts are the checks."""
+        model = ("--model", request.model) if request.model else ()
+        # It refuses full permission to root unless told that this is a sandbox.
+        as_root = {"IS_SANDBOX": "1"} if os.geteuid() == 0 else {}
+        return Launch(
+            argv=(options.program or "claude", *_FLAGS, *model, *options.args),
+            env={**_ENV, **as_root, **options.env},
+            pass_env=_PASS_ENV,
+            stdin=request.prompt.encode(errors="replace"),
+        )
+
+    def reader(self, request: AgentRequest, options: AgentOptions) -> AgentReader:  # noqa: ARG002 - the protocol's
+        """Read its JSON stream."""
+        return ClaudeReader()
+
+
+class ClaudeReader:
+    """Understands `--output-format stream-json`. Several results may come; the last one counts."""
+
+    def __init__(self) -> None:
+        self._conversation = ""
+        self._result: dict[str, Any] = {}
+
+    def feed(self, line: bytes) -> Iterable[AgentOutput]:
+        """Show what it says, the tools it uses and what it was refused."""
+        event = json_object(line)
+        self._conversation = text(event.get("session_id")) or self._conversation
+        match event.get("type"):
+            case "assistant":
+                return [shown for part in _content(event) if (shown := _shown(part))]
+            case "result":
+                self._result = event
+                refused = (text(each.get("tool_name")) for each in objects(event.get("permission_denials")))
+                return [AgentOutput("note", f"was refused {name or 'a tool'}") for name in refused]
+        return ()
+
+    def finish(self, exit_code: int) -> AgentReport:
+        """Success needs exit code 0 and a result that is no error, whatever its subtype says."""
+        result = self._result
+        error = _error(result, exit_code)
+        return AgentReport(
+            ok=not error,
+            error=error,
+            answer=text(result.get("result")),
+            usage=_usage(result),
+            cost_usd=_cost(result),
+            conversation=self._conversation,
+        )
+
+
+def _content(event: dict[str, Any]) -> list[dict[str, Any]]:
+    return objects(mapping(event.get("message")).get("content"))
+
+
+def _shown(part: dict[str, Any]) -> AgentOutput | None:
+    if part.get("type") == "text" and (said := text(part.get("text")).strip()):
+        return AgentOutput("text", said)
+    if part.get("type") == "tool_use":
+        given = mapping(part.get("input"))
+        detail = next((found for key in _TELLING if (found := text(given.get(key)))), "")
+        return AgentOutput("tool", f"{text(part.get('name'))} {detail}".strip())
+    return None
+
+
+def _error(result: dict[str, Any], exit_code: int) -> str:
+    if not result:
+        return exit_error(exit_code) or "ended without a result"
+    if result.get("is_error"):
+        said = [each for each in result.get("errors") or () if isinstance(each, str)]
+        return text(result.get("result")) or "; ".join(said) or text(result.get("subtype")) or "failed"
+    return exit_error(exit_code)
+
+
+def _usage(result: dict[str, Any]) -> tuple[Usage, ...]:
+    models = mapping(result.get("modelUsage"))
+    return tuple(
+        Usage(
+            model=model,
+            input=count(used.get("inputTokens")),
+            output=count(used.get("outputTokens")),
+            cache_read=count(used.get("cacheReadInputTokens")),
+            cache_write=count(used.get("cacheCreationInputTokens")),
+        )
+        for model, used in models.items()
+        if isinstance(used, dict)
+    )
+
+
+def _cost(result: dict[str, Any]) -> float | None:
+    """Its own account; None where it did not know a model's price and took another's."""
+    bases = [
+        result.get("costBasis"),
+        *(mapping(each).get("costBasis") for each in mapping(result.get("modelUsage")).values()),
+    ]
+    cost = result.get("total_cost_usd")
+    known = isinstance(cost, int | float) and "unknown" not in bases
+    return float(cost) if known and cost is not None else None

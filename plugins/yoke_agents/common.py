@@ -1,0 +1,88 @@
+"""What the kinds of agents share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.model import AgentOutput, AgentReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Characters of an answer that are kept.
+_LONGEST_ANSWER = 20_000
+#: Lines of plain output that stand for an answer.
+_ANSWER_LINES = 40
+
+
+def exit_error(code: int) -> str:
+    """How a process failed, in words; empty for exit code 0."""
+    if code == 0:
+        return ""
+    if code > 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def missing_program(program: str, remedy: str) -> str:
+    """What to do when `program` cannot be found; empty when it can."""
+    # A relative path is looked up in the worktree, which does not exist yet.
+    if shutil.which(program) or (not program.startswith("/") and "/" in program):
+        return ""
+    return f"`{program}` is not there: {remedy}"
+
+
+def json_object(line: bytes) -> dict[str, Any]:
+    """The object that a line of a stream holds; empty for anything else."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """`value` if it is an object, else an empty one: streams change between versions."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in `value` if it is a list, else none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """`value` if it is text, else nothing; cut to what is worth keeping."""
+    return value[:_LONGEST_ANSWER] if isinstance(value, str) else ""
+
+
+def count(value: object) -> int:
+    """`value` if it is a number, else 0."""
+    return int(value) if isinstance(value, int | float) and abs(value) < 1e15 else 0
+
+
+class PlainReader:
+    """Reads an agent that prints plain text: the last lines are its answer, exit code 0 its success."""
+
+    def __init__(self) -> None:
+        self._last: deque[str] = deque(maxlen=_ANSWER_LINES)
+
+    def feed(self, line: bytes) -> Iterable[AgentOutput]:
+        """Show every line that is not empty."""
+        shown = line.decode(errors="replace").rstrip()[:_LONGEST_ANSWER]
+        if not shown:
+            return ()
+        self._last.append(shown)
+        return (AgentOutput("text", shown),)
+
+    def finish(self, exit_code: int) -> AgentReport:
+        """Success is exit code 0."""
+        answer = "\n".join(self._last)[-_LONGEST_ANSWER:]
+        return AgentReport(ok=exit_code == 0, error=exit_error(exit_code), answer=answer)
