@@ -122,6 +122,8 @@ class Question:
     id: str
     kind: str
     item: str
+    #: The item is an epic, not a task.
+    of_epic: bool
     reason: str
     choices: tuple[str, ...]
     opened: datetime
@@ -184,6 +186,12 @@ class LiveState:
         own = {task.task.id for task in epic.tasks} | {epic.epic.id}
         names = [name for task in epic.tasks for name in self.waits_for(task) if name not in own]
         return list(dict.fromkeys(names))
+
+    def predecessors_of(self, epic: str) -> list[str]:
+        """Epics of which something has to be done before something of this one."""
+        names = [name for task in self.epics[epic].tasks for name in task.predecessors]
+        found = [self.tasks[name].task.epic if name in self.tasks else name for name in names]
+        return [name for name in dict.fromkeys(found) if name != epic]
 
     def cost(self) -> tuple[float | None, bool]:
         """Known dollars (None when there are none), and whether some are unknown."""
@@ -322,9 +330,9 @@ def _opened(state: LiveState, event: Event) -> None:
     data = event.data
     name = str(data.get("intervention", event.id))
     choices = tuple(data.get("choices", ()))
-    item = event.task or event.epic
+    item, of_epic = event.task or event.epic, not event.task
     state.questions[name] = Question(
-        name, data.get("kind", ""), item, data.get("reason", ""), choices, event.at
+        name, data.get("kind", ""), item, of_epic, data.get("reason", ""), choices, event.at
     )
 
 

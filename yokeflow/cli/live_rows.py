@@ -75,7 +75,7 @@ def summary(icon: str, look: str, epics: Sequence[LiveEpic], word: str, width: i
 
 def question(asked: Question, now: datetime, width: int) -> Text:
     """What waits for a person, and the command that answers it."""
-    command = answers(asked.kind, asked.item, asked.choices)[0].command
+    command = answers(asked.item, asked.choices, of_epic=asked.of_epic)[0].command
     left = Text.assemble((" ! ", "bold yellow"), (f"{clean(asked.item)} ", "bold"))
     left.append(clean(first_line(asked.reason)))
     return line(left, Text.assemble((command, "cyan"), f"  {ago(asked.opened, now)}"), width)

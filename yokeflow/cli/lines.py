@@ -1,0 +1,133 @@
+"""Events as lines for people: for `yoke log`, and for `yoke run` where there is no terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.cli.output import clean, style
+from yokeflow.cli.words import count, first_line, money, short, span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from yokeflow.events import Event
+
+    Data = Mapping[str, Any]
+
+_LONGEST = 200
+
+
+def event_line(event: Event, *, date: bool = False) -> str:
+    """One line: local time, what it is about, what happened."""
+    at = event.at.astimezone()
+    when = at.strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
+    subject = event.task or event.epic or "run"
+    text, colour = describe(event)
+    return f"{style(when, dim=True)}  {clean(subject)}: {style(text, fg=colour)}"
+
+
+def describe(event: Event) -> tuple[str, str | None]:
+    """What happened in words, and the colour that fits; an unknown type is its own description."""
+    known = _WORDS.get(event.type)
+    if known is None:
+        return event.type, None
+    words, colour = known
+    flat = " ".join(clean(words(event.data)).split())
+    return (f"{flat[: _LONGEST - 1]}…" if len(flat) > _LONGEST else flat), colour
+
+
+def _join(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
+
+
+def _because(data: Data) -> str:
+    reason = first_line(str(data.get("reason", "")))
+    return f": {reason}" if reason else ""
+
+
+def _by(data: Data) -> str:
+    return f" by {data['by']}" if data.get("by") else ""
+
+
+def _run_started(data: Data) -> str:
+    tasks = sum(len(batch) for batch in data.get("batches", ()))
+    return f"started: {count(tasks, 'task')}, {data.get('concurrency', 1)} at once, onto {data.get('target', '')}"
+
+
+def _session_started(data: Data) -> str:
+    who = " ".join(filter(None, (data.get("agent", ""), data.get("model", ""))))
+    attempt = data.get("attempt", 1)
+    return _join(
+        f"{who} started", f"attempt {attempt}" if attempt > 1 else "", f"lane {data.get('lane', '')}"
+    )
+
+
+def _session_finished(data: Data) -> str:
+    cost = "" if data.get("cost_usd") is None else money(data["cost_usd"])
+    return _join(f"session {data.get('state', '')} after {span(data.get('seconds', 0.0))}", cost) + _because(
+        data
+    )
+
+
+def _check(data: Data) -> str:
+    word = "passed" if data.get("passed") else f"failed ({data.get('exit_code')})"
+    reused = "known before" if data.get("reused") else span(data.get("seconds", 0.0))
+    return f"check {word}, {reused}: {data.get('command', '')}"
+
+
+def _landed(data: Data) -> str:
+    return f"landed on {data.get('target', 'the target')} as {short(str(data.get('commit', '')))}"
+
+
+def _control(data: Data) -> str:
+    return f"asked to {data.get('action', '')} {data.get('item') or 'the run'}{_by(data)}"
+
+
+def _budget(data: Data) -> str:
+    spent, limit = money(data.get("spent_usd")), money(data.get("limit_usd"))
+    return f"budget exceeded: {spent} spent of {limit}{_because(data)}"
+
+
+def _plugin(data: Data) -> str:
+    return f"plugin {data.get('plugin')} failed in {data.get('hook')}: {data.get('error')}"
+
+
+def _learned(data: Data) -> str:
+    items = data.get("items", 0)
+    return f"learned {count(items if isinstance(items, int) else len(items), 'lesson')}"
+
+
+_WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
+    "run.started": (_run_started, "cyan"),
+    "run.paused": (lambda data: f"paused{_by(data)}", "yellow"),
+    "run.continued": (lambda data: f"continued{_by(data)}", "cyan"),
+    "run.finished": (lambda data: f"{data.get('state', 'finished')}{_because(data)}", "cyan"),
+    "task.ready": (lambda _: "ready", None),
+    "worktree.created": (lambda data: f"worktree made: {data.get('path', '')}", None),
+    "worktree.removed": (lambda data: f"worktree removed: {data.get('path', '')}", None),
+    "budget.reserved": (lambda data: f"reserved {money(data.get('amount_usd'))}", None),
+    "budget.exceeded": (_budget, "red"),
+    "session.started": (_session_started, "cyan"),
+    "session.output": (lambda data: f"| {data.get('text', '')}", None),
+    "session.finished": (_session_finished, None),
+    "check.finished": (_check, None),
+    "task.completed": (lambda data: f"completed {short(str(data.get('commit', '')))}", "green"),
+    "task.failed": (lambda data: f"failed{_because(data)}", "red"),
+    "task.blocked": (lambda data: f"blocked by {', '.join(data.get('by', ()))}", "yellow"),
+    "task.skipped": (lambda data: f"skipped{_by(data)}{_because(data)}", "yellow"),
+    "task.reopened": (lambda data: f"reopened{_by(data)}{_because(data)}", "cyan"),
+    "epic.completed": (lambda _: "all tasks completed", "green"),
+    "landing.queued": (lambda _: "queued to land", None),
+    "landing.testing": (lambda data: f"testing the merged tree {short(str(data.get('tree', '')))}", None),
+    "landing.landed": (_landed, "green"),
+    "landing.rejected": (lambda data: f"landing rejected{_because(data)}", "red"),
+    "landing.conflicted": (lambda data: f"landing conflicts in {', '.join(data.get('files', ()))}", "red"),
+    "intervention.opened": (lambda data: f"waits for you{_because(data)}", "yellow"),
+    "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
+    "expertise.learned": (_learned, None),
+    "control.requested": (_control, "cyan"),
+    "store.lost": (lambda data: f"the store is down, the journal goes on{_because(data)}", "yellow"),
+    "store.found": (lambda _: "the store is back", "green"),
+    "plugin.failed": (_plugin, "yellow"),
+    "warning.raised": (lambda data: f"warning{_because(data)}", "yellow"),
+}
