@@ -1,0 +1,1 @@
+"""Composes the stages: what runs when, where, and what becomes of it."""

@@ -1,0 +1,314 @@
+"""One attempt of one agent at one task: from a clean lane to checked commits, or back to where it started."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.engine.checks import Subject
+from yokeflow.engine.lanes import HandOverConflictError
+from yokeflow.engine.process import run_process, scrubbed_environment
+from yokeflow.engine.prompt import build_prompt
+from yokeflow.engine.redact import redact
+from yokeflow.errors import GitError, disk_full
+from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from yokeflow.config import AgentOptions
+    from yokeflow.engine.context import Context
+    from yokeflow.engine.lanes import Lanes, Place
+    from yokeflow.engine.process import Exit
+    from yokeflow.hookspecs import AgentReader
+    from yokeflow.model import Attempt, Launch, ModelChoice
+
+#: What an agent may say in events before the rest stays in the transcript alone.
+_MOST_OUTPUTS = 200
+_LONGEST_OUTPUT = 500
+
+#: No housekeeping by git in the middle of a session.
+_GIT_ENVIRONMENT = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "gc.auto",
+    "GIT_CONFIG_VALUE_0": "0",
+    "GIT_CONFIG_KEY_1": "maintenance.auto",
+    "GIT_CONFIG_VALUE_1": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt."""
+
+    #: `completed`, `failed` or `interrupted`
+    state: str
+    #: The commit that holds the finished work; empty unless completed.
+    commit: str = ""
+    failure: Failure | None = None
+    seconds: float = 0.0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What an agent left behind."""
+
+    report: AgentReport
+    #: Tip of the lane, with everything committed and signed with trailers.
+    head: str
+    failure: Failure | None = None
+    exit_code: int | None = None
+
+
+class Session:
+    """One attempt while it runs."""
+
+    def __init__(
+        self, context: Context, lanes: Lanes, attempt: Attempt, place: Place, stop: asyncio.Event
+    ) -> None:
+        self._context = context
+        self._lanes = lanes
+        self._attempt = attempt
+        self._place = place
+        self._stop = stop
+        self._folder = context.project.session_folder(attempt.session)
+
+    async def run(self) -> Outcome:
+        """Do the attempt in its prepared lane.
+
+        The lane ends at the finished work, or where it started with the attempt kept under `refs/yoke/keep/`.
+        Raises LimitError when the budget refuses the session, PluginError when a plugin fails that must answer.
+        """
+        context, attempt = self._context, self._attempt
+        name = context.agent_of(attempt.task)
+        reserved = await context.decide.reserve(attempt)
+        choice = context.decide.model(attempt, name)
+        if reserved is not None:
+            self._emit("budget.reserved", amount_usd=reserved)
+        started = monotonic()
+        self._begin(name, choice)
+        model = choice.model if choice else ""
+        try:
+            work = await self._work(name, model)
+        except GitError as error:
+            # An agent can wreck a worktree in ways git cannot read; that costs the attempt, not the run.
+            work = _Work(AgentReport(ok=False), self._place.base, Failure(error.message))
+        outcome = await self._finish(work, started)
+        reason = outcome.failure.reason if outcome.failure else ""
+        result = SessionResult(attempt, name, model, outcome.state, reason, outcome.seconds, work.report)
+        await context.decide.settle(result)
+        if context.config.learning.enabled:
+            await context.decide.learn(result, self._folder / "output.log", context.recorder)
+        return outcome
+
+    def _begin(self, agent: str, choice: ModelChoice | None) -> None:
+        self._emit(
+            "session.started",
+            attempt=self._attempt.number,
+            agent=agent,
+            model=choice.model if choice else "",
+            model_reason=choice.reason if choice else "",
+            lane=self._place.lane.id,
+            branch=self._place.lane.branch,
+            worktree=str(self._place.path),
+            base_commit=self._place.base,
+            folder=str(self._folder),
+        )
+
+    async def _work(self, name: str, model: str) -> _Work:
+        """Let the agent work, then collect and check what it did."""
+        agent, options = self._context.agent(name)
+        request = await self._request(model)
+        refs = await self._context.repo.refs("refs/heads/")
+        branches = {ref.removeprefix("refs/heads/") for ref in refs}
+        reader = agent.reader(request, options)
+        ended = await self._run_agent(agent.launch(request, options), options, request, reader)
+        report = reader.finish(ended.code)
+        head = await self._collect(branches)
+        if head is None:
+            reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
+            return _Work(report, self._place.base, Failure(reason, redact(ended.tail[-4000:])), ended.code)
+        failure = _failure(ended, report) or self._unchanged(head) or await self._check(head)
+        return _Work(report, head, failure, ended.code)
+
+    async def _request(self, model: str) -> AgentRequest:
+        context, attempt = self._context, self._attempt
+        lessons = []
+        if context.config.learning.enabled:
+            lessons = await context.decide.recall(attempt, context.recorder)
+        epic = context.plan.epic[attempt.task.epic]
+        prompt = redact(build_prompt(attempt, epic, self._place.lane.branch, self._commands, lessons))
+        scratch, prompt_file = self._folder / "scratch", self._folder / "prompt.md"
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            prompt_file.write_text(prompt, encoding="utf-8")
+        except OSError as error:
+            raise disk_full(error) from error
+        return AgentRequest(attempt, prompt, prompt_file, self._place.path, scratch, model)
+
+    async def _run_agent(
+        self, launch: Launch, options: AgentOptions, request: AgentRequest, reader: AgentReader
+    ) -> Exit:
+        settings, left = self._context.config.agents, _MOST_OUTPUTS
+
+        def show(line: bytes) -> None:
+            nonlocal left
+            for output in reader.feed(line):
+                if left > 0 and output.text.strip():
+                    left -= 1
+                    text = redact(output.text.strip()[:_LONGEST_OUTPUT])
+                    self._emit("session.output", kind=output.kind, text=text)
+
+        names = (*settings.pass_env, *options.pass_env, *launch.pass_env)
+        environment = {**scrubbed_environment(names), **_GIT_ENVIRONMENT, **options.env, **launch.env}
+        return await run_process(
+            launch,
+            cwd=request.worktree,
+            env={**environment, **self._marks()},
+            transcript=self._folder / "output.log",
+            limit=settings.transcript_limit,
+            timeout=self._attempt.task.timeout or settings.timeout,
+            silence=settings.silence,
+            grace=settings.grace,
+            mark=("YOKE_SESSION", self._attempt.session),
+            on_line=show,
+            stop=self._stop,
+        )
+
+    async def _collect(self, branches: set[str]) -> str | None:
+        """Commit what is left and put trailers on every commit.
+
+        Returns the lane's new tip; None when the agent's commits do not build on where it started.
+        """
+        context, place, attempt = self._context, self._place, self._attempt
+        branch = place.lane.branch
+        trailers = {"Yoke-Task": attempt.task.id, "Yoke-Session": attempt.session}
+        if not place.path.is_dir():
+            await context.worktrees.open(place.lane.id, branch, place.base)
+        head = await context.worktrees.adopt(place.path, branch, place.base, branches)
+        if head is None:
+            return None
+        head = await context.repo.commit_all(place.path, f"{attempt.task.title}\n", trailers) or head
+        if head == place.base:
+            return head
+        stamped = await context.repo.stamp(place.base, head, trailers, own=[branch])
+        if stamped != head:
+            await context.worktrees.reset(place.path, branch, stamped)
+        return stamped
+
+    def _unchanged(self, head: str) -> Failure | None:
+        if head != self._place.base or self._attempt.task.allow_empty:
+            return None
+        return Failure("the agent changed nothing")
+
+    @property
+    def _commands(self) -> Sequence[str]:
+        return (*self._context.config.checks.task, *self._attempt.task.verify)
+
+    async def _check(self, head: str) -> Failure | None:
+        context, attempt = self._context, self._attempt
+        if not self._commands:
+            return None
+        verdict = await context.checker.run(
+            self._commands,
+            await context.repo.tree_of(head),
+            self._place.path,
+            self._folder,
+            Subject("task", attempt.task.epic, attempt.task.id, attempt.session),
+            attempt.session,
+            self._stop,
+        )
+        return None if verdict.passed else Failure(verdict.reason, verdict.output)
+
+    async def _finish(self, work: _Work, started: float) -> Outcome:
+        """Join or take back; record session and completion in one write, so that neither stands alone."""
+        commit, failure = await self._join(work)
+        kept = ""
+        if failure is not None:
+            if work.head != self._place.base:
+                kept = await self._context.repo.keep(
+                    f"{self._attempt.task.id}/{self._attempt.session}", work.head
+                )
+            await self._lanes.restore(self._place)
+        elif self._commands:
+            # Checks may leave files behind; the next task of the lane must not find them.
+            await self._lanes.restore(self._place, work.head)
+        state = "completed" if failure is None else "interrupted" if self._stop.is_set() else "failed"
+        outcome = Outcome(state, commit, failure, round(monotonic() - started, 3), work.report.cost_usd)
+        self._record(work, outcome, kept)
+        return outcome
+
+    async def _join(self, work: _Work) -> tuple[str, Failure | None]:
+        if work.failure is not None:
+            return "", work.failure
+        try:
+            return await self._lanes.join(self._place, work.head), None
+        except HandOverConflictError as error:
+            return "", Failure(error.message)
+
+    def _record(self, work: _Work, outcome: Outcome, kept: str) -> None:
+        recorder, task, failure = self._context.recorder, self._attempt.task, outcome.failure
+        events = [
+            recorder.event(
+                "session.finished",
+                epic=task.epic,
+                task=task.id,
+                session=self._attempt.session,
+                state=outcome.state,
+                reason=failure.reason if failure else "",
+                output=failure.output if failure else "",
+                exit_code=work.exit_code,
+                seconds=outcome.seconds,
+                cost_usd=work.report.cost_usd,
+                usage=[asdict(usage) for usage in work.report.usage],
+                head_commit=work.head,
+                kept_ref=kept,
+                answer=redact(work.report.answer[:_LONGEST_OUTPUT]),
+            )
+        ]
+        if outcome.state == "completed":
+            done = {"commit": outcome.commit, "seconds": outcome.seconds}
+            events.append(recorder.event("task.completed", epic=task.epic, task=task.id, **done))
+        recorder.record(*events)
+
+    def _emit(self, type_: str, **data: Any) -> None:
+        task = self._attempt.task
+        self._context.recorder.emit(
+            type_, epic=task.epic, task=task.id, session=self._attempt.session, **data
+        )
+
+    def _marks(self) -> dict[str, str]:
+        """How processes of the session, and the git hooks they run, know where they belong."""
+        task = self._attempt.task
+        return {
+            "YOKE_SESSION": self._attempt.session,
+            "YOKE_RUN": self._attempt.run,
+            "YOKE_TASK": task.id,
+            "YOKE_EPIC": task.epic,
+        }
+
+
+def _failure(ended: Exit, report: AgentReport) -> Failure | None:
+    """Why the process itself does not count; None when it is for the checks to say."""
+    output = redact(ended.tail[-4000:])
+    match ended.why:
+        case "timeout":
+            return Failure(
+                f"the agent took longer than its timeout and was stopped after {ended.seconds:.0f} s", output
+            )
+        case "silence":
+            return Failure(
+                f"the agent printed nothing for too long and was stopped after {ended.seconds:.0f} s", output
+            )
+        case "stopped":
+            return Failure("the session was stopped", output)
+        case "unstartable":
+            return Failure(f"the agent could not be started: {ended.tail.strip()}", output)
+    return (
+        None
+        if report.ok
+        else Failure(report.error or f"the agent failed with exit code {ended.code}", output)
+    )

@@ -1,0 +1,156 @@
+"""Checks: commands that must exit 0, and the evidence they leave.
+
+What passed once on a tree, by the same command in the same environment, need not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yokeflow.engine.process import run_process, scrubbed_environment
+from yokeflow.engine.redact import redact
+from yokeflow.model import Launch
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from yokeflow.config import Config
+    from yokeflow.engine.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is checked, for the record."""
+
+    #: `task` or `landing`
+    stage: str
+    epic: str
+    task: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the checks said."""
+
+    passed: bool
+    #: The command that failed.
+    command: str = ""
+    #: Why, in a sentence.
+    reason: str = ""
+    #: What it printed last.
+    output: str = ""
+
+
+class Checker:
+    """Runs checks, records every result, and remembers what passed."""
+
+    def __init__(
+        self, config: Config, recorder: Recorder, passed: Iterable[tuple[str, str, str]] = ()
+    ) -> None:
+        self._config = config
+        self._recorder = recorder
+        self._environment = scrubbed_environment(config.agents.pass_env)
+        self.fingerprint = fingerprint(self._environment)
+        self._passed = set(passed)
+
+    async def run(
+        self,
+        commands: Iterable[str],
+        tree: str,
+        folder: Path,
+        logs: Path,
+        subject: Subject,
+        mark: str,
+        stop: asyncio.Event | None = None,
+    ) -> Verdict:
+        """Run the commands one after another in `folder`, which holds `tree`; stop at the first that fails.
+
+        `mark` is the session that the started processes belong to. `logs` is a folder for their output.
+        """
+        for number, command in enumerate(dict.fromkeys(commands), 1):
+            if (tree, command, self.fingerprint) in self._passed:
+                self._record(
+                    subject, command, tree, passed=True, exit_code=0, seconds=0.0, log="", reused=True
+                )
+                continue
+            verdict = await self._run_one(
+                command, tree, folder, logs / f"check-{number}.log", subject, mark, stop
+            )
+            if not verdict.passed:
+                return verdict
+        return Verdict(passed=True)
+
+    async def _run_one(
+        self,
+        command: str,
+        tree: str,
+        folder: Path,
+        log: Path,
+        subject: Subject,
+        mark: str,
+        stop: asyncio.Event | None,
+    ) -> Verdict:
+        checks, agents = self._config.checks, self._config.agents
+        ended = await run_process(
+            Launch(("sh", "-c", command)),
+            cwd=folder,
+            env={
+                **self._environment,
+                "YOKE_SESSION": mark,
+                "YOKE_EPIC": subject.epic,
+                "YOKE_TASK": subject.task,
+            },
+            transcript=log,
+            limit=agents.transcript_limit,
+            timeout=checks.timeout,
+            silence=None,
+            grace=agents.grace,
+            mark=("YOKE_SESSION", mark),
+            stop=stop,
+        )
+        passed = ended.why == "exited" and ended.code == 0
+        self._record(
+            subject,
+            command,
+            tree,
+            passed=passed,
+            exit_code=ended.code,
+            seconds=ended.seconds,
+            log=str(log),
+            reused=False,
+        )
+        if passed:
+            self._passed.add((tree, command, self.fingerprint))
+            return Verdict(passed=True)
+        how = f"exit code {ended.code}" if ended.why == "exited" else ended.why
+        return Verdict(
+            passed=False,
+            command=command,
+            reason=f"check `{command}` failed ({how})",
+            output=redact(ended.tail[-4000:]),
+        )
+
+    def _record(self, subject: Subject, command: str, tree: str, **result: object) -> None:
+        self._recorder.emit(
+            "check.finished",
+            epic=subject.epic,
+            task=subject.task,
+            session=subject.session,
+            stage=subject.stage,
+            command=command,
+            tree=tree,
+            environment=self.fingerprint,
+            **result,
+        )
+
+
+def fingerprint(environment: Mapping[str, str]) -> str:
+    """Sixteen hex digits for what decides a check beside the tree: the machine and the environment."""
+    facts = [platform.platform(), *(f"{name}={value}" for name, value in sorted(environment.items()))]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

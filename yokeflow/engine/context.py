@@ -1,0 +1,63 @@
+"""What the parts of one run share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yokeflow.config import AgentOptions, Config
+    from yokeflow.engine.checks import Checker
+    from yokeflow.engine.decide import Decisions
+    from yokeflow.engine.project import Project
+    from yokeflow.engine.recorder import Recorder
+    from yokeflow.git.repo import Repo
+    from yokeflow.git.worktrees import Worktrees
+    from yokeflow.hookspecs import Agent
+    from yokeflow.model import Plan, Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run's tools and facts."""
+
+    project: Project
+    plan: Plan
+    #: Branch on which epics land.
+    target: str
+    recorder: Recorder
+    decide: Decisions
+    checker: Checker
+    worktrees: Worktrees
+    agents: Mapping[str, Agent]
+    #: Agent that does every task, whatever the plan says; empty for none.
+    only_agent: str = ""
+    #: Set when sessions are to stop.
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def repo(self) -> Repo:
+        return self.project.repo
+
+    @property
+    def config(self) -> Config:
+        return self.project.config
+
+    def agent_of(self, task: Task) -> str:
+        """Name of the agent that does a task."""
+        return self.only_agent or task.agent or self.config.agents.default
+
+    def agent(self, name: str) -> tuple[Agent, AgentOptions]:
+        """The agent of that name and its settings.
+
+        Raises KeyError for a name that no plugin knows; `preflight` has looked before the run starts.
+        """
+        options = self.config.agent_options(name)
+        return self.agents[options.kind or name], options
+
+    def epic_branch(self, epic: str) -> str:
+        """Branch of an epic, without `refs/heads/`."""
+        return f"{self.config.project.branch_prefix}{epic}"

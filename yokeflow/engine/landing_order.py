@@ -1,0 +1,69 @@
+"""When a finished epic may land: after the epics whose work it has taken in."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from yokeflow.model import Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from yokeflow.model import Plan
+
+
+class LandingOrder:
+    """The epics of a plan by what they build on.
+
+    Two epics may need tasks of each other; then neither can be first, and they land one after the other as
+    soon as both are finished.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def landable(self, finished: Collection[str], landed: Collection[str]) -> list[str]:
+        """Finished epics that may land now, in plan order."""
+        return [
+            epic
+            for epic in self._plan.epic
+            if epic in finished and epic not in landed and not self.waits_for(epic, finished, landed)
+        ]
+
+    def waits_for(self, epic: str, finished: Collection[str], landed: Collection[str]) -> list[str]:
+        """Epics that must land before this one."""
+        return sorted(
+            other
+            for other in self._direct[epic]
+            if other not in landed and not (other in finished and epic in self._all[other])
+        )
+
+    @cached_property
+    def _direct(self) -> Mapping[str, set[str]]:
+        """Epics from which each epic takes in work by hard dependencies."""
+        plan = self._plan
+        found: dict[str, set[str]] = {epic: set() for epic in plan.epic}
+        for epic in plan.epics:
+            for item in (epic, *epic.tasks):
+                for dependency in item.depends_on:
+                    if dependency.strength is Strength.HARD:
+                        name = dependency.predecessor
+                        found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
+            found[epic.id].discard(epic.id)
+        return found
+
+    @cached_property
+    def _all(self) -> Mapping[str, set[str]]:
+        """Epics that each epic builds on, through others too."""
+        reach: dict[str, set[str]] = {}
+        for start in self._direct:
+            seen: set[str] = set()
+            stack = list(self._direct[start])
+            while stack:
+                epic = stack.pop()
+                if epic not in seen:
+                    seen.add(epic)
+                    stack.extend(self._direct[epic])
+            reach[start] = seen
+        return reach

@@ -1,0 +1,181 @@
+"""Lanes: the worktrees tasks run in, and the hand-over of work between them.
+
+A lane of its own epic (`by_epic`) works directly on the epic's branch. Any other lane has a private branch
+that starts at the epic's tip and is joined into it after each task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import YokeError
+from yokeflow.git.branches import remove_branch
+from yokeflow.git.merge import commit_merge, merge_trees
+from yokeflow.git.repo import RefMovedError
+from yokeflow.model import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from yokeflow.engine.context import Context
+    from yokeflow.model import Resolution, Task
+
+
+class HandOverConflictError(YokeError):
+    """Work of two epics does not fit together."""
+
+    def __init__(self, ours: str, theirs: str, files: tuple[str, ...]) -> None:
+        listed = ", ".join(files) or "unknown files"
+        super().__init__(
+            f"the work of {theirs} conflicts with that of {ours} in {listed}",
+            hint=f"merge it by hand on the branch of {ours}, then `yoke retry`",
+        )
+        self.files = files
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where the tasks of one lane run."""
+
+    id: str
+    epic: str
+    branch: str
+    epic_branch: str
+
+    @property
+    def direct(self) -> bool:
+        """It works on the epic's branch itself."""
+        return self.branch == self.epic_branch
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A worktree that is ready for a task."""
+
+    lane: Lane
+    path: Path
+    #: Commit the task starts from.
+    base: str
+
+
+class Lanes:
+    """Prepares lanes, joins their work into the epic, and takes them down."""
+
+    def __init__(self, context: Context, resolution: Resolution) -> None:
+        self._context = context
+        self._resolution = resolution
+        #: Lanes whose worktree this run has opened and left clean.
+        self._open: dict[str, Lane] = {}
+
+    def lane(self, task: Task) -> Lane:
+        """The lane of a task."""
+        context = self._context
+        epic_branch = context.epic_branch(task.epic)
+        if context.config.parallel.strategy is Strategy.BY_EPIC:
+            return Lane(task.epic, task.epic, epic_branch, epic_branch)
+        name = self._resolution.lanes[task.id]
+        return Lane(name, task.epic, f"lane/{name}", epic_branch)
+
+    async def prepare(self, task: Task, commits: Mapping[str, str]) -> Place:
+        """A clean worktree that holds the work of every hard predecessor.
+
+        `commits` maps completed tasks to the commit that completed them. Raises HandOverConflictError.
+        """
+        lane = self.lane(task)
+        path, tip = await self._open_lane(lane)
+        base = await self._hand_over(task, tip, commits)
+        if base != tip:
+            await self._context.worktrees.reset(path, lane.branch, base)
+        return Place(lane, path, base)
+
+    async def _open_lane(self, lane: Lane) -> tuple[Path, str]:
+        repo, worktrees = self._context.repo, self._context.worktrees
+        epic_tip = await self._epic_tip(lane)
+        path = await worktrees.open(lane.id, lane.branch, epic_tip)
+        tip = await repo.branch(lane.branch) or epic_tip
+        if not lane.direct:
+            tip = epic_tip
+        if lane.id not in self._open or not lane.direct:
+            await worktrees.reset(path, lane.branch, tip)
+        if lane.id not in self._open:
+            self._context.recorder.emit(
+                "worktree.created",
+                epic=lane.epic,
+                lane=lane.id,
+                path=str(path),
+                branch=lane.branch,
+                base_commit=tip,
+            )
+            self._open[lane.id] = lane
+        return path, tip
+
+    async def _epic_tip(self, lane: Lane) -> str:
+        """The tip of the epic's branch; a branch that does not exist starts at the target's tip."""
+        repo = self._context.repo
+        tip = await repo.branch(lane.epic_branch)
+        if tip is not None:
+            return tip
+        target = await repo.branch(self._context.target)
+        if target is None:
+            raise YokeError(
+                f"branch {self._context.target} is gone", hint="set project.target in .yokeflow.yaml"
+            )
+        if not lane.direct:
+            await repo.update_ref(f"refs/heads/{lane.epic_branch}", target, None, f"yoke: start {lane.epic}")
+        return target
+
+    async def _hand_over(self, task: Task, base: str, commits: Mapping[str, str]) -> str:
+        """Merge what hard predecessors in other epics did into the lane's start."""
+        repo, tasks = self._context.repo, self._context.plan.tasks
+        for predecessor in sorted(self._resolution.hard.get(task.id, ())):
+            commit = commits.get(predecessor)
+            if commit is None or tasks[predecessor].epic == task.epic or await repo.is_ancestor(commit, base):
+                continue
+            merged = await merge_trees(repo, base, commit)
+            if merged.tree is None:
+                raise HandOverConflictError(task.epic, predecessor, merged.conflicts)
+            message = f"Take in {predecessor} for {task.id}\n\nYoke-Taken: {predecessor}\n"
+            base = await commit_merge(repo, base, commit, message, tree=merged.tree)
+        return base
+
+    async def join(self, place: Place, head: str) -> str:
+        """Bring a finished task's commits into its epic's branch; the commit that now holds them.
+
+        Raises HandOverConflictError when another lane of the epic changed the same lines meanwhile.
+        """
+        lane, repo = place.lane, self._context.repo
+        if lane.direct:
+            return head
+        ref = f"refs/heads/{lane.epic_branch}"
+        while True:
+            tip = await self._epic_tip(lane)
+            if await repo.is_ancestor(tip, head):
+                joined = head
+            else:
+                merged = await merge_trees(repo, tip, head)
+                if merged.tree is None:
+                    raise HandOverConflictError(lane.epic, lane.id, merged.conflicts)
+                joined = await commit_merge(
+                    repo, tip, head, f"Join {lane.id} into {lane.epic}\n", tree=merged.tree
+                )
+            try:
+                await repo.update_ref(ref, joined, tip, f"yoke: join {lane.id}")
+            except RefMovedError:
+                continue
+            return joined
+
+    async def restore(self, place: Place, commit: str | None = None) -> None:
+        """Put the lane back to where its task started, or to `commit`, whatever the agent left there."""
+        await self._context.worktrees.reset(place.path, place.lane.branch, commit or place.base)
+
+    async def close(self, epic: str) -> None:
+        """Remove the worktrees and private branches of an epic whose work is safe elsewhere."""
+        context = self._context
+        for lane in [lane for lane in self._open.values() if lane.epic == epic]:
+            await context.worktrees.close(lane.id)
+            del self._open[lane.id]
+            if not lane.direct:
+                await remove_branch(context.repo, lane.branch, context.target)
+            context.recorder.emit("worktree.removed", epic=epic, lane=lane.id, branch=lane.branch)

@@ -1,0 +1,219 @@
+"""What a run knows about its items, and the one place that records how that changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from yokeflow.engine.landing_order import LandingOrder
+from yokeflow.engine.report import Landed, Waiting
+from yokeflow.model import LandingStatus, Status
+from yokeflow.store import items, learned
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from uuid import UUID
+
+    from yokeflow.engine.attempt import Outcome
+    from yokeflow.engine.landing import LandingResult
+    from yokeflow.engine.recorder import Recorder
+    from yokeflow.model import Failure, Plan, Task
+    from yokeflow.store.connection import Store
+    from yokeflow.store.items import ItemState
+
+#: How a person can answer each kind of intervention.
+CHOICES = {
+    "retry_limit": ("retry", "skip"),
+    "conflict": ("retry", "land", "skip"),
+    "red_check": ("land",),
+    "checkout": ("land",),
+}
+
+
+class Ledger:
+    """States of the items of one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        order: LandingOrder,
+        recorder: Recorder,
+        states: Mapping[str, ItemState],
+        landed: Iterable[str] = (),
+        waiting: Iterable[Waiting] = (),
+    ) -> None:
+        self._plan = plan
+        self._order = order
+        self._recorder = recorder
+        #: Commit that completed each task.
+        self.commits: dict[str, str] = {}
+        #: Tasks that were left out by a person.
+        self.skipped: set[str] = set()
+        #: Reason by task that was given up.
+        self.failed: dict[str, str] = {}
+        #: Open interventions by id.
+        self.waiting: dict[str, Waiting] = {entry.intervention: entry for entry in waiting}
+        #: Epics on the target branch.
+        self.landed: set[str] = set(landed)
+        #: What this run added.
+        self.completed_now: list[str] = []
+        self.landed_now: list[Landed] = []
+        self.work_seconds = 0.0
+        self.cost_usd: float | None = None
+        self.unknown_costs = 0
+        self._failures: dict[str, list[Failure]] = {}
+        self._open: dict[str, int] = {epic.id: len(epic.tasks) for epic in plan.epics}
+        self._finished: set[str] = set()
+        #: Epics whose landing failed and waits for a person.
+        self._held: set[str] = {entry.item for entry in self.waiting.values() if entry.item in plan.epic}
+        self._load(states)
+
+    def _load(self, states: Mapping[str, ItemState]) -> None:
+        for task in self._plan.tasks.values():
+            state = states.get(task.id)
+            if state is None:
+                continue
+            self._failures[task.id] = list(state.failures)
+            if state.status is Status.COMPLETED:
+                self.commits[task.id] = state.commit
+                self._close(task.id)
+            elif state.status is Status.CANCELLED:
+                self.skipped.add(task.id)
+                self._close(task.id)
+            elif state.status is Status.FAILED:
+                self.failed[task.id] = state.failures[-1].reason if state.failures else "failed"
+
+    @property
+    def finished(self) -> set[str]:
+        """Ids of tasks that are completed or skipped."""
+        return set(self.commits) | self.skipped
+
+    @property
+    def finished_epics(self) -> frozenset[str]:
+        """Epics whose tasks are all completed or skipped."""
+        return frozenset(self._finished)
+
+    def is_done(self, task: str) -> bool:
+        return task in self.commits or task in self.skipped
+
+    def failures(self, task: str) -> Sequence[Failure]:
+        """Failed attempts since the task was last opened, oldest first."""
+        return self._failures.get(task, ())
+
+    def tasks_of(self, epic: str) -> list[str]:
+        """The completed tasks of an epic, in plan order."""
+        return [task.id for task in self._plan.epic[epic].tasks if task.id in self.commits]
+
+    def landable(self) -> list[str]:
+        """Epics that can be landed now, the first one first."""
+        return self._order.landable(self._finished - self._held, self.landed)
+
+    def waits_to_land(self, epic: str) -> list[str]:
+        """Epics that must land before this one."""
+        return self._order.waits_for(epic, self._finished, self.landed)
+
+    def account(self, outcome: Outcome) -> None:
+        """Add up what a session took."""
+        self.work_seconds += outcome.seconds
+        if outcome.cost_usd is None:
+            self.unknown_costs += 1
+        else:
+            self.cost_usd = (self.cost_usd or 0.0) + outcome.cost_usd
+
+    def complete(self, task: Task, commit: str) -> None:
+        """A session has recorded the task as completed; see what that finishes."""
+        self.commits[task.id] = commit
+        self.completed_now.append(task.id)
+        self._close(task.id, announce=True)
+
+    def fail(self, task: str, failure: Failure) -> None:
+        self._failures.setdefault(task, []).append(failure)
+
+    def give_up(self, task: Task, reason: str, *, kind: str, blocked: Collection[str]) -> None:
+        """No attempt is left: record it, ask a person, and tell the successors."""
+        self.failed[task.id] = reason
+        attempts = len(self.failures(task.id))
+        self._recorder.emit("task.failed", epic=task.epic, task=task.id, reason=reason, attempts=attempts)
+        self._ask(kind, reason, epic=task.epic, task=task.id)
+        for name in blocked:
+            self._recorder.emit("task.blocked", epic=self._plan.tasks[name].epic, task=name, by=[task.id])
+
+    def reopen(self, task: str, *, by: str) -> None:
+        """A person wants the task tried again."""
+        self.failed.pop(task, None)
+        self._failures[task] = []
+        self._resolve(task, "retry", by)
+        self._recorder.emit(
+            "task.reopened", epic=self._plan.tasks[task].epic, task=task, by=by, reason="retry"
+        )
+
+    def skip(self, task: str, *, by: str) -> None:
+        """A person wants the task left out."""
+        self.failed.pop(task, None)
+        self._resolve(task, "skip", by)
+        self._recorder.emit("task.skipped", epic=self._plan.tasks[task].epic, task=task, by=by, reason="skip")
+        self.skipped.add(task)
+        self._close(task, announce=True)
+
+    def requeue(self, epic: str, *, by: str) -> None:
+        """A person wants the epic landed after all."""
+        self._resolve(epic, "land", by)
+        self._held.discard(epic)
+        if epic in self._finished and epic not in self.landed:
+            self._recorder.emit("landing.queued", epic=epic)
+
+    def land_only(self, epics: Collection[str]) -> None:
+        """Leave every other landing for another run."""
+        self._held |= set(self._plan.epic) - set(epics)
+
+    def landing_ended(self, result: LandingResult) -> None:
+        """Take note of how a landing went."""
+        if result.status is LandingStatus.LANDED:
+            self.landed.add(result.epic)
+            self.landed_now.append(Landed(result.epic, result.commit, tuple(self.tasks_of(result.epic))))
+            return
+        self._held.add(result.epic)
+        self._ask(result.waits, result.reason, epic=result.epic)
+
+    def _close(self, task: str, *, announce: bool = False) -> None:
+        epic = self._plan.tasks[task].epic
+        self._open[epic] -= 1
+        if self._open[epic] == 0:
+            self._finished.add(epic)
+            if announce:
+                self._recorder.emit("epic.completed", epic=epic)
+                self._recorder.emit("landing.queued", epic=epic)
+
+    def _ask(self, kind: str, reason: str, *, epic: str, task: str = "") -> None:
+        entry = Waiting(str(uuid4()), kind, task or epic, reason, CHOICES[kind])
+        self.waiting[entry.intervention] = entry
+        self._recorder.emit(
+            "intervention.opened",
+            epic=epic,
+            task=task,
+            intervention=entry.intervention,
+            kind=kind,
+            reason=reason,
+            choices=list(entry.choices),
+        )
+
+    def _resolve(self, item: str, choice: str, by: str) -> None:
+        for entry in [entry for entry in self.waiting.values() if entry.item == item]:
+            del self.waiting[entry.intervention]
+            self._recorder.emit(
+                "intervention.resolved", intervention=entry.intervention, choice=choice, by=by
+            )
+
+
+async def load_ledger(
+    store: Store, project_id: UUID, plan: Plan, recorder: Recorder
+) -> tuple[Ledger, dict[str, float]]:
+    """The states of a project's items as the store has them, and the seconds that its tasks took before."""
+    async with store.begin() as connection:
+        states = await items.load_states(connection, project_id)
+        landed = await items.landed_epics(connection, project_id)
+        waiting = await items.open_interventions(connection, project_id)
+        durations = await learned.durations(connection, project_id)
+    open_ = [Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices) for entry in waiting]
+    ledger = Ledger(plan, LandingOrder(plan), recorder, states, landed & set(plan.epic), open_)
+    return ledger, durations

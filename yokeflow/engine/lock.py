@@ -1,0 +1,80 @@
+"""One run per project: a file lock that the operating system gives back when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import ProjectBusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a project."""
+
+    pid: int
+    host: str
+    run: str
+    since: str
+
+
+@contextmanager
+def hold_project(path: Path, run: str) -> Iterator[None]:
+    """Hold the project's lock file while the block runs.
+
+    Raises ProjectBusyError at once when another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _busy(_read(descriptor)) from None
+        mine = Holder(os.getpid(), socket.gethostname(), run, datetime.now(UTC).isoformat(timespec="seconds"))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(mine)).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the project right now; None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(descriptor) or Holder(0, "", "", "")
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _read(descriptor: int) -> Holder | None:
+    try:
+        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+    except (ValueError, TypeError):
+        # The holder has the lock and has not written its name yet.
+        return None
+
+
+def _busy(by: Holder | None) -> ProjectBusyError:
+    who = f"process {by.pid} on {by.host} since {by.since}" if by else "another process"
+    return ProjectBusyError(
+        f"a run of this project is already going on ({who})",
+        hint="watch it with `yoke status --watch`, stop it with `yoke cancel`, or wait for its end",
+    )

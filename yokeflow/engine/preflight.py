@@ -1,0 +1,45 @@
+"""What must be right before a run starts, so that nobody finds out halfway."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from yokeflow.engine.context import Context
+    from yokeflow.model import Task
+
+
+def check_agents(context: Context, tasks: Iterable[Task]) -> None:
+    """Raises UsageError when an agent that a task needs is unknown, not installed, or has nothing to run."""
+    by_agent: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_agent.setdefault(context.agent_of(task), []).append(task)
+    for name, its_tasks in by_agent.items():
+        try:
+            agent, options = context.agent(name)
+        except KeyError:
+            raise _unknown(context, name, its_tasks[0]) from None
+        if remedy := agent.missing(options):
+            raise UsageError(
+                f"agent {name} is not installed, and task {its_tasks[0].id} needs it", hint=remedy
+            )
+        idle = next((task for task in its_tasks if agent.name == "shell" and not task.run), None)
+        if idle is not None:
+            raise UsageError(
+                f"task {idle.id} is for the shell agent and has no `run`",
+                hint="give it a `run:` command, or another agent",
+            )
+
+
+def _unknown(context: Context, name: str, task: Task) -> UsageError:
+    known = sorted({*context.agents, *context.config.agents.options})
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(
+        f"there is no agent {name}, and task {task.id} asks for it", hint=f"{hint}known: {', '.join(known)}"
+    )

@@ -1,0 +1,104 @@
+"""A project: one repository with its settings, plugins, journal and place in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.git.repo import Repo
+from yokeflow.git.worktrees import Worktrees
+from yokeflow.plan.load import load_plan
+from yokeflow.plugin_manager import PluginManager, load_plugins
+from yokeflow.settings import Settings, load_config
+from yokeflow.store import drain, migrate, projects
+from yokeflow.store.connection import Store
+from yokeflow.store.journal import Journal
+from yokeflow.store.server import ensure_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from uuid import UUID
+
+    from yokeflow.config import Config
+    from yokeflow.model import Plan
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that is known about a project before its store is opened."""
+
+    repo: Repo
+    settings: Settings
+    plugins: PluginManager
+
+    @classmethod
+    async def open(cls, start: Path, overrides: Mapping[str, Any] | None = None) -> Project:
+        """The project of the repository around `start`. `overrides` are dotted config keys given as flags.
+
+        Raises RepositoryError, DocumentError or PluginError.
+        """
+        repo = await Repo.discover(start)
+        settings = await asyncio.to_thread(load_config, repo.root, overrides or {})
+        return cls(repo, settings, load_plugins(settings.config.plugins.disabled))
+
+    @property
+    def config(self) -> Config:
+        return self.settings.config
+
+    @property
+    def name(self) -> str:
+        return self.config.project.name or self.repo.root.name
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.repo.state_dir / "journal.jsonl")
+
+    @property
+    def lock_file(self) -> Path:
+        return self.repo.state_dir / "run.lock"
+
+    @property
+    def worktrees(self) -> Worktrees:
+        return Worktrees(self.repo, self.repo.worktree_folder(self.config.parallel.worktree_dir))
+
+    def session_folder(self, session: str) -> Path:
+        """Where the prompt, transcript and check logs of a session are kept."""
+        return self.repo.state_dir / "sessions" / session
+
+    def load_plan(self, path: str | None = None) -> Plan:
+        """The plan in the file `path`, else in the configured one, which is relative to the repository.
+
+        Raises DocumentError.
+        """
+        file = Path(path) if path else self.repo.root / self.config.plan
+        return load_plan(file, branch_prefix=self.config.project.branch_prefix)
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[tuple[Store, UUID]]:
+        """The store, migrated, with the journal drained into it, and the project's id there.
+
+        Raises StoreError when it cannot be reached.
+        """
+        store = await self.connect()
+        try:
+            async with store.begin() as connection:
+                project_id = await projects.register(
+                    connection, str(self.repo.common_dir), self.name, str(self.repo.root)
+                )
+            await drain.drain(store, project_id, self.journal)
+            yield store, project_id
+        finally:
+            await store.close()
+
+    async def connect(self) -> Store:
+        """An open store with an up-to-date schema."""
+        url = await asyncio.to_thread(ensure_server, self.config.database)
+        await migrate.upgrade(url, self.migrations())
+        return await Store.open(url)
+
+    def migrations(self) -> list[Path]:
+        """Folders of the plugins' own migrations."""
+        return [folder for folder in self.plugins.hook.register_migrations() if folder is not None]

@@ -1,0 +1,134 @@
+"""What a crash left behind, put right at the start of the next run. Reads the store and git, trusts git."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yokeflow.engine.process import sweep
+from yokeflow.git.branches import remove_branch
+from yokeflow.git.merge import finish_advance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from yokeflow.engine.context import Context
+    from yokeflow.store.items import OpenLanding, OpenSession
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What the store says was going on when the last run ended."""
+
+    sessions: Sequence[OpenSession]
+    landings: Sequence[OpenLanding]
+
+
+async def recover(context: Context, remains: Remains) -> None:
+    """Close what has no live process, finish or take back what was half done.
+
+    The caller holds the project, so nothing that is found here is alive.
+    """
+    await _stop_processes(remains)
+    await finish_advance(context.repo)
+    for repaired in await context.worktrees.repair():
+        context.recorder.emit("warning.raised", reason=repaired, hint="")
+    for session in remains.sessions:
+        await _close_session(context, session)
+    for landing in remains.landings:
+        await _close_landing(context, landing)
+
+
+async def _stop_processes(remains: Remains) -> None:
+    """Agents die with the run that started them; this is for machines where they cannot."""
+    for session in remains.sessions:
+        await asyncio.to_thread(sweep, "YOKE_SESSION", session.id)
+
+
+async def _close_session(context: Context, session: OpenSession) -> None:
+    """Count a session whose work reached its epic as completed, and take back any other."""
+    joined = await _joined(context, session)
+    state, reason, kept = ("completed", "", "") if joined else ("interrupted", "the run was killed", "")
+    if joined is None and session.base_commit:
+        kept = await _take_back(context, session)
+    finished = context.recorder.event(
+        "session.finished",
+        epic=session.epic,
+        task=session.task,
+        session=session.id,
+        state=state,
+        reason=reason,
+        seconds=session.seconds,
+        cost_usd=None,
+        usage=[],
+        kept_ref=kept,
+        answer="",
+        recovered=True,
+    )
+    if joined is None:
+        context.recorder.record(finished)
+        return
+    done = context.recorder.event(
+        "task.completed", epic=session.epic, task=session.task, commit=joined, seconds=session.seconds
+    )
+    context.recorder.record(finished, done)
+
+
+async def _joined(context: Context, session: OpenSession) -> str | None:
+    """The epic's tip when a lane had joined the session's checked commits into it before the crash."""
+    epic_branch = context.epic_branch(session.epic)
+    tip = await context.repo.branch(epic_branch)
+    if tip is None or not session.base_commit or session.branch == epic_branch:
+        return None
+    commits = await context.repo.commits(session.base_commit, tip)
+    ours = any(session.id in commit.trailers.get("Yoke-Session", ()) for commit in commits)
+    return tip if ours else None
+
+
+async def _take_back(context: Context, session: OpenSession) -> str:
+    """Put the lane back to where the session started; gives the ref that keeps what it had done."""
+    repo = context.repo
+    tip = await repo.branch(session.branch)
+    if tip is None:
+        return ""
+    kept = await repo.keep(f"{session.task}/{session.id}", tip) if tip != session.base_commit else ""
+    path = await context.worktrees.open(session.lane, session.branch, session.base_commit)
+    await context.worktrees.reset(path, session.branch, session.base_commit)
+    return kept
+
+
+async def _close_landing(context: Context, landing: OpenLanding) -> None:
+    """A landing whose commit is on the target has landed; any other is queued again by the run."""
+    if not landing.commit or not landing.target:
+        return
+    tip = await context.repo.branch(landing.target)
+    if tip is None or not await context.repo.is_ancestor(landing.commit, tip):
+        return
+    context.recorder.emit(
+        "landing.landed",
+        epic=landing.epic,
+        commit=landing.commit,
+        tree=landing.tree,
+        old_commit=landing.old_commit,
+        epic_commit=landing.epic_commit,
+        target=landing.target,
+        strategy=context.config.parallel.merge_strategy.value,
+        seconds=0.0,
+        tasks=list(landing.tasks),
+        recovered=True,
+    )
+
+
+async def tidy(context: Context, landed: Iterable[str]) -> None:
+    """Remove worktrees and branches that epics left behind when they landed."""
+    heads = await context.repo.refs("refs/heads/")
+    for epic in landed:
+        lanes = [epic, *(task.id for task in context.plan.epic[epic].tasks)]
+        for lane in lanes:
+            if (context.worktrees.folder / lane).exists():
+                await context.worktrees.close(lane)
+                context.recorder.emit("worktree.removed", epic=epic, lane=lane)
+        for branch in (context.epic_branch(epic), *(f"lane/{lane}" for lane in lanes)):
+            if f"refs/heads/{branch}" in heads:
+                await remove_branch(context.repo, branch, context.target)

@@ -1,0 +1,248 @@
+"""`yoke run`: puts the parts of a run together and takes them apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from yokeflow.engine.checks import Checker
+from yokeflow.engine.context import Context
+from yokeflow.engine.control import Control
+from yokeflow.engine.decide import Decisions, EventHook
+from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.lock import hold_project
+from yokeflow.engine.preflight import check_agents
+from yokeflow.engine.recorder import Recorder
+from yokeflow.engine.recovery import Remains, recover, tidy
+from yokeflow.engine.report import RunReport
+from yokeflow.engine.scheduler import Scheduler
+from yokeflow.engine.selection import RunOptions, selected
+from yokeflow.engine.workflow import Workflow
+from yokeflow.errors import ExitCode, YokeError
+from yokeflow.store import items
+from yokeflow.store.drain import Drainer, drain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from uuid import UUID
+
+    from yokeflow.engine.ledger import Ledger
+    from yokeflow.engine.project import Project
+    from yokeflow.events import Event
+    from yokeflow.model import Plan, Resolution
+    from yokeflow.store.connection import Store
+
+#: How long the end of a run waits for a database that is away; the journal keeps what it misses.
+_LAST_DRAIN = 10.0
+
+
+class Run:
+    """One run of a plan, from the lock to the report."""
+
+    def __init__(
+        self, project: Project, plan: Plan, options: RunOptions, listen: Callable[[Event], None]
+    ) -> None:
+        self._project = project
+        self._plan = plan
+        self._options = options
+        self._recorder = Recorder(str(uuid4()), project.journal, [listen])
+        self._workflow: Workflow | None = None
+        self._main: asyncio.Task[RunReport] | None = None
+        self._stopped = False
+
+    @property
+    def id(self) -> str:
+        """UUID of the run."""
+        return self._recorder.run
+
+    async def execute(self) -> RunReport:
+        """Work until nothing more can be done.
+
+        Raises ProjectBusyError, StoreError, UsageError or PluginError when it cannot start. What ends it
+        later is in the report's state, reason and exit code.
+        """
+        self._main = asyncio.current_task()
+        with hold_project(self._project.lock_file, self.id):
+            async with self._project.store() as (store, project_id):
+                return await self._execute(store, project_id)
+
+    def stop(self) -> None:
+        """Let sessions stop cleanly and start nothing new."""
+        self._stopped = True
+        if self._workflow is not None:
+            self._workflow.stop()
+
+    def kill(self) -> None:
+        """End everything at once. The next run puts right what is left."""
+        self._stopped = True
+        if self._main is not None:
+            self._main.cancel()
+
+    async def _execute(self, store: Store, project_id: UUID) -> RunReport:
+        context = await self._context(store, project_id)
+        resolution, ledger, scheduler = await self._prepare(context, store, project_id)
+        self._workflow = Workflow(context, resolution, scheduler, ledger)
+        started = monotonic()
+        async with self._recording(store, project_id):
+            await self._announce(context, resolution)
+            async with Control(self._project, store, project_id, self._workflow, self._recorder):
+                error = await self._work()
+            await tidy(context, ledger.landed & set(self._plan.epic))
+            await context.worktrees.empty_trash()
+            report = self._report(context, ledger, scheduler, monotonic() - started, error)
+            self._recorder.emit(
+                "run.finished", state=report.state, exit_code=int(report.exit_code), reason=report.reason
+            )
+        return report
+
+    async def _context(self, store: Store, project_id: UUID) -> Context:
+        project, recorder = self._project, self._recorder
+        async with store.begin() as connection:
+            passed = await items.passed_checks(connection, project_id)
+        return Context(
+            project=project,
+            plan=self._plan,
+            target=await project.repo.target_branch(project.config.project.target),
+            recorder=recorder,
+            decide=Decisions(project.plugins, project.config),
+            checker=Checker(project.config, recorder, passed),
+            worktrees=project.worktrees,
+            agents=project.plugins.agents(),
+            only_agent=self._options.agent,
+        )
+
+    async def _prepare(
+        self, context: Context, store: Store, project_id: UUID
+    ) -> tuple[Resolution, Ledger, Scheduler]:
+        """Put right what the last run left, then find out what there is to do."""
+        chosen = selected(self._plan, self._options)
+        async with store.begin() as connection:
+            await items.sync_plan(connection, project_id, self._plan)
+            remains = Remains(
+                await items.open_sessions(connection, project_id),
+                await items.open_landings(connection, project_id),
+            )
+        await context.worktrees.ignore()
+        await recover(context, remains)
+        await drain(store, project_id, self._project.journal)
+        ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
+        resolution = context.decide.resolve(self._plan, ledger.finished, durations)
+        todo = [
+            task for task in self._plan.tasks.values() if task.id in chosen and not ledger.is_done(task.id)
+        ]
+        check_agents(context, todo)
+        scheduler = Scheduler(
+            self._plan,
+            resolution,
+            lambda ready: context.decide.order(ready, resolution),
+            concurrency=1
+            if self._options.sequential
+            else self._options.concurrency or context.config.concurrency,
+            agent_limit={
+                name: options.max_sessions
+                for name, options in context.config.agents.options.items()
+                if options.max_sessions is not None
+            },
+            agent_of=context.agent_of,
+        )
+        scheduler.held(set(self._plan.tasks) - chosen)
+        for task in ledger.failed:
+            scheduler.failed(task)
+        if self._options.land:
+            ledger.land_only(self._options.land)
+            for epic in self._options.land:
+                ledger.requeue(epic, by="human")
+        return resolution, ledger, scheduler
+
+    @asynccontextmanager
+    async def _recording(self, store: Store, project_id: UUID) -> AsyncIterator[None]:
+        """Bring the journal into the store in the background, and show events to plugins."""
+        self._recorder.listen(EventHook(self._project.plugins, self._recorder))
+        drainer = Drainer(
+            store,
+            project_id,
+            self._project.journal,
+            on_lost=lambda reason: self._recorder.emit("store.lost", reason=reason),
+            on_found=lambda: self._recorder.emit("store.found"),
+        )
+        self._recorder.listen(lambda _event: drainer.wake())
+        try:
+            yield
+        finally:
+            await drainer.aclose(_LAST_DRAIN)
+
+    async def _announce(self, context: Context, resolution: Resolution) -> None:
+        config = context.config
+        self._recorder.emit(
+            "run.started",
+            target=context.target,
+            target_commit=await context.repo.branch(context.target),
+            strategy=config.parallel.strategy.value,
+            concurrency=config.concurrency,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            batches=[list(batch) for batch in resolution.batches],
+            critical_path=list(resolution.critical_path),
+            options={
+                "epics": self._options.epics,
+                "tasks": self._options.tasks,
+                "agent": self._options.agent,
+            },
+        )
+
+    async def _work(self) -> YokeError | None:
+        """Do the work; the error that ended it early, if one did."""
+        assert self._workflow is not None
+        if self._stopped:
+            return None
+        try:
+            await self._workflow.work()
+        except YokeError as error:
+            return error
+        return None
+
+    def _report(
+        self, context: Context, ledger: Ledger, scheduler: Scheduler, seconds: float, error: YokeError | None
+    ) -> RunReport:
+        state, exit_code, reason = self._verdict(ledger, error)
+        return RunReport(
+            run=self.id,
+            state=state,
+            exit_code=exit_code,
+            reason=reason,
+            target=context.target,
+            seconds=seconds,
+            work_seconds=ledger.work_seconds,
+            cost_usd=ledger.cost_usd,
+            unknown_costs=ledger.unknown_costs,
+            completed=tuple(ledger.completed_now),
+            failed=dict(ledger.failed),
+            blocked={
+                task: tuple(sorted(by)) for task, by in scheduler.waiting.items() if not ledger.is_done(task)
+            },
+            landed=tuple(ledger.landed_now),
+            waiting=tuple(ledger.waiting.values()),
+        )
+
+    def _verdict(self, ledger: Ledger, error: YokeError | None) -> tuple[str, ExitCode, str]:
+        if error is not None:
+            return (
+                "failed",
+                error.exit_code,
+                f"{error.message}; {error.hint}" if error.hint else error.message,
+            )
+        if self._stopped:
+            return "cancelled", ExitCode.INTERRUPTED, "stopped by a person"
+        if ledger.waiting:
+            return "failed", ExitCode.FAILED, "something waits for a person"
+        chosen = selected(self._plan, self._options)
+        if any(not ledger.is_done(task) for task in chosen):
+            return "failed", ExitCode.FAILED, "some tasks could not start"
+        if any(epic not in ledger.landed for epic in ledger.finished_epics):
+            return "failed", ExitCode.FAILED, "finished epics wait for others to land first"
+        return "completed", ExitCode.OK, ""

@@ -1,0 +1,183 @@
+"""The course of a run: starts sessions and landings, and reacts to what becomes of them.
+
+Nothing here waits in a loop. Every end of a session or landing calls `_advance`, which starts what became
+possible by it; the run is over when nothing runs and nothing can start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from yokeflow.engine.attempt import Session
+from yokeflow.engine.landing import Landings
+from yokeflow.engine.lanes import HandOverConflictError, Lanes
+from yokeflow.errors import LimitError, YokeError
+from yokeflow.model import Attempt
+
+if TYPE_CHECKING:
+    from yokeflow.engine.attempt import Outcome
+    from yokeflow.engine.context import Context
+    from yokeflow.engine.ledger import Ledger
+    from yokeflow.engine.scheduler import Scheduler
+    from yokeflow.model import Resolution, Task
+
+
+class Workflow:
+    """Works on a plan until nothing more can be done."""
+
+    def __init__(
+        self, context: Context, resolution: Resolution, scheduler: Scheduler, ledger: Ledger
+    ) -> None:
+        self._context = context
+        self._resolution = resolution
+        self._scheduler = scheduler
+        self._ledger = ledger
+        self._lanes = Lanes(context, resolution)
+        self._landings = Landings(context, self._lanes)
+        self._stops: dict[str, asyncio.Event] = {}
+        self._landing = False
+        self._paused = False
+        #: What ends the run early; sessions that run are stopped, or finish when it is a limit.
+        self._fatal: YokeError | None = None
+        self._limit: LimitError | None = None
+
+    async def work(self) -> None:
+        """Do everything that can be done.
+
+        Raises the error that ended the run early, after all sessions have stopped.
+        """
+        async with asyncio.TaskGroup() as self._group:
+            self._advance()
+        if self._fatal is not None:
+            raise self._fatal
+        if self._limit is not None:
+            raise self._limit
+
+    def stop(self) -> None:
+        """Let sessions stop cleanly and start nothing new."""
+        self._context.stop.set()
+        for stop in self._stops.values():
+            stop.set()
+
+    def pause(self, *, by: str) -> None:
+        """Start nothing new; what runs goes on."""
+        self._paused = True
+        self._context.recorder.emit("run.paused", by=by)
+
+    def unpause(self, *, by: str) -> None:
+        """Start tasks again."""
+        self._paused = False
+        self._context.recorder.emit("run.continued", by=by)
+        self._advance()
+
+    def retry(self, item: str, *, by: str) -> None:
+        """Give a failed task new attempts, or an epic a new landing."""
+        if item in self._context.plan.tasks:
+            self._ledger.reopen(item, by=by)
+            self._scheduler.reopened(item)
+        else:
+            self._ledger.requeue(item, by=by)
+        self._advance()
+
+    def skip(self, task: str, *, by: str) -> None:
+        """Count a task as done without doing it."""
+        if task in self._stops:
+            self._stops[task].set()
+        self._ledger.skip(task, by=by)
+        self._scheduler.skipped(task)
+        self._advance()
+
+    @property
+    def _closing(self) -> bool:
+        return self._context.stop.is_set() or self._fatal is not None or self._limit is not None
+
+    def _advance(self) -> None:
+        """Start what is possible now."""
+        if self._closing:
+            return
+        self._start_landing()
+        if self._paused:
+            return
+        for task in self._scheduler.startable():
+            self._scheduler.started(task.id)
+            self._group.create_task(self._do(task), name=task.id)
+
+    async def _do(self, task: Task) -> None:
+        """One attempt at a task and what follows from it."""
+        stop = self._stops[task.id] = asyncio.Event()
+        attempt = Attempt(
+            task=task,
+            number=len(self._ledger.failures(task.id)) + 1,
+            session=str(uuid4()),
+            run=self._context.recorder.run,
+            failures=tuple(self._ledger.failures(task.id)),
+        )
+        try:
+            place = await self._lanes.prepare(task, self._ledger.commits)
+            outcome = await Session(self._context, self._lanes, attempt, place, stop).run()
+        except HandOverConflictError as error:
+            self._give_up(task, error.message, kind="conflict")
+        except LimitError as error:
+            self._scheduler.released(task.id)
+            self._refuse(error)
+        except YokeError as error:
+            self._scheduler.released(task.id)
+            self._fatal = self._fatal or error
+            self.stop()
+        else:
+            self._settle(task, outcome)
+        finally:
+            del self._stops[task.id]
+        self._advance()
+
+    def _settle(self, task: Task, outcome: Outcome) -> None:
+        ledger = self._ledger
+        ledger.account(outcome)
+        if ledger.is_done(task.id):
+            # Skipped by a person while it ran.
+            return
+        if outcome.state == "completed":
+            ledger.complete(task, outcome.commit)
+            self._scheduler.completed(task.id)
+        elif outcome.failure is None or outcome.state == "interrupted":
+            self._scheduler.released(task.id)
+        else:
+            ledger.fail(task.id, outcome.failure)
+            if len(ledger.failures(task.id)) < self._context.config.agents.max_attempts:
+                self._scheduler.released(task.id)
+            else:
+                self._give_up(task, outcome.failure.reason, kind="retry_limit")
+
+    def _give_up(self, task: Task, reason: str, *, kind: str) -> None:
+        """A person is asked, hard successors wait, everything else goes on."""
+        blocked = self._scheduler.failed(task.id)
+        self._ledger.give_up(task, reason, kind=kind, blocked=sorted(blocked))
+
+    def _refuse(self, error: LimitError) -> None:
+        if self._limit is None:
+            self._limit = error
+            self._context.recorder.emit("budget.exceeded", reason=error.message)
+
+    def _start_landing(self) -> None:
+        if not self._landing and self._ledger.landable():
+            self._landing = True
+            self._group.create_task(self._land(), name="landing")
+
+    async def _land(self) -> None:
+        """Land finished epics, one at a time, until none is left."""
+        try:
+            while not self._context.stop.is_set() and (queue := self._ledger.landable()):
+                result = await self._landings.land(
+                    self._context.plan.epic[queue[0]], self._ledger.tasks_of(queue[0])
+                )
+                if result is None:
+                    return
+                self._ledger.landing_ended(result)
+                self._advance()
+        except YokeError as error:
+            self._fatal = self._fatal or error
+            self.stop()
+        finally:
+            self._landing = False
