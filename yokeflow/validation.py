@@ -111,6 +111,8 @@ def _say(error: ErrorDetails) -> tuple[str, str]:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind in _SHAPES:
         wanted, hint = _SHAPES[kind]
+        if value is None:
+            return f"must be {wanted}, not empty", "give it a value or remove the key"
         listed = value if isinstance(value, str) else shorten(value)
         return f"must be {wanted}, not {_named(value)}", hint.format(quoted=f'"{value}"', listed=listed)
     if kind in _BOUNDS:

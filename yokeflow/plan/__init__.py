@@ -1,0 +1,1 @@
+"""The plan file: reading, checking, writing and drawing it."""

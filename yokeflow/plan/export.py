@@ -1,0 +1,64 @@
+"""A plan as the file it could have come from."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from yokeflow.model import Dependency, Strength, Task
+
+if TYPE_CHECKING:
+    from yokeflow.model import Epic, Plan
+
+#: Told by where a task stands in the file.
+_PLACES = ("epic", "position")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def to_yaml(plan: Plan) -> str:
+    """A plan file that loads as the same plan. Keys at their defaults are left out."""
+    epics = {epic.id for epic in plan.epics}
+    data = {"epics": [_epic(epic, epics) for epic in plan.epics]}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def duration(seconds: float) -> str | float:
+    """Seconds as a plan file writes them: 1h30m."""
+    if seconds != int(seconds):
+        return seconds
+    rest, text = int(seconds), ""
+    for size, unit in _UNITS:
+        amount, rest = divmod(rest, size)
+        text += f"{amount}{unit}" if amount else ""
+    return text or 0.0
+
+
+def _epic(epic: Epic, epics: set[str]) -> dict[str, Any]:
+    head: dict[str, Any] = {"id": epic.id, "title": epic.title}
+    if epic.depends_on:
+        head["depends_on"] = [_dependency(each, epics) for each in epic.depends_on]
+    return head | {"tasks": [_task(task, epics) for task in epic.tasks]}
+
+
+def _task(task: Task, epics: set[str]) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for each in fields(Task):
+        value = getattr(task, each.name)
+        if each.name in _PLACES or value == each.default:
+            continue
+        if each.name == "depends_on":
+            value = [_dependency(dependency, epics) for dependency in value]
+        elif each.name in {"estimate", "timeout"}:
+            value = duration(value)
+        written[each.name] = list(value) if isinstance(value, tuple) else value
+    return written
+
+
+def _dependency(dependency: Dependency, epics: set[str]) -> str | dict[str, str]:
+    if dependency.strength is Strength.HARD and not dependency.reason:
+        return dependency.predecessor
+    kind = "epic" if dependency.predecessor in epics else "task"
+    said = {kind: dependency.predecessor, "type": dependency.strength.value}
+    return said | ({"reason": dependency.reason} if dependency.reason else {})
