@@ -78,7 +78,7 @@ class Journal:
     def compact(self, generation: str, offset: int) -> bool:
         """Drop what lies before `offset`; the rest becomes a new generation, to be read from its start.
 
-        Nothing that is appended meanwhile is lost: writers of ours wait for the lock, and what a shell adds to
+        Nothing appended meanwhile is lost: writers of ours wait for the lock, and what a shell adds to
         the old file up to the moment of the rename is copied after it. False when the generation has passed.
         """
         if not self.path.exists():

@@ -1,0 +1,192 @@
+"""What happened: the data of `yoke log` and `yoke show`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import or_, select, text
+
+from yokeflow.events import Event
+from yokeflow.store.address import shown
+from yokeflow.store.connection import ConnectionLostError
+from yokeflow.store.drain import CHANNEL
+from yokeflow.store.driver import connection
+from yokeflow.store.tables import StoredEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+    from uuid import UUID
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from yokeflow.store.connection import Store
+
+_PAGE = 500
+
+#: One item with all that belongs to it, as one JSON text from one snapshot; an epic has its tasks too.
+ITEM = """
+WITH item AS (
+    SELECT work.*, epic.key AS epic FROM work_items work LEFT JOIN work_items epic ON epic.id = work.parent_id
+    WHERE work.project_id = CAST(:project AS uuid) AND work.key = :item
+), family AS (
+    SELECT work.id, work.key, work.title, work.status, work.commit, work.position
+    FROM work_items work JOIN item ON work.parent_id = item.id WHERE work.deleted_at IS NULL
+)
+SELECT CAST(json_build_object(
+    'id', item.key, 'kind', item.kind, 'epic', item.epic, 'title', item.title, 'status', item.status,
+    'reason', item.reason, 'prompt', item.prompt, 'run', item.run, 'category', item.category,
+    'priority', item.priority, 'estimate', item.estimate, 'attempts', item.attempts,
+    'cost_usd', CAST(item.cost_usd AS double precision), 'commit', item.commit, 'started', item.started_at,
+    'completed', item.completed_at, 'in_plan', item.deleted_at IS NULL,
+    'depends_on', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', before.key, 'type', edge.strength, 'reason', edge.reason, 'status', before.status)
+            ORDER BY before.key), '[]')
+        FROM work_item_dependencies edge JOIN work_items before ON before.id = edge.predecessor_id
+        WHERE edge.successor_id = item.id),
+    'tasks', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', key, 'title', title, 'status', status, 'commit', commit) ORDER BY position), '[]')
+        FROM family),
+    'sessions', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', id, 'run', run_id, 'number', number, 'attempt', attempt, 'agent', agent, 'model', model,
+            'state', state, 'reason', reason, 'exit_code', exit_code, 'seconds', seconds,
+            'cost_usd', CAST(cost_usd AS double precision), 'base_commit', base_commit,
+            'head_commit', head_commit, 'kept_ref', kept_ref, 'folder', folder, 'answer', answer,
+            'started', started_at, 'finished', finished_at) ORDER BY number), '[]')
+        FROM sessions WHERE work_item_id = item.id),
+    'checks', (
+        SELECT coalesce(json_agg(json_build_object(
+            'session', session_id, 'landing', landing_id, 'stage', stage, 'command', command, 'tree', tree,
+            'passed', passed, 'exit_code', exit_code, 'seconds', seconds, 'log', log, 'at', checked_at)
+            ORDER BY checked_at, id), '[]')
+        FROM check_results WHERE work_item_id = item.id),
+    'commits', (
+        SELECT coalesce(json_agg(commit ORDER BY is_epic, position), '[]') FROM (
+            SELECT commit, position, false AS is_epic FROM family WHERE commit IS NOT NULL
+            UNION ALL
+            SELECT item.commit, item.position, true WHERE item.commit IS NOT NULL) own),
+    'landings', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', id, 'status', status, 'commit', commit, 'target', target, 'strategy', strategy,
+            'reason', reason, 'output', output, 'files', files, 'seconds', seconds, 'queued', queued_at,
+            'finished', finished_at) ORDER BY queued_at, created_at), '[]')
+        FROM landings WHERE work_item_id = item.id),
+    'interventions', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', id, 'kind', kind, 'reason', reason, 'choices', choices, 'opened', opened_at,
+            'resolved', resolved_at, 'choice', choice, 'by', resolved_by) ORDER BY opened_at, id), '[]')
+        FROM interventions WHERE work_item_id = item.id)
+) AS text)
+FROM item
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event and its place in the log."""
+
+    #: Grows by the order of applying; what to go on after.
+    seq: int
+    event: Event
+
+
+async def log(
+    conn: AsyncConnection,
+    project_id: UUID,
+    *,
+    run: str = "",
+    item: str = "",
+    type: str = "",  # noqa: A002 - the field's name
+    after: int = 0,
+    limit: int = _PAGE,
+) -> list[Entry]:
+    """The newest events that fit, newest last; `item` is a task or an epic."""
+    query = select(StoredEvent.__table__).where(StoredEvent.project_id == project_id, StoredEvent.seq > after)
+    if run:
+        query = query.where(StoredEvent.run == run)
+    if item:
+        query = query.where(or_(StoredEvent.task == item, StoredEvent.epic == item))
+    if type:
+        query = query.where(StoredEvent.type == type)
+    rows = (await conn.execute(query.order_by(StoredEvent.seq.desc()).limit(limit))).all()
+    return [_entry(row) for row in reversed(rows)]
+
+
+async def show(conn: AsyncConnection, project_id: UUID, item: str) -> dict[str, Any] | None:
+    """One item with its attempts, checks, commits, landings and interventions; None when it is unknown."""
+    answer = await conn.scalar(text(ITEM), {"project": str(project_id), "item": item})
+    return None if answer is None else json.loads(answer)
+
+
+async def follow(store: Store, project_id: UUID, after: int) -> AsyncGenerator[Entry]:
+    """Every event behind `after`, then those to come as they are applied. Never ends by itself.
+
+    Close it (`contextlib.aclosing`). Raises ConnectionLostError when the server goes away.
+    """
+    async with _announcements(store, str(project_id)) as announced:
+        while True:
+            entries = await _read_after(store, project_id, after)
+            for entry in entries:
+                after = entry.seq
+                yield entry
+            if not entries:
+                await announced()
+
+
+@asynccontextmanager
+async def _announcements(
+    store: Store, project_id: str
+) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
+    """A function that waits until a batch of the project was applied since it was called last."""
+    announced = asyncio.Event()
+
+    def hear(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if payload == project_id:
+            announced.set()
+
+    # A connection of its own: the pool's are in transactions or closed when they idle.
+    async with connection(store.url) as listener:
+        listener.add_termination_listener(lambda _connection: announced.set())
+        await listener.add_listener(CHANNEL, hear)
+
+        async def wait() -> None:
+            await announced.wait()
+            announced.clear()
+            if listener.is_closed():
+                raise ConnectionLostError(
+                    f"the connection to {shown(store.url)} was lost", hint="start `yoke log --follow` again"
+                )
+
+        yield wait
+
+
+async def _read_after(store: Store, project_id: UUID, after: int) -> list[Entry]:
+    query = (
+        select(StoredEvent.__table__)
+        .where(StoredEvent.project_id == project_id, StoredEvent.seq > after)
+        .order_by(StoredEvent.seq)
+        .limit(_PAGE)
+    )
+    async with store.begin() as conn:
+        return [_entry(row) for row in await conn.execute(query)]
+
+
+def _entry(row: Row[Any]) -> Entry:
+    event = Event(
+        type=row.type,
+        run=row.run,
+        epic=row.epic,
+        task=row.task,
+        session=row.session,
+        data=row.payload,
+        id=str(row.id),
+        at=row.at,
+    )
+    return Entry(row.seq, event)

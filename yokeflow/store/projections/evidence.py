@@ -1,0 +1,124 @@
+"""Worktrees, results of checks, and what waits for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import case, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from yokeflow.store.projections.landings import epic_id, latest_landing
+from yokeflow.store.projections.registry import as_uuid, commit, item_of, on
+from yokeflow.store.tables import CheckResult, Intervention, Run, Session, WorkItem, Worktree
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy import ScalarSelect
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from yokeflow.events import Event
+
+
+def _item_id(project: UUID, event: Event) -> ScalarSelect[UUID]:
+    return (
+        select(WorkItem.id)
+        .where(WorkItem.project_id == project, WorkItem.key == item_of(event))
+        .scalar_subquery()
+    )
+
+
+@on("worktree.created")
+async def worktree_created(conn: AsyncConnection, project: UUID, event: Event) -> None:
+    """A lane has one open worktree; making it again describes it anew."""
+    data = event.data
+    place = {"path": data["path"], "branch": data["branch"], "base_commit": commit(data, "base_commit")}
+    await conn.execute(
+        insert(Worktree)
+        .values(
+            id=as_uuid(event.id),
+            project_id=project,
+            work_item_id=epic_id(project, event),
+            lane=data["lane"],
+            created_at=event.at,
+            **place,
+        )
+        .on_conflict_do_update(
+            index_elements=[Worktree.project_id, Worktree.lane],
+            index_where=text("status IN ('active', 'conflict')"),
+            set_=place | {"status": "active", "removed_at": None},
+        )
+    )
+
+
+@on("worktree.removed")
+async def worktree_removed(conn: AsyncConnection, project: UUID, event: Event) -> None:
+    """A merged worktree stays known as merged."""
+    await conn.execute(
+        update(Worktree)
+        .where(
+            Worktree.project_id == project, Worktree.lane == event.data["lane"], Worktree.removed_at.is_(None)
+        )
+        .values(removed_at=event.at, status=case((Worktree.status == "merged", "merged"), else_="removed"))
+    )
+
+
+@on("check.finished")
+async def check_finished(conn: AsyncConnection, project: UUID, event: Event) -> None:
+    """Evidence about a tree, tied to the session or the landing that asked for it."""
+    data = event.data
+    landing = latest_landing(project, event) if data["stage"] == "landing" else None
+    await conn.execute(
+        insert(CheckResult).values(
+            id=as_uuid(event.id),
+            project_id=project,
+            session_id=select(Session.id).where(Session.id == as_uuid(event.session)).scalar_subquery(),
+            landing_id=landing,
+            work_item_id=_item_id(project, event),
+            tree=data["tree"],
+            command=data["command"],
+            environment=data.get("environment") or "",
+            stage=data["stage"],
+            passed=data["passed"],
+            exit_code=data.get("exit_code"),
+            seconds=data.get("seconds") or 0,
+            log=data.get("log") or "",
+            checked_at=event.at,
+        )
+    )
+
+
+@on("intervention.opened")
+async def intervention_opened(conn: AsyncConnection, project: UUID, event: Event) -> None:
+    """Something waits for a person."""
+    data = event.data
+    await conn.execute(
+        insert(Intervention)
+        .values(
+            id=as_uuid(data["intervention"]),
+            project_id=project,
+            run_id=select(Run.id).where(Run.id == as_uuid(event.run)).scalar_subquery(),
+            work_item_id=_item_id(project, event),
+            kind=data["kind"],
+            reason=data.get("reason") or "",
+            choices=list(data.get("choices") or ()),
+            opened_at=event.at,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+@on("intervention.resolved")
+async def intervention_resolved(conn: AsyncConnection, _project: UUID, event: Event) -> None:
+    """The first answer counts."""
+    data = event.data
+    await conn.execute(
+        update(Intervention)
+        .where(Intervention.id == as_uuid(data["intervention"]), Intervention.resolved_at.is_(None))
+        .values(
+            resolved_at=event.at,
+            choice=data.get("choice"),
+            resolved_by=data.get("by"),
+            version=Intervention.version + 1,
+        )
+    )

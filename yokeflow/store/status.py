@@ -1,0 +1,87 @@
+"""The state of a project, as `yoke status --json` gives it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+#: The whole public object as one JSON text, from one snapshot. Its only parameter is the project's id, so any
+#: client can run it. An unfinished item waits for its unfinished hard predecessors, its epic's included, and
+#: for the interventions open on it.
+STATUS = """
+WITH item AS MATERIALIZED (
+    SELECT work.id, work.parent_id, work.key, work.kind, epic.key AS epic, work.title, work.status,
+           work.attempts, CAST(work.cost_usd AS double precision) AS cost_usd, work.commit,
+           coalesce(epic.position, work.position) AS epic_position, epic.position IS NOT NULL AS is_inside,
+           work.position, work.status IN ('completed', 'cancelled') AS is_done
+    FROM work_items work LEFT JOIN work_items epic ON epic.id = work.parent_id
+    WHERE work.project_id = CAST(:project AS uuid) AND work.deleted_at IS NULL
+), edge AS MATERIALIZED (
+    SELECT dependency.successor_id, item.key
+    FROM work_item_dependencies dependency JOIN item ON item.id = dependency.predecessor_id
+    WHERE dependency.strength = 'hard' AND NOT item.is_done
+), question AS MATERIALIZED (
+    SELECT intervention.id, intervention.work_item_id, intervention.kind, work.key AS item,
+           intervention.reason, intervention.opened_at, intervention.choices
+    FROM interventions intervention LEFT JOIN work_items work ON work.id = intervention.work_item_id
+    WHERE intervention.project_id = CAST(:project AS uuid) AND intervention.resolved_at IS NULL
+), cause AS (
+    SELECT item.id, edge.key FROM item JOIN edge ON edge.successor_id = item.id
+    WHERE item.status IN ('proposed', 'pending', 'blocked')
+    UNION
+    SELECT item.id, edge.key FROM item JOIN edge ON edge.successor_id = item.parent_id
+    WHERE item.status IN ('proposed', 'pending', 'blocked')
+    UNION
+    SELECT work_item_id, CAST(id AS text) FROM question WHERE work_item_id IS NOT NULL
+), waiting AS (
+    SELECT id, json_agg(key ORDER BY key) AS waits_for FROM cause GROUP BY id
+), latest_run AS (
+    SELECT * FROM runs WHERE project_id = CAST(:project AS uuid) ORDER BY started_at DESC LIMIT 1
+), landing AS (
+    SELECT DISTINCT ON (work_item_id) work_item_id, status, commit, reason, queued_at
+    FROM landings WHERE project_id = CAST(:project AS uuid)
+    ORDER BY work_item_id, queued_at DESC, created_at DESC, id
+)
+SELECT CAST(json_build_object(
+    'project', (SELECT name FROM projects WHERE id = CAST(:project AS uuid)),
+    'run', (
+        SELECT json_build_object(
+            'id', run.id, 'state', run.state, 'started', run.started_at,
+            'elapsed', CAST(extract(epoch FROM coalesce(run.finished_at, now()) - run.started_at)
+                            AS double precision),
+            'cost_usd', (SELECT CAST(coalesce(sum(cost_usd), 0) AS double precision)
+                         FROM sessions WHERE run_id = run.id))
+        FROM latest_run run),
+    'items', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', item.key, 'kind', item.kind, 'epic', item.epic, 'title', item.title,
+            'status', item.status, 'attempts', item.attempts, 'cost_usd', item.cost_usd,
+            'commit', item.commit, 'waits_for', coalesce(waiting.waits_for, CAST('[]' AS json)))
+            ORDER BY item.epic_position, coalesce(item.epic, item.key), item.is_inside, item.position), '[]')
+        FROM item LEFT JOIN waiting USING (id)),
+    'landings', (
+        SELECT coalesce(json_agg(json_build_object(
+            'epic', work.key, 'status', landing.status, 'commit', landing.commit, 'reason', landing.reason)
+            ORDER BY landing.queued_at, work.key), '[]')
+        FROM landing JOIN work_items work ON work.id = landing.work_item_id),
+    'interventions', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', id, 'kind', kind, 'item', item, 'reason', reason, 'opened', opened_at, 'choices', choices)
+            ORDER BY opened_at, id), '[]')
+        FROM question),
+    'source', json_build_object('layer', 'postgres', 'age_seconds', 0.0)
+) AS text)
+"""
+
+
+async def status(conn: AsyncConnection, project_id: UUID) -> dict[str, Any]:
+    """The object of `yoke status --json`; `source.age_seconds` is 0 since the caller drained before."""
+    answer: dict[str, Any] = json.loads(await conn.scalar(text(STATUS), {"project": str(project_id)}))
+    return answer
