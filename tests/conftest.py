@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
 #: Short, since a socket's path must be; others may pass through, since root's PostgreSQL is another user.
-_SHARED = "YOKE_TEST_FOLDER"
+_SHARED = "TEST_FOLDER_OF_YOKE"
 _TEMPLATE = "template_yoke"
 _numbers = itertools.count()
 _folder_key = pytest.StashKey[Path]()
@@ -56,7 +56,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder of the test's own. A server that the test started in it is stopped."""
     for name in list(os.environ):
-        if name.startswith(("YOKE_", "PG")) and name != _SHARED:
+        if name.startswith(("YOKE_", "PG")):
             monkeypatch.delenv(name)
     folder = Path(os.environ[_SHARED]) / f"{os.getpid()}-{next(_numbers)}"
     monkeypatch.setenv("YOKE_HOME", str(folder))
