@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yokeflow.errors import GitError
-
 if TYPE_CHECKING:
     from yokeflow.git.repo import Repo
 
@@ -17,9 +15,9 @@ async def landed(repo: Repo, epic_commit: str, target: str) -> bool:
 
 
 async def remove_branch(repo: Repo, branch: str, target: str) -> bool:
-    """Delete a branch whose commits are in the branch `target` or kept; False when they are not, and it stays.
+    """Delete a branch whose commits are in the branch `target` or kept; False when not, and it stays.
 
-    After a squash they are not in the target: `keep` them first. Raises GitError while it is checked out.
+    After a squash they are not in the target: `keep` them first. Close its worktree before.
     """
     tip = await repo.branch(branch)
     if tip is None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Mapping, Sequence
 
     from yokeflow.git.repo import Repo
+
+_FIELDS = "%H%x00%T%x00%P%x00%s%x00%(trailers:only=true,unfold=true,separator=%x1e,key_value_separator=%x1f)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +25,105 @@ class Commit:
     #: Values by name, in order.
     trailers: dict[str, list[str]]
 
+    def carries(self, trailers: Mapping[str, str]) -> bool:
+        """Whether every one of `trailers` is on the commit."""
+        return all(value in self.trailers.get(name, []) for name, value in trailers.items())
 
-async def between(repo: Repo, old: str, new: str) -> list[Commit]:
-    """What `new` has and `old` has not, oldest first."""
-    raise NotImplementedError
+
+async def between(repo: Repo, old: str, new: str, without: Collection[str] = ()) -> list[Commit]:
+    """What `new` has and neither `old` nor any of `without` has, oldest first."""
+    revisions = "\n".join([new, f"^{old}", *(f"^{oid}" for oid in without)]) + "\n"
+    out = await repo.git(
+        "log", "-z", "--topo-order", "--reverse", "--encoding=UTF-8", f"--format=tformat:{_FIELDS}", "--stdin",
+        stdin=revisions.encode(),
+    )  # fmt: skip
+    parts = out.parts
+    return [_commit(parts[at : at + 5]) for at in range(0, len(parts), 5)]
+
+
+def _commit(fields: Sequence[str]) -> Commit:
+    oid, tree, parents, subject, lines = fields
+    trailers: dict[str, list[str]] = {}
+    for line in filter(None, lines.split("\x1e")):
+        name, _, value = line.partition("\x1f")
+        trailers.setdefault(name, []).append(value)
+    return Commit(oid, tree, tuple(parents.split()), subject, trailers)
+
+
+async def commit_tree(repo: Repo, tree: str, parents: Sequence[str], message: bytes) -> str:
+    """Write a commit, unsigned; move no ref."""
+    flags = [flag for parent in parents for flag in ("-p", parent)]
+    out = await repo.git("commit-tree", tree, *flags, "-F", "-", stdin=message, env=await repo.identity())
+    return out.text
+
+
+async def with_trailers(repo: Repo, message: bytes, trailers: Mapping[str, str]) -> bytes:
+    """The message with those trailers that it lacks."""
+    if not trailers:
+        return message
+    flags = [flag for name, value in trailers.items() for flag in ("--trailer", f"{name}: {value}")]
+    out = await repo.git(
+        "interpret-trailers", "--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add",
+        *flags, stdin=message or b"\n",
+    )  # fmt: skip
+    return out.stdout
 
 
 async def stamp(
     repo: Repo, base: str, head: str, trailers: Mapping[str, str], *, own: Collection[str] = ()
 ) -> str:
     """See `Repo.stamp`."""
-    raise NotImplementedError
+    commits = await between(repo, base, head, await _others(repo, head, own))
+    new: dict[str, str] = {}
+    raw: dict[str, bytes] = {}
+    for commit in commits:
+        if commit.carries(trailers) and not any(parent in new for parent in commit.parents):
+            continue
+        raw = raw or await _raw(repo, [each.oid for each in commits])
+        new[commit.oid] = await _rewrite(repo, raw[commit.oid], new, trailers)
+    return new.get(head, head)
 
 
-async def commit_all(repo: Repo, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
-    """See `Repo.commit_all`."""
-    raise NotImplementedError
+async def _others(repo: Repo, head: str, own: Collection[str]) -> list[str]:
+    """Tips whose history is not ours to rewrite."""
+    names = {f"refs/heads/{name}" for name in own}
+    tips: set[str] = set()
+    for prefix in ("refs/heads/", "refs/remotes/", "refs/tags/"):
+        refs = await repo.refs(prefix)
+        # With no name given, the branch at the head is taken for the lane's own.
+        tips |= {oid for ref, oid in refs.items() if (ref not in names if own else oid != head)}
+    return sorted(tips)
+
+
+async def _raw(repo: Repo, oids: Sequence[str]) -> dict[str, bytes]:
+    out = await repo.git("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode())
+    found: dict[str, bytes] = {}
+    rest = out.stdout
+    for oid in oids:
+        header, _, rest = rest.partition(b"\n")
+        size = int(header.split()[2])
+        found[oid], rest = rest[:size], rest[size + 1 :]
+    return found
+
+
+async def _rewrite(repo: Repo, raw: bytes, new: Mapping[str, str], trailers: Mapping[str, str]) -> str:
+    header, _, message = raw.partition(b"\n\n")
+    lines: list[bytes] = []
+    signature = False
+    for line in header.split(b"\n"):
+        # A signature of the old commit would be wrong on the new one; its further lines start with a space.
+        signature = line.startswith((b"gpgsig ", b"gpgsig-sha256 ")) or (signature and line.startswith(b" "))
+        if not signature:
+            lines.append(_parent(line, new))
+    body = await with_trailers(repo, message, trailers)
+    out = await repo.git(
+        "hash-object", "-t", "commit", "-w", "--stdin", stdin=b"\n".join(lines) + b"\n\n" + body
+    )
+    return out.text
+
+
+def _parent(line: bytes, new: Mapping[str, str]) -> bytes:
+    if not line.startswith(b"parent "):
+        return line
+    old = line.removeprefix(b"parent ").decode()
+    return b"parent " + os.fsencode(new.get(old, old))

@@ -1,12 +1,18 @@
-"""Merge without a checkout, and bring a branch forward without overwriting anything."""
+"""Merge commits without a checkout."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yokeflow.errors import ConflictError, GitError, RepositoryError
+from yokeflow.git.advance import Advance, advance, finish_advance
+from yokeflow.git.commits import commit_tree
+
 if TYPE_CHECKING:
     from yokeflow.git.repo import Repo
+
+__all__ = ["Advance", "Merged", "advance", "commit_merge", "finish_advance", "merge_trees"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +27,39 @@ class Merged:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """Whether a branch was brought forward."""
-
-    moved: bool
-    #: Empty when moved; `raced`: the branch was not at the old commit; `checkout`: the checkout of that branch has
-    #: something that would be overwritten, or is in the middle of an operation.
-    reason: str
-    #: The paths that were in the way.
-    files: tuple[str, ...] = ()
-
-
 async def merge_trees(repo: Repo, ours: str, theirs: str) -> Merged:
     """Merge two commits into a tree. Touches no checkout, no index, no ref.
 
     Raises RepositoryError when they share no history, as in a clone that is too shallow.
     """
-    raise NotImplementedError
+    try:
+        out = await repo.git("merge-tree", "--write-tree", "--name-only", "-z", ours, theirs, ok=(0, 1))
+    except GitError as error:
+        if "unrelated histories" not in error.stderr:
+            raise
+        raise await _unrelated(repo, ours, theirs) from error
+    # The tree and the paths in conflict, an empty piece, then the messages.
+    tree, *rest = out.parts
+    end = rest.index("") if "" in rest else len(rest)
+    paths = tuple(dict.fromkeys(rest[:end]))
+    return Merged(None if out.returncode else tree, paths, _messages(rest[end + 1 :]))
+
+
+def _messages(parts: list[str]) -> str:
+    """The texts of `<number of paths> <path>… <type> <text>` pieces."""
+    texts = []
+    at = 0
+    while at < len(parts) and parts[at].isdigit():
+        at += int(parts[at]) + 2
+        texts.append(parts[at].rstrip("\n"))
+        at += 1
+    return "\n".join(texts)
+
+
+async def _unrelated(repo: Repo, ours: str, theirs: str) -> RepositoryError:
+    shallow = await repo.git("rev-parse", "--is-shallow-repository")
+    hint = "get the rest of the history: git fetch --unshallow" if shallow.text == "true" else ""
+    return RepositoryError(f"{ours[:12]} and {theirs[:12]} have no common history here", hint=hint)
 
 
 async def commit_merge(
@@ -48,17 +69,10 @@ async def commit_merge(
 
     `tree` is the result of `merge_trees`, if it is known. Raises ConflictError when there is none. Moves no ref.
     """
-    raise NotImplementedError
-
-
-async def advance(repo: Repo, branch: str, new: str, old: str) -> Advance:
-    """Bring `branch` from `old` forward to `new`, and the checkout that has it, or change nothing."""
-    raise NotImplementedError
-
-
-async def finish_advance(repo: Repo) -> Advance | None:
-    """Finish what a killed `advance` had begun; None when there is nothing to finish.
-
-    What is in the checkout by then is kept under `refs/yoke/keep/` before anything is written.
-    """
-    raise NotImplementedError
+    if tree is None:
+        merged = await merge_trees(repo, ours, theirs)
+        if merged.tree is None:
+            raise ConflictError(("merge-tree", ours, theirs), 1, merged.output, files=merged.conflicts)
+        tree = merged.tree
+    parents = [ours] if squash else [ours, theirs]
+    return await commit_tree(repo, tree, parents, message.encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from yokeflow.errors import GitError, RefMovedError, RepositoryError
-from yokeflow.git import commits
+from yokeflow.git import commits, save
 from yokeflow.git.runner import GitOutput, run_git
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Repo:
     """One git repository with all its worktrees. Holds nothing open."""
 
     def __init__(self, root: Path, common_dir: Path, *, bare: bool) -> None:
-        #: Top folder of the main checkout; of a bare repository, the worktree it was found from or its git folder.
+        #: Top folder of the main checkout; of a bare repository, the worktree it was found from or its git
+        #: folder.
         self.root = root
         #: The git folder that all worktrees share.
         self.common_dir = common_dir
@@ -186,7 +187,7 @@ class Repo:
         Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own history
         is kept. A merge in progress without conflicts is concluded.
         """
-        return await commits.commit_all(self, worktree, message, trailers)
+        return await save.commit_all(self, worktree, message, trailers)
 
     async def identity(self) -> Mapping[str, str]:
         """Environment that names YokeFlow as author where the user has set no identity."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: What `git rev-parse --local-env-vars` names, and the other variables with which git, or somebody who runs it,
-#: redirects or reinterprets a command. Git exports some of them to the hooks it runs.
+#: What `git rev-parse --local-env-vars` names, and the other variables that redirect or reinterpret a command.
+#: Git exports some of them to the hooks it runs.
 FOREIGN_VARIABLES = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -57,6 +57,7 @@ _SETTINGS = tuple(
         "core.hooksPath=/dev/null",
         "core.fsmonitor=false",
         "commit.gpgSign=false",
+        "submodule.recurse=false",
         "color.ui=false",
         "log.showSignature=false",
     )
@@ -81,7 +82,7 @@ class GitOutput:
 
     @property
     def text(self) -> str:
-        """Standard output without its last newline; bytes that are no UTF-8 survive a way back through `os.fsencode`."""
+        """Standard output without its last newline; `os.fsencode` gives back bytes that are no UTF-8."""
         return os.fsdecode(self.stdout).removesuffix("\n")
 
     @property
@@ -110,20 +111,20 @@ async def run_git(
 ) -> GitOutput:
     """Run git in `cwd` to its end, also when the caller is cancelled meanwhile.
 
-    Tries again for some seconds while another git process is in the way. Raises GitError for an exit code outside
-    `ok`, DiskFullError when no space is left, RepositoryError when git or `cwd` is missing.
+    Tries again for some seconds while another git process is in the way. Raises GitError for an exit code
+    outside `ok`, DiskFullError when no space is left, RepositoryError when git or `cwd` is missing.
     """
     for delay in (*_DELAYS, None):
         output = await _to_the_end(args, cwd, stdin, clean_environment(env))
-        if output.returncode in ok:
-            return output
-        if "No space left on device" in output.stderr:
+        if output.returncode and "No space left on device" in output.stderr:
             raise DiskFullError(
                 f"no space left for git in {cwd}", hint="free some space, then `yoke resume` goes on"
             )
-        if delay is None or not _BUSY.search(output.stderr):
+        if delay is None or not (output.returncode and _BUSY.search(output.stderr)):
             break
         await asyncio.sleep(delay)
+    if output.returncode in ok:
+        return output
     hint = "if no git process is running, remove that lock file" if _BUSY.search(output.stderr) else ""
     raise GitError(args, output.returncode, output.stderr, hint=hint)
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import os
+import shutil
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
+from yokeflow.git import restore, submodules, upkeep
+from yokeflow.git.checkouts import Checkout, find, linked, set_aside
+from yokeflow.git.locks import file_lock, in_use_reason, user_of
+from yokeflow.git.save import is_folder, make_writable, snapshot
+from yokeflow.git.upkeep import Cleaned, Worktree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -11,31 +22,12 @@ if TYPE_CHECKING:
 
     from yokeflow.git.repo import Repo
 
+__all__ = ["Cleaned", "Worktree", "Worktrees"]
 
-@dataclass(frozen=True, slots=True)
-class Worktree:
-    """A worktree below our folder."""
-
-    lane: str
-    path: Path
-    #: Short name of the branch; empty when detached.
-    branch: str
-    #: None when there is no commit at HEAD.
-    commit: str | None
-    #: Why it is locked; None when it is not.
-    locked: str | None
-    #: What `repair` would put right; empty when it is whole.
-    broken: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """What `clean` did."""
-
-    #: Branches and lanes that are gone.
-    removed: tuple[str, ...]
-    #: What stayed -> why.
-    kept: dict[str, str]
+_TRASH = ".trash"
+_SCRATCH = ".landing"
+#: In a worktree's git folder, once its files were all written: the lane it belongs to.
+_READY = "yoke-lane"
 
 
 class Worktrees:
@@ -43,53 +35,239 @@ class Worktrees:
 
     def __init__(self, repo: Repo, folder: Path) -> None:
         self.repo = repo
-        self.folder = folder
+        self.folder = folder.resolve()
+        self.trash = self.folder / _TRASH
+        self._one = asyncio.Lock()
+        # More at once only makes each of them slower.
+        self._few = asyncio.Semaphore(2 * (os.cpu_count() or 2))
+
+    def path(self, lane: str) -> Path:
+        """Where the lane's worktree is or will be."""
+        name = quote(lane, safe=" ()+,=@~")
+        return self.folder / (f"%2E{name[1:]}" if name.startswith(".") else name)
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Nobody else adds or removes a worktree meanwhile: git fails when two do."""
+        async with self._one, file_lock(self.repo.state_dir / "worktrees.lock"):
+            yield
 
     async def open(self, lane: str, branch: str, base: str) -> Path:
-        """The lane's worktree on `branch`, which starts at `base` if there is none; created, repaired or as it is."""
-        raise NotImplementedError
+        """The lane's worktree on `branch`, which starts at `base` if there is none.
 
-    def use(self, lane: str, branch: str, base: str) -> AsyncIterator[Path]:
-        """`async with`: `open`, locked against removal while in use."""
-        raise NotImplementedError
+        Created, repaired, or left as it is when it is whole; uncommitted work in a whole one stays. Raises
+        ProjectBusyError while another process uses it, RepositoryError when the branch is checked out elsewhere.
+        """
+        path = self.path(lane)
+        checkout = await self._existing(path, lane, branch)
+        if checkout is None:
+            await self._add(path, lane, branch, await self._start(branch, base))
+            return path
+        checkout.remove_locks()
+        if await checkout.branch() != branch or checkout.in_progress() or not await checkout.head():
+            await self.reset(path, branch, await self._start(branch, base))
+        return path
+
+    @asynccontextmanager
+    async def use(self, lane: str, branch: str, base: str) -> AsyncIterator[Path]:
+        """`open` it, and lock it against removal while in use."""
+        path = await self.open(lane, branch, base)
+        checkout = find(self.repo, path)
+        reason = in_use_reason()
+        if checkout:
+            (checkout.git_dir / "locked").write_text(reason, encoding="utf-8")
+        try:
+            yield path
+        finally:
+            # The agent may have made it vanish meanwhile.
+            checkout = find(self.repo, path)
+            if checkout and self.locked(checkout) == reason:
+                (checkout.git_dir / "locked").unlink(missing_ok=True)
 
     async def reset(self, path: Path, branch: str, commit: str) -> None:
-        """Branch, HEAD, index and files exactly at `commit`; ignored files stay; what would be lost is kept."""
-        raise NotImplementedError
+        """Branch, HEAD, index and files exactly at `commit`; ignored files stay.
+
+        Works also when the worktree is broken or gone. What would be lost is kept under `refs/yoke/keep/`.
+        """
+        lane = unquote(path.name)
+        checkout = await self._existing(path, lane, branch)
+        if checkout is None:
+            await self._add(path, lane, branch, commit)
+            return
+        checkout.remove_locks()
+        await restore.rescue(checkout, lane, branch)
+        async with self._few:
+            await restore.put_back(checkout, branch, commit)
+        await submodules.fill(checkout)
 
     async def adopt(self, path: Path, branch: str, base: str, before: Collection[str]) -> str | None:
         """Take over what the agent committed elsewhere; gives the commit at HEAD.
 
-        When HEAD is detached or on another branch, `branch` moves to it and is checked out again, and the other
-        branch is deleted unless it is in `before` (the short names of all branches when the session started).
-        None when HEAD does not descend from `base`.
+        When HEAD is detached or on another branch, `branch` moves to it and is checked out again, and that other
+        branch is deleted unless it is in `before`: the short names of all branches when the session started.
+        None when HEAD does not descend from `base`, or nothing is left of the worktree.
         """
-        raise NotImplementedError
+        checkout = find(self.repo, path)
+        return await restore.adopt(checkout, branch, base, before) if checkout else None
 
     async def close(self, lane: str) -> None:
         """Remove the worktree, not its branch. What was not committed is kept first."""
-        raise NotImplementedError
+        await self.discard(self.path(lane), lane)
+
+    async def discard(self, path: Path, lane: str) -> None:
+        """`close` by path, whatever state it is in. The files go to the trash in one rename."""
+        checkout = find(self.repo, path)
+        if checkout:
+            checkout.remove_locks()
+            await restore.rescue(checkout, lane, "", files=is_folder(path) and self.is_ready(checkout))
+        elif is_folder(path):
+            await self._keep_files(path, lane)
+        async with self.exclusive():
+            set_aside(path, self.trash)
+            if checkout:
+                set_aside(checkout.git_dir, self.repo.state_dir / "trash")
 
     async def scratch(self, commit: str) -> Path:
         """The detached worktree for landing checks, with exactly `commit` in it; ignored files stay."""
-        raise NotImplementedError
-
-    async def list(self) -> list[Worktree]:
-        """Every worktree below our folder, also the broken ones; not the scratch worktree."""
-        raise NotImplementedError
-
-    async def repair(self) -> list[str]:
-        """Put right what a crash or an agent left; a line for each thing done."""
-        raise NotImplementedError
-
-    async def clean(self, target: str, prefixes: Sequence[str]) -> Cleaned:
-        """Remove idle worktrees, and branches below `prefixes`, whose commits are in `target` or kept."""
-        raise NotImplementedError
-
-    async def empty_trash(self) -> int:
-        """Delete for good what was removed; the number of folders."""
-        raise NotImplementedError
+        path = self.folder / _SCRATCH
+        checkout = find(self.repo, path)
+        if checkout is None or not is_folder(path) or not self.is_ready(checkout):
+            await self._clear(checkout, path)
+            await self._add(path, _SCRATCH, "", commit)
+            return path
+        checkout.relink()
+        await restore.put_back(checkout, "", commit)
+        await submodules.fill(checkout)
+        return path
 
     async def ignore(self) -> None:
         """Make git ignore our folder, without touching the user's files."""
-        raise NotImplementedError
+        if not self.folder.is_relative_to(self.repo.root) or self.folder.is_relative_to(self.repo.common_dir):
+            return
+        line = f"/{_escape(self.folder.relative_to(self.repo.root).as_posix())}/"
+        exclude = self.repo.common_dir / "info" / "exclude"
+        async with self.exclusive():
+            text = exclude.read_bytes() if exclude.is_file() else b""
+            if os.fsencode(line) in text.splitlines():
+                return
+            exclude.parent.mkdir(exist_ok=True)
+            draft = exclude.with_name("exclude.yoke")
+            ended = text if not text or text.endswith(b"\n") else text + b"\n"
+            draft.write_bytes(ended + os.fsencode(line) + b"\n")
+            draft.replace(exclude)
+
+    async def empty_trash(self) -> int:
+        """Delete for good what was removed; the number of things deleted."""
+        count = 0
+        for folder in (self.trash, self.repo.state_dir / "trash"):
+            for path in list(folder.iterdir()) if folder.is_dir() else []:
+                await asyncio.to_thread(_delete, path)
+                count += 1
+        return count
+
+    async def repair(self) -> Sequence[str]:
+        """Put right what a crash or an agent left; a line for each thing done. Not while a run uses them."""
+        return await upkeep.repair(self)
+
+    async def clean(self, target: str, prefixes: Sequence[str], *, dry_run: bool = False) -> Cleaned:
+        """Remove idle worktrees, and branches below `prefixes`, whose commits are in `target` or kept."""
+        return await upkeep.clean(self, target, prefixes, dry_run=dry_run)
+
+    def is_ready(self, checkout: Checkout) -> bool:
+        """Whether all files were written once; else the making of it was interrupted."""
+        # Git writes the index last; an agent may remove it.
+        return any((checkout.git_dir / name).is_file() for name in (_READY, "index"))
+
+    def locked(self, checkout: Checkout) -> str | None:
+        """Why it is locked; None when it is not."""
+        try:
+            return (checkout.git_dir / "locked").read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return None
+
+    async def _existing(self, path: Path, lane: str, branch: str) -> Checkout | None:
+        """The lane's checkout, linked again if need be; None, and the way is clear, when it must be made anew."""
+        checkout = find(self.repo, path)
+        if checkout and (pid := user_of(self.locked(checkout) or "")):
+            raise ProjectBusyError(f"process {pid} uses {path}", hint="wait for that run to end, or stop it")
+        if checkout and is_folder(path) and self.is_ready(checkout):
+            checkout.relink()
+            return checkout
+        await self._clear(checkout, path)
+        await self._release(lane, branch)
+        return None
+
+    async def _clear(self, checkout: Checkout | None, path: Path) -> None:
+        """Take away what is left of a worktree."""
+        if checkout or os.path.lexists(path):
+            await self.discard(path, unquote(path.name))
+
+    async def _release(self, lane: str, branch: str) -> None:
+        """Let go of the branch where the agent took the lane's worktree to another folder."""
+        for checkout in linked(self.repo):
+            marker = checkout.git_dir / _READY
+            if marker.is_file() and marker.read_text(encoding="utf-8") == lane and not self.locked(checkout):
+                await restore.rescue(checkout, lane, branch, files=is_folder(checkout.path))
+                async with self.exclusive():
+                    set_aside(checkout.git_dir, self.repo.state_dir / "trash")
+
+    async def _keep_files(self, path: Path, lane: str) -> None:
+        """Keep what is in a folder that is no worktree any more."""
+        if not any(entry.name != ".git" for entry in path.iterdir()):
+            return
+        # Only its files count: compared with nothing, on top of whatever the main checkout has.
+        commit = await snapshot(
+            Checkout(self.repo, path, self.repo.common_dir), f"What was left of lane {lane}"
+        )
+        if commit:
+            await self.repo.keep(f"lane/{lane}/{commit[:12]}", commit)
+
+    async def _start(self, branch: str, base: str) -> str:
+        commit = await self.repo.branch(branch) or await self.repo.resolve(base)
+        if commit is None:
+            raise RepositoryError(f"there is no commit {base} to start {branch} from")
+        return commit
+
+    async def _add(self, path: Path, lane: str, branch: str, commit: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        await self.ignore()
+        head = ("-B", branch) if branch else ("--detach",)
+        async with self.exclusive():
+            try:
+                await self.repo.git(
+                    "worktree", "add", "-q", "--no-track", "--no-checkout", *head, "--", str(path), commit
+                )
+            except GitError as error:
+                if (
+                    "already checked out at" not in error.stderr
+                    and "already used by worktree" not in error.stderr
+                ):
+                    raise
+                raise RepositoryError(
+                    f"branch {branch} is in use elsewhere: {error.stderr}",
+                    hint="switch that checkout to another branch, or remove it: git worktree remove",
+                ) from error
+        checkout = find(self.repo, path)
+        if checkout is None:
+            raise RepositoryError(f"{path} vanished while it was made")
+        async with self._few:
+            await checkout.git(*restore.WORKERS, "reset", "-q", "--hard")
+        await submodules.fill(checkout)
+        (checkout.git_dir / _READY).write_text(lane, encoding="utf-8")
+
+    async def list(self) -> list[Worktree]:
+        """Every worktree below our folder, also the broken ones; not the scratch worktree."""
+        return await upkeep.listing(self)
+
+
+def _escape(name: str) -> str:
+    """A path as a pattern of an exclude file."""
+    return "".join(f"\\{char}" if char in "\\*?[]!# " else char for char in name)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        make_writable(path)
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

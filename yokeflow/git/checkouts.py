@@ -1,0 +1,204 @@
+"""Checkouts of a repository: the main one and the linked ones, addressed by their own git folder.
+
+A lane lies inside the user's repository. Were git to look for the repository from there, a lane whose `.git`
+file is gone would mean the user's checkout; so every command on a checkout names its git folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yokeflow.git.repo import Repo
+    from yokeflow.git.runner import GitOutput
+
+_OPERATIONS = {
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "sequencer": "a series of picks",
+    "BISECT_LOG": "a bisection",
+}
+_OPERATION_FILES = (
+    *_OPERATIONS,
+    "MERGE_MODE",
+    "MERGE_MSG",
+    "MERGE_RR",
+    "MERGE_AUTOSTASH",
+    "AUTO_MERGE",
+    "REBASE_HEAD",
+    "SQUASH_MSG",
+    "BISECT_EXPECTED_REV",
+    "BISECT_NAMES",
+    "BISECT_RUN",
+    "BISECT_START",
+    "BISECT_TERMS",
+    "BISECT_ANCESTORS_OK",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A folder of files and the git folder that belongs to it alone."""
+
+    repo: Repo
+    path: Path
+    git_dir: Path
+
+    async def git(
+        self,
+        *args: str,
+        stdin: bytes = b"",
+        ok: tuple[int, ...] = (0,),
+        env: Mapping[str, str] | None = None,
+    ) -> GitOutput:
+        """Run git on exactly this checkout."""
+        cwd = self.path if self.path.is_dir() else self.repo.common_dir
+        where = {"GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.path)}
+        return await self.repo.git(*args, cwd=cwd, stdin=stdin, ok=ok, env={**where, **(env or {})})
+
+    async def head(self) -> str | None:
+        """The commit at HEAD; None when there is none."""
+        out = await self.git("rev-parse", "-q", "--verify", "HEAD^{commit}", ok=(0, 1, 128))
+        return out.text if out.returncode == 0 else None
+
+    async def branch(self) -> str:
+        """Short name of the branch at HEAD; empty when detached."""
+        out = await self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1, 128))
+        return out.text.removeprefix("refs/heads/") if out.returncode == 0 else ""
+
+    def in_progress(self) -> str:
+        """What somebody is in the middle of, such as "a merge"; empty for nothing."""
+        return next((what for name, what in _OPERATIONS.items() if (self.git_dir / name).exists()), "")
+
+    def forget_operations(self) -> None:
+        """End operations in progress where they are. Files, index and HEAD stay."""
+        for name in _OPERATION_FILES:
+            remove(self.git_dir / name)
+
+    def remove_locks(self) -> None:
+        """Remove the locks of git processes that died here. Only when nothing runs in the checkout."""
+        for name in ("index.lock", "HEAD.lock", "config.worktree.lock", "logs/HEAD.lock"):
+            (self.git_dir / name).unlink(missing_ok=True)
+
+    def relink(self) -> bool:
+        """Make the `.git` file of a linked worktree name its git folder; whether it did not."""
+        if self.is_linked():
+            return False
+        link = self.path / ".git"
+        set_aside(link, self.repo.state_dir / "trash")
+        link.write_text(f"gitdir: {self.git_dir}\n", encoding="utf-8", errors="surrogateescape")
+        return True
+
+    def is_linked(self) -> bool:
+        """Whether the `.git` file of a linked worktree names its git folder."""
+        link = self.path / ".git"
+        return link.is_file() and not link.is_symlink() and _gitdir(link) == self.git_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of `git worktree list`."""
+
+    path: Path
+    #: Short name; empty when detached.
+    branch: str
+    #: None when nothing was committed yet.
+    commit: str | None
+    #: Why it is locked; None when it is not.
+    locked: str | None
+    bare: bool
+    #: Its folder is gone.
+    prunable: bool
+
+
+async def entries(repo: Repo) -> list[Entry]:
+    """All checkouts of the repository, the main one first."""
+    out = await repo.git("worktree", "list", "--porcelain", "-z", cwd=repo.common_dir)
+    blocks = os.fsdecode(out.stdout).split("\0\0")
+    return [_entry(block.split("\0")) for block in blocks if block]
+
+
+def _entry(lines: list[str]) -> Entry:
+    fields = dict(line.partition(" ")[::2] for line in lines if line)
+    commit = fields.get("HEAD", "")
+    return Entry(
+        path=Path(fields["worktree"]),
+        branch=fields.get("branch", "").removeprefix("refs/heads/"),
+        commit=commit if commit.strip("0") else None,
+        locked=fields.get("locked"),
+        bare="bare" in fields,
+        prunable="prunable" in fields,
+    )
+
+
+def linked(repo: Repo) -> list[Checkout]:
+    """All linked worktrees, with or without their folders."""
+    found = []
+    for git_dir in sorted(_folders(repo.common_dir / "worktrees")):
+        link = _gitdir(git_dir / "gitdir")
+        if link is not None:
+            found.append(Checkout(repo, link.parent, git_dir))
+    return found
+
+
+def find(repo: Repo, path: Path) -> Checkout | None:
+    """The linked worktree whose folder is `path`, whatever is left of it."""
+    direct = _gitdir(path / ".git")
+    if (
+        direct
+        and direct.parent == repo.common_dir / "worktrees"
+        and _gitdir(direct / "gitdir") == path / ".git"
+    ):
+        return Checkout(repo, path, direct)
+    return next((one for one in linked(repo) if one.path == path), None)
+
+
+async def checkout_of(repo: Repo, path: Path) -> Checkout:
+    """The main or linked checkout at `path`."""
+    out = await repo.git("rev-parse", "--path-format=absolute", "--git-dir", cwd=path)
+    return Checkout(repo, path, Path(out.text))
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _gitdir(file: Path) -> Path | None:
+    """The path that a `.git` or `gitdir` file names; None when it is not such a file."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    except (OSError, ValueError):
+        return None
+    name = text.removeprefix("gitdir: ").removesuffix("\n")
+    return Path(os.path.normpath(file.parent / name)) if name else None
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def set_aside(path: Path, trash: Path) -> None:
+    """Move whatever is at `path` into the folder `trash`, in one rename."""
+    if not os.path.lexists(path):
+        return
+    trash.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        # Giving a folder a new parent writes into the folder itself.
+        path.chmod(path.stat().st_mode | 0o700)
+    path.rename(trash / f"{path.name.lstrip('.') or 'x'}-{os.urandom(6).hex()}")

@@ -1,0 +1,106 @@
+"""Bring a lane back to a known commit, whatever an agent made of it, after keeping what would be lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import GitError
+from yokeflow.git.save import flatten, make_writable, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from yokeflow.git.checkouts import Checkout
+    from yokeflow.git.repo import Repo
+
+#: Faster from some thousand files on; git itself stays with one worker below that.
+WORKERS = ("-c", "checkout.workers=4")
+
+
+async def rescue(checkout: Checkout, lane: str, branch: str, *, files: bool = True) -> None:
+    """Keep what only this checkout has: uncommitted files, and commits that no other ref reaches.
+
+    `branch` is about to move, so being on it is not enough.
+    """
+    repo = checkout.repo
+    tips = {await repo.branch(branch), await checkout.head(), *_autostash(checkout)}
+    if files:
+        await flatten(checkout)
+        tips.add(await snapshot(checkout, f"What was left uncommitted in lane {lane}"))
+    for tip in sorted(filter(None, tips)):
+        if not await _reached(repo, tip, f"refs/heads/{branch}"):
+            await repo.keep(f"lane/{lane}/{tip[:12]}", tip)
+
+
+def _autostash(checkout: Checkout) -> Iterable[str]:
+    """Edits that a rebase or merge put away for its own time."""
+    for name in ("rebase-merge/autostash", "rebase-apply/autostash", "MERGE_AUTOSTASH"):
+        file = checkout.git_dir / name
+        if file.is_file():
+            yield file.read_text(encoding="ascii").strip()
+
+
+async def _reached(repo: Repo, commit: str, without: str) -> bool:
+    out = await repo.git("for-each-ref", f"--contains={commit}", "--format=%(refname)", "--count=2")
+    return bool(set(out.text.splitlines()) - {without})
+
+
+async def put_back(checkout: Checkout, branch: str, commit: str) -> None:
+    """Branch, HEAD, index and files exactly at `commit`; ignored files stay."""
+    repo = checkout.repo
+    checkout.remove_locks()
+    checkout.forget_operations()
+    if branch:
+        (repo.common_dir / f"refs/heads/{branch}.lock").unlink(missing_ok=True)
+        await checkout.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        await repo.git("update-ref", "-m", "yoke: reset", "--create-reflog", f"refs/heads/{branch}", commit)
+    else:
+        await checkout.git("update-ref", "--no-deref", "-m", "yoke: reset", "HEAD", commit)
+    await _unhide(checkout)
+    await _files(checkout, commit)
+
+
+async def _files(checkout: Checkout, commit: str) -> None:
+    try:
+        await _files_once(checkout, commit)
+    except GitError as error:
+        if "index file" in error.stderr or "bad signature" in error.stderr:
+            (checkout.git_dir / "index").unlink(missing_ok=True)
+        await asyncio.to_thread(make_writable, checkout.path)
+        await _files_once(checkout, commit)
+
+
+async def _files_once(checkout: Checkout, commit: str) -> None:
+    await checkout.git(*WORKERS, "reset", "-q", "--hard", commit)
+    # Twice -f: also what has become a repository of its own.
+    await checkout.git("-c", "clean.requireForce=false", "clean", "-q", "-ffd")
+
+
+async def _unhide(checkout: Checkout) -> None:
+    """Undo `update-index --assume-unchanged`, behind which changes would survive a reset."""
+    out = await checkout.git("ls-files", "-v", "-z", ok=(0, 128))
+    hidden = [line[2:] for line in out.parts if line[0].islower()]
+    if hidden:
+        names = b"".join(name.encode(errors="surrogateescape") + b"\0" for name in hidden)
+        await checkout.git("update-index", "--no-assume-unchanged", "-z", "--stdin", stdin=names)
+
+
+async def adopt(checkout: Checkout, branch: str, base: str, before: Collection[str]) -> str | None:
+    """See `Worktrees.adopt`."""
+    repo = checkout.repo
+    head, current = await checkout.head(), await checkout.branch()
+    if head is None or not await repo.is_ancestor(base, head):
+        return None
+    if current == branch:
+        return head
+    tip = await repo.branch(branch)
+    if tip and not await repo.is_ancestor(tip, head):
+        await repo.keep(f"branch/{branch}/{tip[:12]}", tip)
+    checkout.remove_locks()
+    checkout.forget_operations()
+    await repo.git("update-ref", "-m", "yoke: adopt", "--create-reflog", f"refs/heads/{branch}", head)
+    await checkout.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    if current and current not in before:
+        await repo.delete_ref(f"refs/heads/{current}", head)
+    return head

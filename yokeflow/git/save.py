@@ -1,0 +1,141 @@
+"""Turn what lies uncommitted in a checkout into commits, so that nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from yokeflow.errors import GitError
+from yokeflow.git.checkouts import find, set_aside
+from yokeflow.git.commits import commit_tree, with_trailers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yokeflow.git.checkouts import Checkout
+    from yokeflow.git.repo import Repo
+
+
+async def commit_all(repo: Repo, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
+    """See `Repo.commit_all`."""
+    checkout = find(repo, worktree)
+    if checkout is None or not is_folder(worktree):
+        return None
+    checkout.remove_locks()
+    merging = await _merging(checkout)
+    await flatten(checkout)
+    await add_all(checkout)
+    tree = (await checkout.git("write-tree")).text
+    head = await checkout.head()
+    if head and not merging and tree == await repo.tree_of(head):
+        return None
+    parents = [*([head] if head else []), *merging]
+    body = await with_trailers(repo, message.encode(), trailers)
+    commit = await commit_tree(repo, tree, parents, body)
+    old = head or "0" * len(commit)
+    await checkout.git("update-ref", "-m", "yoke: commit what was left", "HEAD", commit, old)
+    checkout.forget_operations()
+    return commit
+
+
+async def snapshot(checkout: Checkout, message: str) -> str | None:
+    """Commit everything that git does not ignore on top of HEAD, past the index; None when nothing differs.
+
+    Files, index, HEAD and branches stay as they are.
+    """
+    repo = checkout.repo
+    head = await checkout.head()
+    repo.state_dir.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=repo.state_dir, prefix="index-") as folder:
+        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        await _copy_index(checkout, env, head)
+        # What cannot be read is left out; the rest counts.
+        await add_all(checkout, "--ignore-errors", ok=(0, 1, 128), env=env)
+        tree = (await checkout.git("write-tree", env=env)).text
+    if head and tree == await repo.tree_of(head):
+        return None
+    return await commit_tree(repo, tree, [head] if head else [], message.encode())
+
+
+async def _copy_index(checkout: Checkout, env: Mapping[str, str], head: str | None) -> None:
+    index = Path(env["GIT_INDEX_FILE"])
+    if (checkout.git_dir / "index").is_file():
+        # The copy remembers which files were looked at already.
+        shutil.copy2(checkout.git_dir / "index", index)
+        listed = await checkout.git("ls-files", "--error-unmatch", "-z", "--", ".", ok=(0, 1, 128), env=env)
+        if listed.returncode != 128:
+            return
+        index.unlink()
+    await checkout.git("read-tree", head or "--empty", env=env)
+
+
+async def add_all(
+    checkout: Checkout, *flags: str, ok: tuple[int, ...] = (0,), env: Mapping[str, str] | None = None
+) -> None:
+    """Stage everything, also what its writer made unreadable."""
+    command = ("-c", "advice.addEmbeddedRepo=false", "add", "-A", *flags)
+    try:
+        await checkout.git(*command, env=env)
+    except GitError:
+        await asyncio.to_thread(make_writable, checkout.path)
+        await checkout.git(*command, ok=ok, env=env)
+
+
+async def flatten(checkout: Checkout) -> None:
+    """Make plain files of the repositories that somebody made inside a lane; their own history is kept."""
+    # A repository may hide another one.
+    for _ in range(20):
+        nested = await _nested(checkout)
+        if not nested:
+            return
+        for path in nested:
+            await _flatten_one(checkout, path)
+
+
+async def _nested(checkout: Checkout) -> list[str]:
+    others = (await checkout.git("ls-files", "-z", "--others", "--exclude-standard")).parts
+    found = [path.rstrip("/") for path in others if path.endswith("/")]
+    for entry in (await checkout.git("ls-files", "-z", "--stage")).parts:
+        meta, _, path = entry.partition("\t")
+        # A submodule of the project has a `.git` file; what an agent made with `git init` has a folder.
+        if meta.startswith("160000 ") and (checkout.path / path / ".git").is_dir():
+            found.append(path)
+    return [path for path in found if os.path.lexists(checkout.path / path / ".git")]
+
+
+async def _flatten_one(checkout: Checkout, path: str) -> None:
+    repo, folder = checkout.repo, checkout.path / path
+    kept = f"+refs/heads/*:refs/yoke/keep/nested/{os.urandom(6).hex()}/*"
+    source = str(folder / ".git") if (folder / ".git").is_dir() else str(folder)
+    flags = ("--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
+    allow = {"GIT_ALLOW_PROTOCOL": "file"}
+    await repo.git("fetch", "-q", *flags, "--", source, kept, ok=(0, 1, 128), env=allow)
+    await checkout.git("rm", "-q", "--cached", "--ignore-unmatch", "-f", "--", f":(literal){path}")
+    set_aside(folder / ".git", repo.state_dir / "trash")
+
+
+async def _merging(checkout: Checkout) -> list[str]:
+    """The other parents of a merge that waits only for its commit."""
+    file = checkout.git_dir / "MERGE_HEAD"
+    if not file.is_file() or (await checkout.git("ls-files", "-z", "--unmerged")).stdout:
+        return []
+    return file.read_text(encoding="ascii").split()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a real folder is there; a link to one could lead anywhere."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def make_writable(folder: Path) -> None:
+    """Give us back the right to read, write and enter everything below."""
+    folder.chmod(folder.stat().st_mode | 0o700)
+    for parent, names, files in os.walk(folder):
+        for name, needed in [*((name, 0o700) for name in names), *((name, 0o600) for name in files)]:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | needed)
