@@ -14,34 +14,14 @@ if TYPE_CHECKING:
 
 #: The whole public object as one JSON text, from one snapshot. Its only parameter is the project's id, so any
 #: client can run it. An unfinished item waits for its unfinished hard predecessors, its epic's included, and
-#: for the interventions open on it.
+#: for the interventions open on it. Causes are looked up by index for each item, since right after a plan was
+#: imported the planner has no statistics and would compare everything with everything.
 STATUS = """
-WITH item AS MATERIALIZED (
-    SELECT work.id, work.parent_id, work.key, work.kind, epic.key AS epic, work.title, work.status,
-           work.attempts, CAST(work.cost_usd AS double precision) AS cost_usd, work.commit,
-           coalesce(epic.position, work.position) AS epic_position, epic.position IS NOT NULL AS is_inside,
-           work.position, work.status IN ('completed', 'cancelled') AS is_done
-    FROM work_items work LEFT JOIN work_items epic ON epic.id = work.parent_id
-    WHERE work.project_id = CAST(:project AS uuid) AND work.deleted_at IS NULL
-), edge AS MATERIALIZED (
-    SELECT dependency.successor_id, item.key
-    FROM work_item_dependencies dependency JOIN item ON item.id = dependency.predecessor_id
-    WHERE dependency.strength = 'hard' AND NOT item.is_done
-), question AS MATERIALIZED (
+WITH question AS MATERIALIZED (
     SELECT intervention.id, intervention.work_item_id, intervention.kind, work.key AS item,
            intervention.reason, intervention.opened_at, intervention.choices
     FROM interventions intervention LEFT JOIN work_items work ON work.id = intervention.work_item_id
     WHERE intervention.project_id = CAST(:project AS uuid) AND intervention.resolved_at IS NULL
-), cause AS (
-    SELECT item.id, edge.key FROM item JOIN edge ON edge.successor_id = item.id
-    WHERE item.status IN ('proposed', 'pending', 'blocked')
-    UNION
-    SELECT item.id, edge.key FROM item JOIN edge ON edge.successor_id = item.parent_id
-    WHERE item.status IN ('proposed', 'pending', 'blocked')
-    UNION
-    SELECT work_item_id, CAST(id AS text) FROM question WHERE work_item_id IS NOT NULL
-), waiting AS (
-    SELECT id, json_agg(key ORDER BY key) AS waits_for FROM cause GROUP BY id
 ), latest_run AS (
     SELECT * FROM runs WHERE project_id = CAST(:project AS uuid) ORDER BY started_at DESC LIMIT 1
 ), landing AS (
@@ -61,11 +41,25 @@ SELECT CAST(json_build_object(
         FROM latest_run run),
     'items', (
         SELECT coalesce(json_agg(json_build_object(
-            'id', item.key, 'kind', item.kind, 'epic', item.epic, 'title', item.title,
-            'status', item.status, 'attempts', item.attempts, 'cost_usd', item.cost_usd,
-            'commit', item.commit, 'waits_for', coalesce(waiting.waits_for, CAST('[]' AS json)))
-            ORDER BY item.epic_position, coalesce(item.epic, item.key), item.is_inside, item.position), '[]')
-        FROM item LEFT JOIN waiting USING (id)),
+            'id', item.key, 'kind', item.kind, 'epic', epic.key, 'title', item.title,
+            'status', item.status, 'attempts', item.attempts,
+            'cost_usd', CAST(item.cost_usd AS double precision), 'commit', item.commit,
+            'waits_for', coalesce(waiting.causes, CAST('[]' AS json)))
+            ORDER BY coalesce(epic.position, item.position), coalesce(epic.key, item.key),
+                     epic.key NULLS FIRST, item.position, item.key), '[]')
+        FROM work_items item
+        LEFT JOIN work_items epic ON epic.id = item.parent_id
+        LEFT JOIN LATERAL (
+            SELECT json_agg(key ORDER BY key) AS causes FROM (
+                SELECT before.key
+                FROM work_item_dependencies edge JOIN work_items before ON before.id = edge.predecessor_id
+                WHERE edge.successor_id IN (item.id, item.parent_id) AND edge.strength = 'hard'
+                  AND item.status IN ('proposed', 'pending', 'blocked')
+                  AND before.status NOT IN ('completed', 'cancelled') AND before.deleted_at IS NULL
+                UNION
+                SELECT CAST(question.id AS text) FROM question WHERE question.work_item_id = item.id) cause
+        ) waiting ON true
+        WHERE item.project_id = CAST(:project AS uuid) AND item.deleted_at IS NULL),
     'landings', (
         SELECT coalesce(json_agg(json_build_object(
             'epic', work.key, 'status', landing.status, 'commit', landing.commit, 'reason', landing.reason)

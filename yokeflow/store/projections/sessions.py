@@ -85,7 +85,7 @@ async def started(conn: AsyncConnection, project: UUID, event: Event) -> None:
         "project": str(project),
         "item": item_of(event),
         "session": str(as_uuid(event.session)),
-        "at": event.at.isoformat(),
+        "at": event.at,
     }
     await conn.execute(_CLOSE_EARLIER, where)
     words = {name: data.get(name) or "" for name in ("agent", "model", "lane", "worktree", "folder")}
@@ -112,7 +112,7 @@ async def finished(conn: AsyncConnection, _project: UUID, event: Event) -> None:
         {name: None if value is None else str(value) for name, value in numbers.items()}
         | {
             "session": str(as_uuid(event.session)),
-            "at": event.at.isoformat(),
+            "at": event.at,
             "state": data["state"],
             "reason": data.get("reason") or "",
             "head_commit": commit(data, "head_commit"),
