@@ -119,4 +119,8 @@ class Hooks:
 
     @hookspec
     def register_migrations(self) -> Path | None:
-        """A folder of alembic revisions that form this plugin's own branch. Fails closed."""
+        """A folder of alembic revisions that form this plugin's own branch. Fails closed.
+
+        Ids begin with the branch's label: `yoke_costs_0001`. The core's revisions always run first, so
+        none is named in `depends_on`; then the plugin can be disabled without the core losing its place.
+        """

@@ -1,6 +1,6 @@
 """Make the tables of costs and reservations, and the view on them.
 
-Revision: costs_0001
+Revision: yoke_costs_0001
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from alembic import op
 
 from yokeflow.store.statements import statements
 
-revision = "costs_0001"
+revision = "yoke_costs_0001"
 down_revision = None
 branch_labels = ("yoke_costs",)
-depends_on = ("core_0001",)
+depends_on = None
 
 
 def upgrade() -> None:
     """Tables, then the view."""
-    script = Path(__file__).with_name("costs_0001.sql").read_text(encoding="utf-8")
+    script = Path(__file__).with_name("yoke_costs_0001.sql").read_text(encoding="utf-8")
     for statement in statements(script):
         op.execute(statement)
 

@@ -1,4 +1,4 @@
--- Revision costs_0001. Statements end with a semicolon and an empty line.
+-- Revision yoke_costs_0001. Statements end with a semicolon and an empty line.
 
 CREATE TABLE agent_costs (
   id UUID DEFAULT gen_random_uuid() NOT NULL,
