@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from yokeflow.engine.checks import Subject
 from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.prompt import build_prompt
-from yokeflow.engine.redact import redact
+from yokeflow.engine.redact import redact, redact_bytes, secret_values
 from yokeflow.errors import GitError, disk_full
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 #: What an agent may say in events before the rest stays in the transcript alone.
 _MOST_OUTPUTS = 200
 _LONGEST_OUTPUT = 500
-
-#: No housekeeping by git in the middle of a session.
-_GIT_ENVIRONMENT = {
-    "GIT_CONFIG_COUNT": "2",
-    "GIT_CONFIG_KEY_0": "gc.auto",
-    "GIT_CONFIG_VALUE_0": "0",
-    "GIT_CONFIG_KEY_1": "maintenance.auto",
-    "GIT_CONFIG_VALUE_1": "false",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,7 @@ class Session:
         """Do the attempt in its prepared lane.
 
         The lane ends at the finished work, or where it started with the attempt kept under `refs/yoke/keep/`.
-        Raises LimitError when the budget refuses the session, PluginError when a plugin fails that must answer.
+        Raises LimitError when the budget refuses the session, PluginError when a needed plugin fails.
         """
         context, attempt = self._context, self._attempt
         name = context.agent_of(attempt.task)
@@ -163,11 +155,11 @@ class Session:
                     self._emit("session.output", kind=output.kind, text=text)
 
         names = (*settings.pass_env, *options.pass_env, *launch.pass_env)
-        environment = {**scrubbed_environment(names), **_GIT_ENVIRONMENT, **options.env, **launch.env}
+        environment = {**scrubbed_environment(names), **options.env, **self._marks()}
         return await run_process(
             launch,
             cwd=request.worktree,
-            env={**environment, **self._marks()},
+            env=environment,
             transcript=self._folder / "output.log",
             limit=settings.transcript_limit,
             timeout=self._attempt.task.timeout or settings.timeout,
@@ -176,6 +168,7 @@ class Session:
             mark=("YOKE_SESSION", self._attempt.session),
             on_line=show,
             stop=self._stop,
+            redact=partial(redact_bytes, values=secret_values({**environment, **launch.env})),
         )
 
     async def _collect(self, branches: set[str]) -> str | None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from yokeflow.engine.recorder import Recorder
 
 
+#: Beginnings of variables that change from login to login and decide nothing.
+_OF_THE_MOMENT = ("TERM", "COLORTERM", "XDG_", "TMPDIR")
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is checked, for the record."""
@@ -152,5 +156,6 @@ class Checker:
 
 def fingerprint(environment: Mapping[str, str]) -> str:
     """Sixteen hex digits for what decides a check beside the tree: the machine and the environment."""
-    facts = [platform.platform(), *(f"{name}={value}" for name, value in sorted(environment.items()))]
+    lasting = {name: value for name, value in environment.items() if not name.startswith(_OF_THE_MOMENT)}
+    facts = [platform.platform(), *(f"{name}={value}" for name, value in sorted(lasting.items()))]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

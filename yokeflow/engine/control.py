@@ -7,7 +7,7 @@ import getpass
 import os
 import signal
 import socket
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 from yokeflow.engine.ledger import load_ledger
@@ -19,6 +19,7 @@ from yokeflow.store import history
 from yokeflow.store.drain import drain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
     from uuid import UUID
 
@@ -107,7 +108,8 @@ class Control:
 
     async def __aenter__(self) -> Self:
         async with self._store.begin() as connection:
-            after = await history.last_seq(connection, self._project_id)
+            newest = await history.log(connection, self._project_id, limit=1)
+        after = newest[-1].seq if newest else 0
         self._task = asyncio.create_task(self._listen(after), name="control")
         return self
 
@@ -122,14 +124,15 @@ class Control:
     async def _listen(self, after: int) -> None:
         while True:
             try:
-                async for entry in history.follow(self._store, self._project_id, after):
-                    after = entry.seq
-                    if entry.type == "control.requested":
-                        self._carry_out(entry.data)
+                async with aclosing(history.follow(self._store, self._project_id, after)) as entries:
+                    async for entry in entries:
+                        after = entry.seq
+                        if entry.event.type == "control.requested":
+                            self._carry_out(entry.event.data)
             except StoreError:
                 await asyncio.sleep(_AGAIN)
 
-    def _carry_out(self, data: dict[str, str]) -> None:
+    def _carry_out(self, data: Mapping[str, str]) -> None:
         action, item, by = data.get("action"), data.get("item", ""), data.get("by", "")
         match action:
             case "cancel":

@@ -8,7 +8,7 @@ from uuid import uuid4
 from yokeflow.engine.landing_order import LandingOrder
 from yokeflow.engine.report import Landed, Waiting
 from yokeflow.model import LandingStatus, Status
-from yokeflow.store import items, learned
+from yokeflow.store import items, learned, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -62,6 +62,7 @@ class Ledger:
         self.cost_usd: float | None = None
         self.unknown_costs = 0
         self._failures: dict[str, list[Failure]] = {}
+        self._failed_attempts: dict[str, int] = {}
         self._open: dict[str, int] = {epic.id: len(epic.tasks) for epic in plan.epics}
         self._finished: set[str] = set()
         #: Epics whose landing failed and waits for a person.
@@ -74,8 +75,9 @@ class Ledger:
             if state is None:
                 continue
             self._failures[task.id] = list(state.failures)
+            self._failed_attempts[task.id] = state.failed_attempts
             if state.status is Status.COMPLETED:
-                self.commits[task.id] = state.commit
+                self.commits[task.id] = state.commit or ""
                 self._close(task.id)
             elif state.status is Status.CANCELLED:
                 self.skipped.add(task.id)
@@ -96,8 +98,12 @@ class Ledger:
     def is_done(self, task: str) -> bool:
         return task in self.commits or task in self.skipped
 
+    def failed_attempts(self, task: str) -> int:
+        """How many attempts failed since the task was last opened."""
+        return self._failed_attempts.get(task, 0)
+
     def failures(self, task: str) -> Sequence[Failure]:
-        """Failed attempts since the task was last opened, oldest first."""
+        """Why the latest of those failed, oldest first."""
         return self._failures.get(task, ())
 
     def tasks_of(self, epic: str) -> list[str]:
@@ -128,11 +134,12 @@ class Ledger:
 
     def fail(self, task: str, failure: Failure) -> None:
         self._failures.setdefault(task, []).append(failure)
+        self._failed_attempts[task] = self.failed_attempts(task) + 1
 
     def give_up(self, task: Task, reason: str, *, kind: str, blocked: Collection[str]) -> None:
         """No attempt is left: record it, ask a person, and tell the successors."""
         self.failed[task.id] = reason
-        attempts = len(self.failures(task.id))
+        attempts = self.failed_attempts(task.id)
         self._recorder.emit("task.failed", epic=task.epic, task=task.id, reason=reason, attempts=attempts)
         self._ask(kind, reason, epic=task.epic, task=task.id)
         for name in blocked:
@@ -142,6 +149,7 @@ class Ledger:
         """A person wants the task tried again."""
         self.failed.pop(task, None)
         self._failures[task] = []
+        self._failed_attempts[task] = 0
         self._resolve(task, "retry", by)
         self._recorder.emit(
             "task.reopened", epic=self._plan.tasks[task].epic, task=task, by=by, reason="retry"
@@ -211,9 +219,10 @@ async def load_ledger(
     """The states of a project's items as the store has them, and the seconds that its tasks took before."""
     async with store.begin() as connection:
         states = await items.load_states(connection, project_id)
-        landed = await items.landed_epics(connection, project_id)
-        waiting = await items.open_interventions(connection, project_id)
+        landings = await unfinished.latest_landings(connection, project_id)
+        waiting = await unfinished.open_interventions(connection, project_id)
         durations = await learned.durations(connection, project_id)
     open_ = [Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices) for entry in waiting]
+    landed = {epic for epic, landing in landings.items() if landing.status is LandingStatus.LANDED}
     ledger = Ledger(plan, LandingOrder(plan), recorder, states, landed & set(plan.epic), open_)
     return ledger, durations

@@ -86,7 +86,7 @@ class Project:
         try:
             async with store.begin() as connection:
                 project_id = await projects.register(
-                    connection, str(self.repo.common_dir), self.name, str(self.repo.root)
+                    connection, str(self.repo.common_dir), self.name, self.repo.root
                 )
             await drain.drain(store, project_id, self.journal)
             yield store, project_id

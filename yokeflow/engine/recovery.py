@@ -4,25 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.process import sweep
+from yokeflow.events import Event
 from yokeflow.git.branches import remove_branch
 from yokeflow.git.merge import finish_advance
+from yokeflow.model import LandingStatus
+from yokeflow.store import unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from uuid import UUID
 
     from yokeflow.engine.context import Context
-    from yokeflow.store.items import OpenLanding, OpenSession
+    from yokeflow.store.connection import Store
+    from yokeflow.store.unfinished import EpicLanding, OpenRun, OpenSession
+
+_OPEN = {LandingStatus.QUEUED, LandingStatus.TESTING}
+_KILLED = "the run was killed"
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
     """What the store says was going on when the last run ended."""
 
+    runs: Sequence[OpenRun]
     sessions: Sequence[OpenSession]
-    landings: Sequence[OpenLanding]
+    landings: Sequence[EpicLanding]
+    #: Branch by lane of the worktrees that were open.
+    branches: Mapping[str, str]
+
+
+async def find_remains(store: Store, project_id: UUID) -> Remains:
+    """Ask the store for everything of which no end is known."""
+    async with store.begin() as connection:
+        landings = await unfinished.latest_landings(connection, project_id)
+        worktrees = await unfinished.open_worktrees(connection, project_id)
+        return Remains(
+            runs=await unfinished.unfinished_runs(connection, project_id),
+            sessions=await unfinished.unfinished_sessions(connection, project_id),
+            landings=[landing for landing in landings.values() if landing.status in _OPEN],
+            branches={worktree.lane: worktree.branch for worktree in worktrees},
+        )
 
 
 async def recover(context: Context, remains: Remains) -> None:
@@ -35,9 +60,12 @@ async def recover(context: Context, remains: Remains) -> None:
     for repaired in await context.worktrees.repair():
         context.recorder.emit("warning.raised", reason=repaired, hint="")
     for session in remains.sessions:
-        await _close_session(context, session)
+        await _close_session(context, session, remains.branches.get(session.lane, ""))
     for landing in remains.landings:
         await _close_landing(context, landing)
+    for run in remains.runs:
+        killed = {"state": "interrupted", "exit_code": None, "reason": _KILLED}
+        context.recorder.record(Event("run.finished", run=run.id, data=killed))
 
 
 async def _stop_processes(remains: Remains) -> None:
@@ -46,20 +74,21 @@ async def _stop_processes(remains: Remains) -> None:
         await asyncio.to_thread(sweep, "YOKE_SESSION", session.id)
 
 
-async def _close_session(context: Context, session: OpenSession) -> None:
+async def _close_session(context: Context, session: OpenSession, branch: str) -> None:
     """Count a session whose work reached its epic as completed, and take back any other."""
-    joined = await _joined(context, session)
-    state, reason, kept = ("completed", "", "") if joined else ("interrupted", "the run was killed", "")
-    if joined is None and session.base_commit:
-        kept = await _take_back(context, session)
+    task = context.plan.tasks.get(session.task)
+    epic = task.epic if task else ""
+    joined = await _joined(context, session, branch, context.epic_branch(epic)) if epic else None
+    kept = "" if joined else await _take_back(context, session, branch)
+    seconds = (datetime.now(UTC) - session.started).total_seconds()
     finished = context.recorder.event(
         "session.finished",
-        epic=session.epic,
+        epic=epic,
         task=session.task,
         session=session.id,
-        state=state,
-        reason=reason,
-        seconds=session.seconds,
+        state="completed" if joined else "interrupted",
+        reason="" if joined else _KILLED,
+        seconds=seconds,
         cost_usd=None,
         usage=[],
         kept_ref=kept,
@@ -70,35 +99,34 @@ async def _close_session(context: Context, session: OpenSession) -> None:
         context.recorder.record(finished)
         return
     done = context.recorder.event(
-        "task.completed", epic=session.epic, task=session.task, commit=joined, seconds=session.seconds
+        "task.completed", epic=epic, task=session.task, commit=joined, seconds=seconds
     )
     context.recorder.record(finished, done)
 
 
-async def _joined(context: Context, session: OpenSession) -> str | None:
+async def _joined(context: Context, session: OpenSession, branch: str, epic_branch: str) -> str | None:
     """The epic's tip when a lane had joined the session's checked commits into it before the crash."""
-    epic_branch = context.epic_branch(session.epic)
     tip = await context.repo.branch(epic_branch)
-    if tip is None or not session.base_commit or session.branch == epic_branch:
+    if tip is None or not session.base_commit or branch in {"", epic_branch}:
         return None
     commits = await context.repo.commits(session.base_commit, tip)
     ours = any(session.id in commit.trailers.get("Yoke-Session", ()) for commit in commits)
     return tip if ours else None
 
 
-async def _take_back(context: Context, session: OpenSession) -> str:
+async def _take_back(context: Context, session: OpenSession, branch: str) -> str:
     """Put the lane back to where the session started; gives the ref that keeps what it had done."""
-    repo = context.repo
-    tip = await repo.branch(session.branch)
-    if tip is None:
+    repo, base = context.repo, session.base_commit
+    tip = await repo.branch(branch) if branch else None
+    if tip is None or base is None:
         return ""
-    kept = await repo.keep(f"{session.task}/{session.id}", tip) if tip != session.base_commit else ""
-    path = await context.worktrees.open(session.lane, session.branch, session.base_commit)
-    await context.worktrees.reset(path, session.branch, session.base_commit)
+    kept = await repo.keep(f"{session.task}/{session.id}", tip) if tip != base else ""
+    path = await context.worktrees.open(session.lane, branch, base)
+    await context.worktrees.reset(path, branch, base)
     return kept
 
 
-async def _close_landing(context: Context, landing: OpenLanding) -> None:
+async def _close_landing(context: Context, landing: EpicLanding) -> None:
     """A landing whose commit is on the target has landed; any other is queued again by the run."""
     if not landing.commit or not landing.target:
         return
@@ -115,7 +143,7 @@ async def _close_landing(context: Context, landing: OpenLanding) -> None:
         target=landing.target,
         strategy=context.config.parallel.merge_strategy.value,
         seconds=0.0,
-        tasks=list(landing.tasks),
+        tasks=[],
         recovered=True,
     )
 

@@ -18,14 +18,15 @@ from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.preflight import check_agents
 from yokeflow.engine.recorder import Recorder
-from yokeflow.engine.recovery import Remains, recover, tidy
+from yokeflow.engine.recovery import find_remains, recover, tidy
 from yokeflow.engine.report import RunReport
 from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, YokeError
-from yokeflow.store import items
+from yokeflow.store import items, unfinished
 from yokeflow.store.drain import Drainer, drain
+from yokeflow.store.server import ensure_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -103,7 +104,7 @@ class Run:
     async def _context(self, store: Store, project_id: UUID) -> Context:
         project, recorder = self._project, self._recorder
         async with store.begin() as connection:
-            passed = await items.passed_checks(connection, project_id)
+            passed = await unfinished.passed_checks(connection, project_id)
         return Context(
             project=project,
             plan=self._plan,
@@ -123,12 +124,8 @@ class Run:
         chosen = selected(self._plan, self._options)
         async with store.begin() as connection:
             await items.sync_plan(connection, project_id, self._plan)
-            remains = Remains(
-                await items.open_sessions(connection, project_id),
-                await items.open_landings(connection, project_id),
-            )
         await context.worktrees.ignore()
-        await recover(context, remains)
+        await recover(context, await find_remains(store, project_id))
         await drain(store, project_id, self._project.journal)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         resolution = context.decide.resolve(self._plan, ledger.finished, durations)
@@ -167,14 +164,21 @@ class Run:
             store,
             project_id,
             self._project.journal,
-            on_lost=lambda reason: self._recorder.emit("store.lost", reason=reason),
-            on_found=lambda: self._recorder.emit("store.found"),
+            on_lost=self._lost,
+            on_found=self._found,
+            reconnect=lambda: asyncio.to_thread(ensure_server, self._project.config.database),
         )
         self._recorder.listen(lambda _event: drainer.wake())
         try:
             yield
         finally:
             await drainer.aclose(_LAST_DRAIN)
+
+    def _lost(self, reason: str) -> None:
+        self._recorder.emit("store.lost", reason=reason)
+
+    def _found(self) -> None:
+        self._recorder.emit("store.found")
 
     async def _announce(self, context: Context, resolution: Resolution) -> None:
         config = context.config

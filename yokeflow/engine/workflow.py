@@ -109,7 +109,7 @@ class Workflow:
         stop = self._stops[task.id] = asyncio.Event()
         attempt = Attempt(
             task=task,
-            number=len(self._ledger.failures(task.id)) + 1,
+            number=self._ledger.failed_attempts(task.id) + 1,
             session=str(uuid4()),
             run=self._context.recorder.run,
             failures=tuple(self._ledger.failures(task.id)),
@@ -145,7 +145,7 @@ class Workflow:
             self._scheduler.released(task.id)
         else:
             ledger.fail(task.id, outcome.failure)
-            if len(ledger.failures(task.id)) < self._context.config.agents.max_attempts:
+            if ledger.failed_attempts(task.id) < self._context.config.agents.max_attempts:
                 self._scheduler.released(task.id)
             else:
                 self._give_up(task, outcome.failure.reason, kind="retry_limit")
