@@ -81,7 +81,7 @@ COMMANDS: dict[str, Entry] = {
     "skip": Entry("yokeflow.cli.skip", "Leave a task out; what depends on it goes on."),
     "land": Entry("yokeflow.cli.land", "Try again to land an epic that was rejected or conflicted."),
     "pause": Entry("yokeflow.cli.pause", "Start no new tasks; running ones finish."),
-    "cancel": Entry("yokeflow.cli.cancel", "Stop the run, or give up one task or epic."),
+    "cancel": Entry("yokeflow.cli.cancel", "Stop the run that is going on."),
     "worktree": Entry("yokeflow.cli.worktree", "List, clean or repair the worktrees."),
     "db": Entry("yokeflow.cli.db", "Start, stop, migrate, back up or restore the store."),
     "config": Entry("yokeflow.cli.config", "Show the effective settings or their JSON Schema."),

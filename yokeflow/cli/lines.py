@@ -51,7 +51,8 @@ def _by(data: Data) -> str:
 
 def _run_started(data: Data) -> str:
     tasks = sum(len(batch) for batch in data.get("batches", ()))
-    return f"started: {count(tasks, 'task')}, {data.get('concurrency', 1)} at once, onto {data.get('target', '')}"
+    at_once = f"{data.get('concurrency', 1)} at once"
+    return f"started: {count(tasks, 'task')}, {at_once}, onto {data.get('target', '')}"
 
 
 def _session_started(data: Data) -> str:

@@ -1,0 +1,25 @@
+"""Ask for something: of the run that is going on, or done at once where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yokeflow.cli import output
+from yokeflow.engine.control import request
+from yokeflow.engine.project import Project
+from yokeflow.errors import ExitCode
+
+if TYPE_CHECKING:
+    from yokeflow.engine.control import Action
+
+
+async def ask(action: Action, item: str = "", *, done: str) -> ExitCode:
+    """Make a request and say what became of it; `done` is the sentence for a request carried out at once."""
+    project = await Project.open(Path.cwd())
+    if await request(project, project.load_plan(), action, item):
+        output.line(done)
+    else:
+        about = f" {item}" if item else ""
+        output.line(f"The run that is going on was asked to {action}{about}.")
+    return ExitCode.OK

@@ -1,0 +1,54 @@
+"""`yoke attention`: what waits for a person."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yokeflow.cli import options, output
+from yokeflow.cli.advice import answers, consequence
+from yokeflow.cli.opened import opened
+from yokeflow.cli.output import clean, style
+from yokeflow.cli.words import ago, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@click.command(epilog=options.examples("yoke attention", "yoke attention --json"))
+@options.as_json
+def command(*, as_json: bool) -> None:
+    """Show what waits for you: why, since when, what it holds up, and the commands that answer it."""
+    state = asyncio.run(_state())
+    waiting = state["interventions"]
+    if as_json:
+        output.data(waiting)
+    elif not waiting:
+        output.line("Nothing waits for you.")
+    else:
+        epics = {item["id"] for item in state["items"] if item["kind"] == "epic"}
+        for entry in waiting:
+            for line in _lines(entry, datetime.now(UTC), of_epic=entry["item"] in epics):
+                output.line(line)
+
+
+async def _state() -> dict[str, Any]:
+    async with opened() as place:
+        return await place.status()
+
+
+def _lines(entry: Mapping[str, Any], now: datetime, *, of_epic: bool) -> Iterator[str]:
+    item = entry["item"] or "the run"
+    age = ago(datetime.fromisoformat(entry["opened"]), now)
+    mark = style("!", fg="yellow", bold=True)
+    yield f"{mark} {style(clean(item), bold=True)}  {clean(first_line(entry['reason']))}"
+    yield f"    waits for {age}; {consequence(item, of_epic=of_epic)}"
+    rows = [(f"yoke show {item}", "see what happened")]
+    rows += [tuple(answer) for answer in answers(item, entry["choices"], of_epic=of_epic)]
+    size = max(len(command) for command, _ in rows)
+    for typed, effect in rows:
+        yield f"    {style(typed.ljust(size), fg='cyan')}  {style(effect, dim=True)}"
+    yield ""

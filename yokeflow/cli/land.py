@@ -1,0 +1,49 @@
+"""`yoke land EPIC`: try again to land."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from yokeflow.cli import options, output
+from yokeflow.cli.running import run_and_show
+from yokeflow.engine.control import request
+from yokeflow.engine.lock import holder
+from yokeflow.engine.project import Project
+from yokeflow.engine.selection import RunOptions
+from yokeflow.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from yokeflow.model import Plan
+
+
+@click.command(epilog=options.examples("yoke land auth"))
+@click.argument("epic")
+@options.as_json
+def command(*, epic: str, as_json: bool) -> ExitCode:
+    """Land EPIC, after its landing was rejected or conflicted and the cause is gone.
+
+    A run that is going on does it; otherwise it is done now, without running any task.
+    """
+    return asyncio.run(_land(epic, as_json=as_json))
+
+
+async def _land(epic: str, *, as_json: bool) -> ExitCode:
+    project = await Project.open(Path.cwd())
+    plan = project.load_plan()
+    _check(plan, epic)
+    if holder(project.lock_file) is None:
+        return await run_and_show(project, plan, RunOptions(land=(epic,)), as_json=as_json)
+    await request(project, plan, "land", epic)
+    output.line(f"The run that is going on was asked to land {epic}.")
+    return ExitCode.OK
+
+
+def _check(plan: Plan, epic: str) -> None:
+    if epic in plan.tasks:
+        raise UsageError(
+            f"{epic} is a task; only epics land", hint=f"try `yoke land {plan.tasks[epic].epic}`"
+        )

@@ -1,0 +1,45 @@
+"""Open the project around the current folder for a command that reads."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from yokeflow.engine.project import Project
+from yokeflow.store import items
+from yokeflow.store.status import status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from yokeflow.store.connection import Store
+
+
+class Opened(NamedTuple):
+    """A project with its store, up to date with the journal."""
+
+    project: Project
+    store: Store
+    id: UUID
+
+    async def status(self) -> dict[str, Any]:
+        """The object of `yoke status --json`. A plan that was never run is brought in first."""
+        async with self.store.begin() as connection:
+            answer = await status(connection, self.id)
+            if answer["items"] or not (self.project.repo.root / self.project.config.plan).exists():
+                return answer
+            await items.sync_plan(connection, self.id, self.project.load_plan())
+            return await status(connection, self.id)
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Opened]:
+    """The project of the current folder.
+
+    Raises what `Project.open` and `Project.store` raise.
+    """
+    project = await Project.open(Path.cwd())
+    async with project.store() as (store, project_id):
+        yield Opened(project, store, project_id)

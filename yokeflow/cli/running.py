@@ -1,0 +1,100 @@
+"""Run a plan and show it: live on a terminal, line by line elsewhere, or as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from yokeflow.cli import output
+from yokeflow.cli.lines import event_line
+from yokeflow.cli.live import LiveState
+from yokeflow.cli.live_view import LiveView
+from yokeflow.cli.report import report_lines
+from yokeflow.engine.run import Run
+from yokeflow.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from yokeflow.engine.project import Project
+    from yokeflow.engine.report import RunReport
+    from yokeflow.engine.selection import RunOptions
+    from yokeflow.events import Event
+    from yokeflow.model import Plan
+
+_STOPPING = "stopping: waiting for the running sessions to end; ^C again kills them"
+_KILLED = "killed; `yoke run` puts right what is left and goes on"
+
+
+class _Show(NamedTuple):
+    """How a run is shown."""
+
+    event: Callable[[Event], None]
+    notice: Callable[[str], None]
+
+
+async def run_and_show(project: Project, plan: Plan, options: RunOptions, *, as_json: bool) -> ExitCode:
+    """Run, show it meanwhile, report at the end; the exit code for the shell.
+
+    ^C (or SIGTERM) once stops cleanly, twice kills.
+    """
+    state = LiveState.of(plan)
+    async with AsyncExitStack() as stack:
+        show = await _show(state, stack, as_json=as_json)
+        run = Run(project, plan, options, show.event)
+        report = await _interruptible(run, show.notice)
+    if report is None:
+        output.note(_KILLED)
+        return ExitCode.INTERRUPTED
+    if not as_json:
+        for line in report_lines(state, report, output.columns()):
+            output.line(line)
+    return report.exit_code
+
+
+async def _show(state: LiveState, stack: AsyncExitStack, *, as_json: bool) -> _Show:
+    if as_json:
+        return _Show(lambda event: output.data_line(event.to_json()), output.note)
+    if output.is_terminal(sys.stdout):
+        view = await stack.enter_async_context(LiveView(state))
+        return _Show(view, view.say)
+
+    def tell(event: Event) -> None:
+        state.apply(event)
+        output.line(event_line(event))
+
+    return _Show(tell, output.note)
+
+
+async def _interruptible(run: Run, notice: Callable[[str], None]) -> RunReport | None:
+    """The report of a run; None when it was killed."""
+    work = asyncio.create_task(run.execute())
+    asked = False
+
+    def interrupt() -> None:
+        nonlocal asked
+        if asked:
+            run.kill()
+        else:
+            asked = True
+            notice(_STOPPING)
+            run.stop()
+
+    with _on_signals(interrupt):
+        await asyncio.wait({work})
+    return None if work.cancelled() else work.result()
+
+
+@contextmanager
+def _on_signals(call: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, call)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

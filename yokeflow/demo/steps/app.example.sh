@@ -1,0 +1,12 @@
+set -e
+echo "Examples that were really run."
+sleep 0.5
+{
+  echo "# Examples"
+  for expression in "1 + 2" "2 * (3 + 4)" "10 / 4" "-3 + 0.5"; do
+    echo
+    echo "    \$ python3 -m calc \"$expression\""
+    echo "    $(python3 -m calc "$expression")"
+  done
+} > EXAMPLES.md
+cat EXAMPLES.md
