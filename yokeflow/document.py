@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Where a value is: mapping keys and list positions from the top of the file.
 Key = tuple[str | int, ...]
 
-_DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION_UNITS: dict[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -63,6 +63,17 @@ def parse_duration(value: object) -> float:
             parts = _DURATION_PART.findall(text)
             return _finite(sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts), value)
     raise ValueError(f"{shorten(value)} is no duration: write it like 45s, 30m, 1h30m or 2d")
+
+
+def format_duration(seconds: float) -> str | float:
+    """Seconds as people write them, 1h30m; the number itself where that would lose something."""
+    if not 1 <= seconds == int(seconds):
+        return seconds
+    rest, text = seconds, ""
+    for unit in ("d", "h", "m", "s"):
+        amount, rest = divmod(rest, _DURATION_UNITS[unit])
+        text += f"{amount:.0f}{unit}" if amount else ""
+    return text
 
 
 def parse_size(value: object) -> int:

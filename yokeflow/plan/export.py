@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from yokeflow.document import format_duration
 from yokeflow.model import Dependency, Strength, Task
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 #: Told by where a task stands in the file.
 _PLACES = ("epic", "position")
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def to_yaml(plan: Plan) -> str:
@@ -22,17 +22,6 @@ def to_yaml(plan: Plan) -> str:
     epics = {epic.id for epic in plan.epics}
     data = {"epics": [_epic(epic, epics) for epic in plan.epics]}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
-
-
-def duration(seconds: float) -> str | float:
-    """Seconds as a plan file writes them: 1h30m."""
-    if seconds != int(seconds):
-        return seconds
-    rest, text = int(seconds), ""
-    for size, unit in _UNITS:
-        amount, rest = divmod(rest, size)
-        text += f"{amount}{unit}" if amount else ""
-    return text or 0.0
 
 
 def _epic(epic: Epic, epics: set[str]) -> dict[str, Any]:
@@ -51,7 +40,7 @@ def _task(task: Task, epics: set[str]) -> dict[str, Any]:
         if each.name == "depends_on":
             value = [_dependency(dependency, epics) for dependency in value]
         elif each.name in {"estimate", "timeout"}:
-            value = duration(value)
+            value = format_duration(value)
         written[each.name] = list(value) if isinstance(value, tuple) else value
     return written
 
