@@ -52,7 +52,7 @@ def measure(hard: Nodes, durations: Mapping[str, float], path: Path) -> Paths:
         order=forward.order,
         remaining=remaining,
         slack=slack,
-        critical=_critical(rest, followers, durations),
+        critical=_critical(forward.order, rest, followers, durations),
     )
 
 
@@ -92,13 +92,38 @@ def _levels(level: Mapping[str, int], durations: Mapping[str, float]) -> list[li
 
 
 def _critical(
-    rest: Mapping[str, float], followers: Mapping[str, list[str]], durations: Mapping[str, float]
+    order: list[str],
+    rest: Mapping[str, float],
+    followers: Mapping[str, list[str]],
+    durations: Mapping[str, float],
 ) -> tuple[str, ...]:
-    """The longest chain; where several are equal, the one that comes first in the plan."""
-    node = max(durations, key=rest.__getitem__, default=None)
+    """The longest chain; of several that with the fewest tasks, then the one that is first in the plan."""
+    total = max((rest[task] for task in durations), default=0.0)
+    starts = [task for task in durations if rest[task] == total]
+    onward = _longest_ways(starts, rest, followers)
+    steps: dict[str, int] = {}
+    for node in reversed(order):
+        if node in onward:
+            steps[node] = (node in durations) + min((steps[name] for name in onward[node]), default=0)
     chain: list[str] = []
-    while node is not None:
+    node = min(starts, key=steps.__getitem__, default="")
+    while node:
         if node in durations:
             chain.append(node)
-        node = max(followers.get(node, ()), key=rest.__getitem__, default=None)
+        node = min(onward[node], key=steps.__getitem__, default="")
     return tuple(chain)
+
+
+def _longest_ways(
+    starts: list[str], rest: Mapping[str, float], followers: Mapping[str, list[str]]
+) -> dict[str, list[str]]:
+    """For each node on a longest chain the nodes with which one goes on."""
+    found: dict[str, list[str]] = {}
+    todo = list(starts)
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            longest = max((rest[name] for name in followers.get(node, ())), default=0.0)
+            found[node] = [name for name in followers.get(node, ()) if rest[name] == longest]
+            todo += found[node]
+    return found

@@ -195,7 +195,8 @@ class Scheduler:
     def _consider(self, task: str) -> None:
         """Put a task among those worth a look, if it is ready."""
         over = task in self._done or task in self._failed or task in self._running or task in self._offered
-        if not over and task not in self._held and task not in self._place and self._gates.is_open(task):
+        known = task in self._tasks and task not in self._held
+        if known and not over and task not in self._place and self._gates.is_open(task):
             self._put(task, self._pool)
 
     def _put(self, task: str, queue: ReadyQueue) -> None:
