@@ -111,7 +111,8 @@ def _error(result: dict[str, Any], exit_code: int) -> str:
     if not result:
         return exit_error(exit_code) or "ended without a result"
     if result.get("is_error"):
-        said = [each for each in result.get("errors") or () if isinstance(each, str)]
+        errors = result.get("errors")
+        said = [each for each in errors if isinstance(each, str)] if isinstance(errors, list) else []
         return text(result.get("result")) or "; ".join(said) or text(result.get("subtype")) or "failed"
     return exit_error(exit_code)
 

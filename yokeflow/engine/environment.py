@@ -68,7 +68,7 @@ def sweep(mark_name: str, mark_value: str = "") -> tuple[int, ...]:
     spared = _this_and_above()
     killed: set[int] = set()
     # What forked between our look and our signal shows up in the next round.
-    for _ in range(10):
+    for _ in range(50):
         found = _marked(mark_name, mark_value, spared)
         if not found:
             break
@@ -76,7 +76,7 @@ def sweep(mark_name: str, mark_value: str = "") -> tuple[int, ...]:
             with suppress(psutil.Error):
                 process.kill()
                 killed.add(process.pid)
-        psutil.wait_procs(found, timeout=1.0)
+        psutil.wait_procs(found, timeout=0.05)
     return tuple(sorted(killed))
 
 

@@ -100,7 +100,7 @@ def _start(
     if not launch.argv:
         raise ValueError("the command line is empty")
     reader, writer = os.pipe()
-    about = (os.getpid(), writer, int(launch.stop_signal), grace)
+    about = (os.getpid(), writer, int(launch.stop_signal), grace, env.get("LC_CTYPE", ""))
     command = (sys.executable, "-I", "-S", "-E", str(_SUPERVISOR), *map(str, about), *launch.argv)
     try:
         popen = subprocess.Popen(

@@ -120,14 +120,14 @@ class Supervised:
             if not self._status.ended.done():
                 self._popen.send_signal(signal.SIGHUP)
                 await asyncio.wait({self._status.ended}, timeout=2)
+            if not self._said:  # it was killed itself, so what it watched has other parents now
+                await asyncio.to_thread(sweep, *self._mark)
             if self._outputs:  # all that could write is dead: this reads up to the end of file
                 await asyncio.wait({pipe.ended for pipe in self._outputs}, timeout=1)
         finally:
             if not self._status.ended.done():
                 self._popen.kill()
             self._popen.wait()
-            if not self._said:  # it was killed itself, so what it watched has other parents now
-                sweep(*self._mark)
             await self._release()
         for lines in self._lines:
             self._guard(lambda lines=lines: self._kept.write(lines.finish()))  # type: ignore[misc]

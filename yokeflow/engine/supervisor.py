@@ -1,12 +1,12 @@
 """A small program around every agent and check: whatever they start ends with them, and they end with us.
 
-    python -I -S supervisor.py PARENT_PID STATUS_FD STOP_SIGNAL GRACE_SECONDS PROGRAM ARGUMENT...
+    python -I -S supervisor.py PARENT_PID STATUS_FD STOP_SIGNAL GRACE LC_CTYPE PROGRAM ARGUMENT...
 
 It is a child subreaper, so daemons, double forks and new sessions stay its descendants. SIGTERM asks the
-program to stop with STOP_SIGNAL and kills all of it after the grace; SIGHUP, which the kernel also sends when
-the parent dies, kills at once. STATUS_FD gets one line: the exit code, negative for a signal, or `!` and why
-the program did not start; its end of file means that nothing is left. Standard library only, and little of
-it: this starts before every agent. Where there is no prctl (not Linux) it kills the process group.
+program to stop with STOP_SIGNAL and kills all of it after GRACE seconds; SIGHUP, which the kernel also sends
+when the parent dies, kills at once. STATUS_FD gets one line: the exit code, negative for a signal, or `!` and
+why the program did not start; its end of file means that nothing is left. Standard library only, and little
+of it: this starts before every agent. Where there is no prctl (not Linux) it kills the process group.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _start(argv: list[str], status: int) -> int:
+def _start(argv: list[str], status: int, locale: str) -> int:
     me = os.getpid()
     pid = os.fork()
     if pid:
@@ -39,6 +39,10 @@ def _start(argv: list[str], status: int) -> int:
         if os.getppid() != me:
             os._exit(1)
         os.setpgid(0, 0)
+        # Python sets this one where no locale is set.
+        os.environ.pop("LC_CTYPE", None)
+        if locale:
+            os.environ["LC_CTYPE"] = locale
         # Python ignores these two, and what is ignored stays ignored in the program.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -126,7 +130,7 @@ def main() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:  # it died before the kernel knew that we care
         os._exit(1)
-    agent = _start(sys.argv[5:], status)
+    agent = _start(sys.argv[6:], status, sys.argv[5])
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # ours would keep the agent's pipes open
         os.dup2(null, stream)

@@ -50,26 +50,28 @@ class Transcript:
         Raises DiskFullError.
         """
         self._tail = (self._tail + block)[-TAIL:]
-        room = self._limit - self._written
-        if room <= 0:
-            self._skipped += len(block)
-            return
-        data = self._redact(block)
-        self._put(data[:room])
-        self._written += len(data)
-        self._skipped += max(len(data) - room, 0)
+        fits = self._fitting(block)
+        self._put(self._redact(block[:fits]))
+        self._written += fits
+        self._skipped += len(block) - fits
 
     def close(self) -> str:
         """Write the end of what was left out; the tail as text.
 
         Raises DiskFullError.
         """
-        if self._skipped:
-            end = self._redact(_whole_lines(self._tail[-min(self._skipped, TAIL) :]))
-            self._put(b"\n[yoke: %d bytes left out; the end follows]\n" % (self._skipped - len(end)))
-            self._put(end)
         tail = _whole_lines(self._tail) if len(self._tail) == TAIL else self._tail
+        if self._skipped > len(tail):
+            left_out = self._skipped - len(tail)
+            self._put(b"\n[yoke: %d bytes left out; the end follows]\n" % left_out + self._redact(tail))
+        elif self._skipped:
+            self._put(self._redact(tail[-self._skipped :]))
         return self._redact(tail).decode(errors="replace")
+
+    def _fitting(self, block: bytes) -> int:
+        """How much of `block` goes into the file: whole lines, and none after one was left out."""
+        room = 0 if self._skipped else self._limit - self._written
+        return len(block) if len(block) <= room else block.rfind(b"\n", 0, max(room, 0)) + 1
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
