@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from yokeflow.engine.checks import Subject
 from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.prompt import build_prompt
-from yokeflow.engine.redact import redact, redact_bytes, secret_values
+from yokeflow.engine.redact import redact
 from yokeflow.errors import GitError, disk_full
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 #: What an agent may say in events before the rest stays in the transcript alone.
 _MOST_OUTPUTS = 200
 _LONGEST_OUTPUT = 500
+#: Characters of output that are kept with a failure.
+_TAIL = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Session:
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
-            return _Work(report, self._place.base, Failure(reason, redact(ended.tail[-4000:])), ended.code)
+            return _Work(report, self._place.base, Failure(reason, ended.tail[-_TAIL:]), ended.code)
         failure = _failure(ended, report) or self._unchanged(head) or await self._check(head)
         return _Work(report, head, failure, ended.code)
 
@@ -154,7 +155,7 @@ class Session:
                     text = redact(output.text.strip()[:_LONGEST_OUTPUT])
                     self._emit("session.output", kind=output.kind, text=text)
 
-        names = (*settings.pass_env, *options.pass_env, *launch.pass_env)
+        names = (*settings.pass_env, *options.pass_env)
         environment = {**scrubbed_environment(names), **options.env, **self._marks()}
         return await run_process(
             launch,
@@ -168,7 +169,6 @@ class Session:
             mark=("YOKE_SESSION", self._attempt.session),
             on_line=show,
             stop=self._stop,
-            redact=partial(redact_bytes, values=secret_values({**environment, **launch.env})),
         )
 
     async def _collect(self, branches: set[str]) -> str | None:
@@ -286,7 +286,7 @@ class Session:
 
 def _failure(ended: Exit, report: AgentReport) -> Failure | None:
     """Why the process itself does not count; None when it is for the checks to say."""
-    output = redact(ended.tail[-4000:])
+    output = ended.tail[-_TAIL:]
     match ended.why:
         case "timeout":
             return Failure(

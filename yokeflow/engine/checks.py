@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.process import run_process, scrubbed_environment
-from yokeflow.engine.redact import redact
 from yokeflow.model import Launch
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class Checker:
             passed=False,
             command=command,
             reason=f"check `{command}` failed ({how})",
-            output=redact(ended.tail[-4000:]),
+            output=ended.tail[-4000:],
         )
 
     def _record(self, subject: Subject, command: str, tree: str, **result: object) -> None:

@@ -122,8 +122,13 @@ class Lanes:
             raise YokeError(
                 f"branch {self._context.target} is gone", hint="set project.target in .yokeflow.yaml"
             )
-        if not lane.direct:
+        if lane.direct:
+            return target
+        try:
             await repo.update_ref(f"refs/heads/{lane.epic_branch}", target, None, f"yoke: start {lane.epic}")
+        except RefMovedError:
+            # Another lane of the epic has just made it.
+            return await self._epic_tip(lane)
         return target
 
     async def _hand_over(self, task: Task, base: str, commits: Mapping[str, str]) -> str:

@@ -1,0 +1,112 @@
+"""Landing: what was tested reaches the target, and nothing else does."""
+
+from __future__ import annotations
+
+from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.errors import ExitCode
+
+
+async def test_a_conflict_waits_with_its_branch_intact_and_others_go_on(workshop: Workshop) -> None:
+    workshop.plan(
+        epic("one", task("one.a", "echo one > same.txt")),
+        epic("two", task("two.a", "echo two > same.txt")),
+        epic("other", task("other.a")),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.FAILED
+    (conflict,) = report.waiting
+    assert (conflict.kind, "same.txt" in conflict.reason) == ("conflict", True)
+    assert len(report.landed) == 2
+    assert f"epic/{conflict.item}" in workshop.branches()
+    landings = {entry["epic"]: entry["status"] for entry in (await workshop.status())["landings"]}
+    assert landings[conflict.item] == "conflict"
+
+
+async def test_a_conflict_resolved_by_hand_lands_when_asked(workshop: Workshop) -> None:
+    workshop.plan(
+        epic("one", task("one.a", "echo one > same.txt")), epic("two", task("two.a", "echo two > same.txt"))
+    )
+    (conflict,) = (await workshop.run()).waiting
+    folder = workshop.root / ".worktrees" / conflict.item
+    workshop.git("merge", "-q", "-X", "ours", "main", cwd=folder)
+    report = await workshop.run(land=(conflict.item,))
+    assert (report.exit_code, report.waiting) == (ExitCode.OK, ())
+    assert not (await workshop.status())["interventions"]
+    workshop.assert_tidy()
+
+
+async def test_green_alone_but_red_together_does_not_land(workshop: Workshop) -> None:
+    """Each epic passes by itself; the merged tree does not, and is refused."""
+    workshop.config(checks={"landing": ["test $(ls | grep -c part) -le 1"]})
+    workshop.plan(
+        epic("one", task("one.a", "echo 1 > part1")), epic("two", task("two.a", "echo 2 > part2"))
+    )
+    report = await workshop.run()
+    assert len(report.landed) == 1
+    assert [waiting.kind for waiting in report.waiting] == ["red_check"]
+    assert workshop.git("ls-tree", "--name-only", "main").count("part") == 1
+
+
+async def test_checks_run_on_exactly_the_merged_tree(workshop: Workshop) -> None:
+    seen = workshop.root.parent / "trees"
+    workshop.config(checks={"landing": [f"git rev-parse HEAD^{{tree}} >> {seen}"]})
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a")))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    landed = [workshop.git("rev-parse", f"{entry.commit}^{{tree}}") for entry in report.landed]
+    assert seen.read_text().split() == landed
+
+
+async def test_evidence_is_reused_on_the_same_tree(workshop: Workshop) -> None:
+    """The first epic's merged tree is its own tree, whose checks have passed before."""
+    workshop.plan(epic("one", task("one.a", verify=["test -e one.a.txt"])))
+    await workshop.run()
+    assert [check["reused"] for check in workshop.of("check.finished")] == [False, True]
+
+
+async def test_unrelated_edits_in_the_checkout_survive(workshop: Workshop) -> None:
+    workshop.write("README.md", "# My own edit\n")
+    workshop.write("notes.txt", "untracked\n")
+    workshop.plan(epic("one", task("one.a")))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert (workshop.root / "one.a.txt").exists()
+    assert workshop.git("status", "--porcelain").splitlines() == [" M README.md", "?? notes.txt"]
+
+
+async def test_a_checkout_in_the_way_is_left_alone_and_the_landing_waits(workshop: Workshop) -> None:
+    workshop.write("one.a.txt", "mine\n")
+    workshop.plan(epic("one", task("one.a")))
+    before = workshop.git("rev-parse", "main")
+    report = await workshop.run()
+    assert [waiting.kind for waiting in report.waiting] == ["checkout"]
+    assert "one.a.txt" in report.waiting[0].reason
+    assert (workshop.root / "one.a.txt").read_text() == "mine\n"
+    assert workshop.git("rev-parse", "main") == before
+    (workshop.root / "one.a.txt").unlink()
+    assert (await workshop.run(land=("one",))).exit_code is ExitCode.OK
+
+
+async def test_a_person_commits_to_the_target_in_mid_run(workshop: Workshop) -> None:
+    """The commit comes while the landing checks run: the landing starts anew on top of it."""
+    commit = f"cd {workshop.root} && test -e mine.txt || (echo mine > mine.txt && git add mine.txt && git commit -qm mine)"
+    workshop.config(checks={"landing": [commit]}, agents={"pass_env": ["GIT_*"]})
+    workshop.plan(epic("one", task("one.a")))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert workshop.git("log", "--first-parent", "--format=%s", "main").splitlines() == [
+        "Land one: Epic one",
+        "mine",
+        "Start",
+    ]
+    assert len(workshop.of("landing.testing")) == 2
+
+
+async def test_target_that_is_not_checked_out_moves_too(workshop: Workshop) -> None:
+    workshop.git("branch", "release")
+    workshop.config(project={"target": "release"})
+    workshop.plan(epic("one", task("one.a")))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert "one.a.txt" in workshop.git("ls-tree", "--name-only", "release")
+    assert not (workshop.root / "one.a.txt").exists()
