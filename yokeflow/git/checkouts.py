@@ -46,6 +46,18 @@ _OPERATION_FILES = (
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """What `git status` says about a checkout."""
+
+    #: None when there is no commit at HEAD.
+    head: str | None
+    #: Short name of the branch at HEAD; empty when detached.
+    branch: str
+    #: Paths that differ from HEAD or that git does not know; a nested repository ends with a slash.
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Checkout:
     """A folder of files and the git folder that belongs to it alone."""
 
@@ -75,6 +87,18 @@ class Checkout:
         out = await self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1, 128))
         return out.text.removeprefix("refs/heads/") if out.returncode == 0 else ""
 
+    async def state(self) -> State:
+        """HEAD and everything that is not as it is there. Raises GitError when the index is unreadable."""
+        out = await self.git(
+            "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames"
+        )
+        head = dict(part.split(" ", 2)[1:] for part in out.parts if part.startswith("# branch."))
+        oid, name = head.get("branch.oid", ""), head.get("branch.head", "")
+        changed = (_changed(part) for part in out.parts if not part.startswith("#"))
+        return State(
+            oid if oid != "(initial)" else None, name if name != "(detached)" else "", tuple(changed)
+        )
+
     def in_progress(self) -> str:
         """What somebody is in the middle of, such as "a merge"; empty for nothing."""
         return next((what for name, what in _OPERATIONS.items() if (self.git_dir / name).exists()), "")
@@ -102,6 +126,12 @@ class Checkout:
         """Whether the `.git` file of a linked worktree names its git folder."""
         link = self.path / ".git"
         return link.is_file() and not link.is_symlink() and _gitdir(link) == self.git_dir
+
+
+def _changed(part: str) -> str:
+    """The path in an entry of `git status --porcelain=v2`."""
+    fields = {"1": 8, "u": 10, "?": 1}[part[0]]
+    return part.split(" ", fields)[fields]
 
 
 @dataclass(frozen=True, slots=True)

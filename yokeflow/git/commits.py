@@ -33,10 +33,8 @@ class Commit:
 async def between(repo: Repo, old: str, new: str, without: Collection[str] = ()) -> list[Commit]:
     """What `new` has and neither `old` nor any of `without` has, oldest first."""
     revisions = "\n".join([new, f"^{old}", *(f"^{oid}" for oid in without)]) + "\n"
-    out = await repo.git(
-        "log", "-z", "--topo-order", "--reverse", "--encoding=UTF-8", f"--format=tformat:{_FIELDS}", "--stdin",
-        stdin=revisions.encode(),
-    )  # fmt: skip
+    flags = ("-z", "--topo-order", "--reverse", "--encoding=UTF-8", f"--format=tformat:{_FIELDS}")
+    out = await repo.git("log", *flags, "--stdin", stdin=revisions.encode())
     parts = out.parts
     return [_commit(parts[at : at + 5]) for at in range(0, len(parts), 5)]
 
@@ -61,6 +59,10 @@ async def with_trailers(repo: Repo, message: bytes, trailers: Mapping[str, str])
     """The message with those trailers that it lacks."""
     if not trailers:
         return message
+    if b"\n\n" not in message.strip():
+        # A subject alone has no trailers yet.
+        lines = "".join(f"{name}: {value}\n" for name, value in trailers.items())
+        return message.strip() + b"\n\n" + lines.encode()
     flags = [flag for name, value in trailers.items() for flag in ("--trailer", f"{name}: {value}")]
     out = await repo.git(
         "interpret-trailers", "--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add",
@@ -87,12 +89,12 @@ async def stamp(
 async def _others(repo: Repo, head: str, own: Collection[str]) -> list[str]:
     """Tips whose history is not ours to rewrite."""
     names = {f"refs/heads/{name}" for name in own}
-    tips: set[str] = set()
-    for prefix in ("refs/heads/", "refs/remotes/", "refs/tags/"):
-        refs = await repo.refs(prefix)
-        # With no name given, the branch at the head is taken for the lane's own.
-        tips |= {oid for ref, oid in refs.items() if (ref not in names if own else oid != head)}
-    return sorted(tips)
+    out = await repo.git(
+        "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/", "refs/remotes/", "refs/tags/"
+    )
+    refs = (line.split(" ", 1) for line in out.text.splitlines())
+    # With no name given, the branch at the head is taken for the lane's own.
+    return sorted({oid for oid, ref in refs if (ref not in names if own else oid != head)})
 
 
 async def _raw(repo: Repo, oids: Sequence[str]) -> dict[str, bytes]:

@@ -67,7 +67,7 @@ async def commit_merge(
 ) -> str:
     """Commit the merge of two commits onto `ours`; `squash` leaves `theirs` out of the parents.
 
-    `tree` is the result of `merge_trees`, if it is known. Raises ConflictError when there is none. Moves no ref.
+    `tree` is the result of `merge_trees`, if known. Raises ConflictError when there is none. Moves no ref.
     """
     if tree is None:
         merged = await merge_trees(repo, ours, theirs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -55,12 +54,8 @@ class Repo:
         await _check_version(start)
         where = ("rev-parse", "--path-format=absolute")
         try:
-            git_dir, common = [
-                Path(out.text)
-                for out in await asyncio.gather(
-                    run_git(*where, "--git-dir", cwd=start), run_git(*where, "--git-common-dir", cwd=start)
-                )
-            ]
+            git_dir = Path((await run_git(*where, "--git-dir", cwd=start)).text)
+            common = Path((await run_git(*where, "--git-common-dir", cwd=start)).text)
         except GitError as error:
             raise _no_repository(start, error) from error
         bare = (await run_git("rev-parse", "--is-bare-repository", cwd=common)).text == "true"
@@ -175,17 +170,17 @@ class Repo:
     ) -> str:
         """Rewrite the commits from `base` to `head` that lack a trailer; gives the new head.
 
-        Authors, committers, dates, trees and merges stay. Commits that another branch, a tag or a remote branch
-        reaches are somebody else's and stay as they are, unless the branch is named in `own`. Moves no ref;
-        `head` itself comes back when there is nothing to do.
+        Authors, committers, dates, trees and merges stay. Commits that another branch, a tag or a remote
+        branch reaches are somebody else's and stay as they are, unless the branch is named in `own`. Moves no
+        ref; `head` itself comes back when there is nothing to do.
         """
         return await commits.stamp(self, base, head, trailers, own=own)
 
     async def commit_all(self, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
         """Commit everything in a lane's worktree that git does not ignore; None when nothing changed.
 
-        Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own history
-        is kept. A merge in progress without conflicts is concluded.
+        Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own
+        history is kept. A merge in progress without conflicts is concluded.
         """
         return await save.commit_all(self, worktree, message, trailers)
 

@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 WORKERS = ("-c", "checkout.workers=4")
 
 
-async def rescue(checkout: Checkout, lane: str, branch: str, *, files: bool = True) -> None:
+async def rescue(
+    checkout: Checkout, lane: str, branch: str, *, files: bool = True, instead: str | None = None
+) -> None:
     """Keep what only this checkout has: uncommitted files, and commits that no other ref reaches.
 
-    `branch` is about to move, so being on it is not enough.
+    `branch` is about to move to the commit `instead`, so being on it is not enough; what is in there as well is
+    not lost.
     """
     repo = checkout.repo
     tips = {await repo.branch(branch), await checkout.head(), *_autostash(checkout)}
     if files:
         await flatten(checkout)
         tips.add(await snapshot(checkout, f"What was left uncommitted in lane {lane}"))
+    same = await repo.tree_of(instead) if instead else ""
     for tip in sorted(filter(None, tips)):
-        if not await _reached(repo, tip, f"refs/heads/{branch}"):
+        if await repo.tree_of(tip) != same and not await _reached(repo, tip, f"refs/heads/{branch}"):
             await repo.keep(f"lane/{lane}/{tip[:12]}", tip)
 
 
@@ -44,6 +48,25 @@ def _autostash(checkout: Checkout) -> Iterable[str]:
 async def _reached(repo: Repo, commit: str, without: str) -> bool:
     out = await repo.git("for-each-ref", f"--contains={commit}", "--format=%(refname)", "--count=2")
     return bool(set(out.text.splitlines()) - {without})
+
+
+async def is_back(checkout: Checkout, branch: str, commit: str) -> bool:
+    """Whether branch, HEAD, index and files are at `commit`; a branch at another commit of the same tree is moved."""
+    if checkout.in_progress() or not (checkout.git_dir / "index").is_file():
+        return False
+    repo = checkout.repo
+    try:
+        state = await checkout.state()
+    except GitError:
+        return False
+    if state.changed or state.head is None or state.branch != branch or await _hidden(checkout):
+        return False
+    if state.head == commit:
+        return True
+    if await repo.tree_of(state.head) != await repo.tree_of(commit):
+        return False
+    await repo.update_ref(f"refs/heads/{branch}", commit, state.head, "yoke: reset")
+    return True
 
 
 async def put_back(checkout: Checkout, branch: str, commit: str) -> None:
@@ -79,11 +102,14 @@ async def _files_once(checkout: Checkout, commit: str) -> None:
 
 async def _unhide(checkout: Checkout) -> None:
     """Undo `update-index --assume-unchanged`, behind which changes would survive a reset."""
-    out = await checkout.git("ls-files", "-v", "-z", ok=(0, 128))
-    hidden = [line[2:] for line in out.parts if line[0].islower()]
-    if hidden:
+    if hidden := await _hidden(checkout):
         names = b"".join(name.encode(errors="surrogateescape") + b"\0" for name in hidden)
         await checkout.git("update-index", "--no-assume-unchanged", "-z", "--stdin", stdin=names)
+
+
+async def _hidden(checkout: Checkout) -> list[str]:
+    out = await checkout.git("ls-files", "-v", "-z", ok=(0, 128))
+    return [line[2:] for line in out.parts if line[0].islower()]
 
 
 async def adopt(checkout: Checkout, branch: str, base: str, before: Collection[str]) -> str | None:

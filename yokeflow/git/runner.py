@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: What `git rev-parse --local-env-vars` names, and the other variables that redirect or reinterpret a command.
+#: What `git rev-parse --local-env-vars` names, and other variables that redirect or reinterpret a command.
 #: Git exports some of them to the hooks it runs.
 FOREIGN_VARIABLES = frozenset(
     {

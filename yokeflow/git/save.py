@@ -28,14 +28,15 @@ async def commit_all(repo: Repo, worktree: Path, message: str, trailers: Mapping
     checkout.remove_locks()
     merging = await _merging(checkout)
     await flatten(checkout)
+    if not merging and not (await checkout.state()).changed:
+        return None
     await add_all(checkout)
     tree = (await checkout.git("write-tree")).text
     head = await checkout.head()
     if head and not merging and tree == await repo.tree_of(head):
         return None
     parents = [*([head] if head else []), *merging]
-    body = await with_trailers(repo, message.encode(), trailers)
-    commit = await commit_tree(repo, tree, parents, body)
+    commit = await commit_tree(repo, tree, parents, await with_trailers(repo, message.encode(), trailers))
     old = head or "0" * len(commit)
     await checkout.git("update-ref", "-m", "yoke: commit what was left", "HEAD", commit, old)
     checkout.forget_operations()
@@ -99,6 +100,7 @@ async def flatten(checkout: Checkout) -> None:
 async def _nested(checkout: Checkout) -> list[str]:
     others = (await checkout.git("ls-files", "-z", "--others", "--exclude-standard")).parts
     found = [path.rstrip("/") for path in others if path.endswith("/")]
+    # Only gitlinks: mode 160000.
     for entry in (await checkout.git("ls-files", "-z", "--stage")).parts:
         meta, _, path = entry.partition("\t")
         # A submodule of the project has a `.git` file; what an agent made with `git init` has a folder.

@@ -17,10 +17,8 @@ async def fill(checkout: Checkout) -> None:
     """
     if not (checkout.path / ".gitmodules").is_file():
         return
-    out = await checkout.git(
-        "config", "-z", "--file", str(checkout.path / ".gitmodules"), "--get-regexp", r"^submodule\..*\.path$",
-        ok=(0, 1),
-    )  # fmt: skip
+    file = ("--file", str(checkout.path / ".gitmodules"))
+    out = await checkout.git("config", "-z", *file, "--get-regexp", r"^submodule\..*\.path$", ok=(0, 1))
     for part in out.parts:
         key, _, path = part.partition("\n")
         name = key.removeprefix("submodule.").removesuffix(".path")

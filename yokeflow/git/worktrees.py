@@ -56,7 +56,7 @@ class Worktrees:
         """The lane's worktree on `branch`, which starts at `base` if there is none.
 
         Created, repaired, or left as it is when it is whole; uncommitted work in a whole one stays. Raises
-        ProjectBusyError while another process uses it, RepositoryError when the branch is checked out elsewhere.
+        ProjectBusyError while another process uses it, RepositoryError when the branch is in use elsewhere.
         """
         path = self.path(lane)
         checkout = await self._existing(path, lane, branch)
@@ -95,7 +95,9 @@ class Worktrees:
             await self._add(path, lane, branch, commit)
             return
         checkout.remove_locks()
-        await restore.rescue(checkout, lane, branch)
+        if await restore.is_back(checkout, branch, commit):
+            return
+        await restore.rescue(checkout, lane, branch, instead=commit)
         async with self._few:
             await restore.put_back(checkout, branch, commit)
         await submodules.fill(checkout)
@@ -103,8 +105,8 @@ class Worktrees:
     async def adopt(self, path: Path, branch: str, base: str, before: Collection[str]) -> str | None:
         """Take over what the agent committed elsewhere; gives the commit at HEAD.
 
-        When HEAD is detached or on another branch, `branch` moves to it and is checked out again, and that other
-        branch is deleted unless it is in `before`: the short names of all branches when the session started.
+        When HEAD is detached or on another branch, `branch` moves to it and is checked out again, and that
+        other branch is deleted unless it is in `before`: the names of all branches when the session started.
         None when HEAD does not descend from `base`, or nothing is left of the worktree.
         """
         checkout = find(self.repo, path)
@@ -186,7 +188,7 @@ class Worktrees:
             return None
 
     async def _existing(self, path: Path, lane: str, branch: str) -> Checkout | None:
-        """The lane's checkout, linked again if need be; None, and the way is clear, when it must be made anew."""
+        """The lane's checkout, linked again if need be; None, the way clear, when it must be made anew."""
         checkout = find(self.repo, path)
         if checkout and (pid := user_of(self.locked(checkout) or "")):
             raise ProjectBusyError(f"process {pid} uses {path}", hint="wait for that run to end, or stop it")
