@@ -47,7 +47,7 @@ def _lines(entry: Mapping[str, Any], now: datetime, *, of_epic: bool) -> Iterato
     yield f"{mark} {style(clean(item), bold=True)}  {clean(first_line(entry['reason']))}"
     yield f"    waits for {age}; {consequence(item, of_epic=of_epic)}"
     rows = [(f"yoke show {item}", "see what happened")]
-    rows += [tuple(answer) for answer in answers(item, entry["choices"], of_epic=of_epic)]
+    rows += [(answer.command, answer.effect) for answer in answers(item, entry["choices"], of_epic=of_epic)]
     size = max(len(command) for command, _ in rows)
     for typed, effect in rows:
         yield f"    {style(typed.ljust(size), fg='cyan')}  {style(effect, dim=True)}"

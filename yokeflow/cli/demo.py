@@ -44,7 +44,7 @@ async def _demo(folder: Path, *, run: bool, as_json: bool) -> ExitCode:
     if run:
         project = await Project.open(folder)
         code = await run_and_show(project, project.load_plan(), RunOptions(), as_json=as_json)
-    if not as_json:
+    if not as_json and code is ExitCode.OK:
         _say_next(folder, run=run)
     return code
 

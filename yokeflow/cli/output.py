@@ -41,6 +41,14 @@ def data_line(text: str) -> None:
     sys.stdout.flush()
 
 
+def repaint(lines: Sequence[str]) -> None:
+    """Put lines where the last ones were, without flicker: from the top of the screen down."""
+    rows = shutil.get_terminal_size((100, 24)).lines - 1
+    shown = "".join(f"{text}\x1b[K\n" for text in lines[:rows])
+    click.echo(f"\x1b[H{shown}\x1b[J", nl=False, color=coloured(sys.stdout) or None)
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Say something about the result on stderr."""
     click.echo(text, err=True, color=coloured(sys.stderr))

@@ -81,6 +81,8 @@ def _not_landed(state: LiveState, report: RunReport, columns: int) -> Iterator[s
 def _why(state: LiveState, epic: LiveEpic) -> str:
     if epic.landing in ("rejected", "conflict"):
         return f", {epic.landing}: {first_line(epic.reason)}"
+    if epic.landing:
+        return ", ready to land"
     failed = [task.task.id for task in epic.tasks if task.phase is Phase.FAILED]
     if failed:
         return f", failed: {few(failed)}"
@@ -120,8 +122,10 @@ def _failed(report: RunReport, columns: int) -> Iterator[str]:
 def _blocked(report: RunReport, columns: int) -> Iterator[str]:
     if report.blocked:
         tasks = sorted(report.blocked)
-        causes = list(dict.fromkeys(name for names in report.blocked.values() for name in names))
-        yield cut(f"{count(len(tasks), 'task')} blocked by {few(causes, 4)}: {', '.join(tasks)}", columns)
+        causes = dict.fromkeys(name for names in report.blocked.values() for name in names)
+        roots = [name for name in causes if name not in report.blocked]
+        verb = "waits" if len(tasks) == 1 else "wait"
+        yield cut(f"{count(len(tasks), 'task')} {verb} for {few(roots, 4)}: {', '.join(tasks)}", columns)
 
 
 def _figures(state: LiveState, report: RunReport) -> Iterator[str]:
@@ -146,7 +150,7 @@ def _saved(report: RunReport) -> str:
 
 def _cost(report: RunReport) -> str:
     if report.cost_usd is None:
-        return "unknown: no agent told" if report.unknown_costs else "none: no session ran"
+        return "unknown: the agents did not say" if report.unknown_costs else "none: no session ran"
     if not report.unknown_costs:
         return money(report.cost_usd)
     return f"{money(report.cost_usd)}, and unknown for {count(report.unknown_costs, 'session')}"

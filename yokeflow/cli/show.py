@@ -1,0 +1,171 @@
+"""`yoke show ITEM`: all about one task or epic."""
+
+from __future__ import annotations
+
+import asyncio
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yokeflow.cli import options, output
+from yokeflow.cli.advice import answers
+from yokeflow.cli.opened import opened
+from yokeflow.cli.output import clean, style
+from yokeflow.cli.words import money, short, span, spent
+from yokeflow.errors import UsageError
+from yokeflow.store import history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Data = Mapping[str, Any]
+
+_TAIL = 20
+_TRANSCRIPT = "output.log"
+_COLOURS = {"completed": "green", "failed": "red", "blocked": "yellow", "in_progress": "cyan"}
+
+
+@click.command(
+    epilog=options.examples("yoke show auth.model", "yoke show auth", "yoke show auth.model --transcript")
+)
+@options.item
+@options.as_json
+@click.option("--transcript", is_flag=True, help="Print all that the last attempt printed.")
+@click.option(
+    "--attempt", type=click.IntRange(1), metavar="N", help="The transcript of the Nth session instead."
+)
+def command(*, item: str, as_json: bool, transcript: bool, attempt: int | None) -> None:
+    """Show ITEM, a task or an epic: attempts, cost, checks, commits, and the end of the transcript."""
+    data = asyncio.run(_read(item))
+    if as_json:
+        output.data(data)
+        return
+    session = _session(data, attempt)
+    if transcript or attempt:
+        for line in _transcript(session):
+            output.line(line)
+        return
+    for line in item_lines(data):
+        output.line(line)
+    for line in _tail(session):
+        output.line(line)
+
+
+async def _read(item: str) -> dict[str, Any]:
+    async with opened() as place:
+        state = await place.status()
+        async with place.store.begin() as connection:
+            data = await history.show(connection, place.id, item)
+    if data is None:
+        near = get_close_matches(item, [known["id"] for known in state["items"]], n=1)
+        hint = f"did you mean {near[0]}?" if near else "`yoke status` lists them"
+        raise UsageError(f"there is no item {item}", hint=hint)
+    return data
+
+
+def _session(data: Data, number: int | None) -> Data | None:
+    sessions: list[Data] = data["sessions"]
+    if number is None:
+        return sessions[-1] if sessions else None
+    found = next((session for session in sessions if session["number"] == number), None)
+    if found is None:
+        raise UsageError(f"{data['id']} has no session {number}", hint=f"`yoke show {data['id']}` lists them")
+    return found
+
+
+def item_lines(data: Data) -> Iterator[str]:
+    """All about an item but its transcript."""
+    state = style(data["status"], fg=_COLOURS.get(data["status"]), bold=True)
+    yield f"{style(data['id'], bold=True)}  {clean(data['title'])}"
+    epic = f" of {data['epic']}" if data["epic"] else ""
+    yield f"{data['kind']}{epic}, {state}{_because(data)}, cost {_cost(data)}"
+    for title, rows in (
+        ("Depends on", [f"{d['id']}  {d['type']}, {d['status']}" for d in data["depends_on"]]),
+        (
+            "Tasks",
+            [f"{t['id']}  {t['status']} {short(t['commit'] or '')}  {t['title']}" for t in data["tasks"]],
+        ),
+        ("Attempts", [_attempt(session) for session in data["sessions"]]),
+        ("Checks", [_check(check) for check in data["checks"]]),
+        ("Landings", [_landing(landing) for landing in data["landings"]]),
+        ("Commits", list(data["commits"])),
+        ("Waits for you", _questions(data)),
+    ):
+        yield from _section(title, rows)
+
+
+def _cost(data: Data) -> str:
+    """What the store adds up has no place for "unknown": the sessions tell."""
+    costs = [session["cost_usd"] for session in data["sessions"] if session["finished"]]
+    known = [cost for cost in costs if cost is not None]
+    if costs:
+        return spent(sum(known) if known else None, unknown=len(known) < len(costs))
+    if data["cost_usd"]:
+        return money(data["cost_usd"])
+    return "none yet" if data["status"] in ("proposed", "pending") else "unknown"
+
+
+def _because(data: Data) -> str:
+    return f": {clean(data['reason'])}" if data["reason"] else ""
+
+
+def _section(title: str, rows: Sequence[str]) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield style(title, bold=True)
+        for row in rows:
+            yield f"  {' '.join(clean(row).split(chr(10)))}"
+
+
+def _attempt(session: Data) -> str:
+    who = " ".join(filter(None, (session["agent"], session["model"])))
+    took = "" if session["seconds"] is None else f" after {span(session['seconds'])}"
+    kept = f"; its work is kept at {session['kept_ref']}" if session["kept_ref"] else ""
+    cost = money(session["cost_usd"])
+    return f"{session['number']}. {who} {session['state']}{took}, cost {cost}{_because(session)}{kept}"
+
+
+def _check(check: Data) -> str:
+    word = "passed" if check["passed"] else f"failed ({check['exit_code']})"
+    took = span(check["seconds"] or 0)
+    return f"{check['stage']}: {word} in {took} on tree {short(check['tree'])}: {check['command']}"
+
+
+def _landing(landing: Data) -> str:
+    commit = f" as {short(landing['commit'])}" if landing["commit"] and landing["status"] == "landed" else ""
+    files = f" in {', '.join(landing['files'])}" if landing["files"] else ""
+    return f"{landing['status']} on {landing['target']}{commit}{files}{_because(landing)}"
+
+
+def _questions(data: Data) -> list[str]:
+    rows = []
+    for entry in data["interventions"]:
+        if entry["resolved"]:
+            continue
+        offered = answers(data["id"], entry["choices"], of_epic=data["kind"] == "epic")
+        rows.append(f"{entry['reason']}: {' or '.join(answer.command for answer in offered)}")
+    return rows
+
+
+def _transcript(session: Data | None) -> list[str]:
+    if session is None or not session["folder"]:
+        return []
+    path = Path(session["folder"]) / _TRANSCRIPT
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    return [clean(line) for line in text.splitlines()]
+
+
+def _tail(session: Data | None) -> Iterator[str]:
+    lines = _transcript(session)
+    if session is None or not lines:
+        return
+    yield ""
+    left_out = f", the last {_TAIL} lines (--transcript shows all)" if len(lines) > _TAIL else ""
+    yield style(f"Transcript of session {session['number']}{left_out}", bold=True)
+    for line in lines[-_TAIL:]:
+        yield f"  {style('│', dim=True)} {line}"
