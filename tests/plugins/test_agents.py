@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 import yoke_agents
 from yoke_agents.common import exit_error
-from yokeflow.config import AgentOptions
+from yokeflow.config import AgentOptions, Config
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.model import AgentOutput, AgentReport, AgentRequest, Attempt, Task, Usage
 from yokeflow.plugin_manager import PluginManager
@@ -260,6 +262,21 @@ def test_missing_programs_say_how_to_install_them(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert "npm install -g @anthropic-ai/claude-code" in AGENTS["claude"].missing(AgentOptions())
     assert "npm install -g @openai/codex" in AGENTS["codex"].missing(AgentOptions())
+
+
+def documented_settings() -> list[str]:
+    page = (Path(__file__).parents[2] / "docs" / "how-to-agents.md").read_text(encoding="utf-8")
+    return re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.mark.parametrize("settings", documented_settings())
+def test_documented_settings_work(settings, tmp_path):
+    config = Config.model_validate(yaml.safe_load(settings))
+    for name, options in config.agents.options.items():
+        agent = AGENTS[options.kind or name]
+        argv = agent.launch(agent_request(tmp_path), options).argv
+        assert not re.search(r"\{\w+\}", " ".join(argv))
+        assert "would be run by the shell" not in agent.missing(options)
 
 
 def test_kill_signal_without_a_name():

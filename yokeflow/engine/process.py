@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TAIL", "Exit", "Why", "run_process", "scrubbed_environment", "sweep"]
 
+_FILES = 8192
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -72,6 +75,7 @@ async def run_process(
     Raises DiskFullError when the transcript cannot be written, and whatever `on_line` raises, both after
     everything was killed.
     """
+    _allow_many_files()
     started = time.monotonic()
     whole_env = {**named_environment(launch.pass_env), **env, **launch.env, mark[0]: mark[1]}
     secrets = secret_values({**os.environ, **whole_env})
@@ -92,6 +96,15 @@ async def run_process(
         if session.refusal:
             return _unstartable(kept, session.refusal, started)
         return Exit(session.code, why, time.monotonic() - started, tail)
+
+
+@cache
+def _allow_many_files() -> None:
+    """Hundreds of sessions need more open files than the customary 1,024: a session takes five."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start(

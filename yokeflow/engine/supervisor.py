@@ -53,16 +53,18 @@ def _start(argv: list[str], status: int, locale: str) -> int:
         os._exit(127)
 
 
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 - pathlib costs start time
-            found = [int(word) for word in file.read().split()]
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - pathlib costs start time
-            if int(thread) != pid:
-                with open(f"/proc/{pid}/task/{thread}/children") as file:  # noqa: PTH123 - as above
-                    found += [int(word) for word in file.read().split()]
-    except OSError:
-        return []
+def _descendants() -> list[int]:
+    """All that come from us, parents before their children; nothing where there is no /proc."""
+    families: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if _LINUX else ():  # noqa: PTH208 - pathlib costs start time
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - as above
+                # The name of the program, in parentheses, may hold anything.
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+                families.setdefault(parent, []).append(int(name))
+    found = list(families.get(os.getpid(), ()))
+    for pid in found:  # the list grows while it is walked
+        found += families.get(pid, ())
     return found
 
 
@@ -70,9 +72,7 @@ def _kill_all(group: int) -> None:
     """One round; processes that fork meanwhile need another."""
     with contextlib.suppress(OSError):
         os.killpg(group, signal.SIGKILL)
-    found = _children(os.getpid())
-    for pid in found:
-        found += _children(pid)  # the list grows while it is walked: breadth first
+    for pid in _descendants():
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
 
