@@ -24,7 +24,9 @@ async def test_discovers_from_a_folder_inside(project: Path) -> None:
     assert repo.state_dir == project / ".git" / "yoke"
 
 
-async def test_discovers_the_main_checkout_from_a_linked_worktree_and_from_the_git_folder(project: Path) -> None:
+async def test_discovers_the_main_checkout_from_a_linked_worktree_and_from_the_git_folder(
+    project: Path,
+) -> None:
     run(project, "worktree", "add", "-q", "../other", "-b", "other")
     assert (await Repo.discover(project.parent / "other")).root == project
     assert (await Repo.discover(project / ".git")).root == project

@@ -1,7 +1,7 @@
 """Bring a branch forward together with the checkout that has it, overwriting nothing of the user's.
 
 Without a checkout it is one compare-and-swap of the ref. With one, git's own fast-forward does it there; what
-it was about to do is written down first, because a machine that stops in the middle leaves files of both commits.
+it was about to do is written down first: a machine that stops in the middle leaves files of both commits.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ file is gone would mean the user's checkout; so every command on a checkout name
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -112,6 +113,18 @@ class Checkout:
         """Remove the locks of git processes that died here. Only when nothing runs in the checkout."""
         for name in ("index.lock", "HEAD.lock", "config.worktree.lock", "logs/HEAD.lock"):
             (self.git_dir / name).unlink(missing_ok=True)
+
+    def has_index(self) -> bool:
+        """Whether there is an index, and nobody has damaged it."""
+        try:
+            data = (self.git_dir / "index").read_bytes()
+        except FileNotFoundError:
+            return False
+        # It ends with its own hash, of the repository's kind, or with zeroes where hashing is switched off.
+        kinds = ((hashlib.sha1, 20), (hashlib.sha256, 32))
+        return data.startswith(b"DIRC") and any(
+            data[-size:] in {bytes(size), kind(data[:-size]).digest()} for kind, size in kinds
+        )
 
     def relink(self) -> bool:
         """Make the `.git` file of a linked worktree name its git folder; whether it did not."""

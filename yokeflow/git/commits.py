@@ -66,7 +66,7 @@ async def with_trailers(repo: Repo, message: bytes, trailers: Mapping[str, str])
     flags = [flag for name, value in trailers.items() for flag in ("--trailer", f"{name}: {value}")]
     out = await repo.git(
         "interpret-trailers", "--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add",
-        *flags, stdin=message or b"\n",
+        *flags, stdin=message.rstrip(b"\n") + b"\n",
     )  # fmt: skip
     return out.stdout
 

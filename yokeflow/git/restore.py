@@ -23,14 +23,23 @@ async def rescue(
 ) -> None:
     """Keep what only this checkout has: uncommitted files, and commits that no other ref reaches.
 
-    `branch` is about to move to the commit `instead`, so being on it is not enough; what is in there as well is
-    not lost.
+    `branch` is about to move to the commit `instead`, so being on it is not enough; files that are the same
+    there are not lost.
     """
     repo = checkout.repo
+    if not checkout.has_index():
+        (checkout.git_dir / "index").unlink(missing_ok=True)
     tips = {await repo.branch(branch), await checkout.head(), *_autostash(checkout)}
     if files:
         await flatten(checkout)
         tips.add(await snapshot(checkout, f"What was left uncommitted in lane {lane}"))
+    await keep_lost(repo, lane, tips, branch, instead)
+
+
+async def keep_lost(
+    repo: Repo, lane: str, tips: Collection[str | None], branch: str, instead: str | None
+) -> None:
+    """Keep those of `tips` that only `branch` reaches and whose files differ from those of `instead`."""
     same = await repo.tree_of(instead) if instead else ""
     for tip in sorted(filter(None, tips)):
         if await repo.tree_of(tip) != same and not await _reached(repo, tip, f"refs/heads/{branch}"):
@@ -51,14 +60,11 @@ async def _reached(repo: Repo, commit: str, without: str) -> bool:
 
 
 async def is_back(checkout: Checkout, branch: str, commit: str) -> bool:
-    """Whether branch, HEAD, index and files are at `commit`; a branch at another commit of the same tree is moved."""
-    if checkout.in_progress() or not (checkout.git_dir / "index").is_file():
+    """Whether branch, HEAD, index and files are at `commit`; from another commit of the same tree it moves."""
+    if checkout.in_progress() or not checkout.has_index():
         return False
     repo = checkout.repo
-    try:
-        state = await checkout.state()
-    except GitError:
-        return False
+    state = await checkout.state()
     if state.changed or state.head is None or state.branch != branch or await _hidden(checkout):
         return False
     if state.head == commit:
@@ -88,8 +94,8 @@ async def _files(checkout: Checkout, commit: str) -> None:
     try:
         await _files_once(checkout, commit)
     except GitError as error:
-        if "index file" in error.stderr or "bad signature" in error.stderr:
-            (checkout.git_dir / "index").unlink(missing_ok=True)
+        if "ermission denied" not in error.stderr:
+            raise
         await asyncio.to_thread(make_writable, checkout.path)
         await _files_once(checkout, commit)
 

@@ -64,7 +64,8 @@ class Worktrees:
             await self._add(path, lane, branch, await self._start(branch, base))
             return path
         checkout.remove_locks()
-        if await checkout.branch() != branch or checkout.in_progress() or not await checkout.head():
+        whole = checkout.has_index() and not checkout.in_progress() and await checkout.head()
+        if not whole or await checkout.branch() != branch:
             await self.reset(path, branch, await self._start(branch, base))
         return path
 
@@ -92,6 +93,7 @@ class Worktrees:
         lane = unquote(path.name)
         checkout = await self._existing(path, lane, branch)
         if checkout is None:
+            await restore.keep_lost(self.repo, lane, {await self.repo.branch(branch)}, branch, commit)
             await self._add(path, lane, branch, commit)
             return
         checkout.remove_locks()
@@ -233,12 +235,10 @@ class Worktrees:
     async def _add(self, path: Path, lane: str, branch: str, commit: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         await self.ignore()
-        head = ("-B", branch) if branch else ("--detach",)
+        head = ("--no-track", "-B", branch) if branch else ("--detach",)
         async with self.exclusive():
             try:
-                await self.repo.git(
-                    "worktree", "add", "-q", "--no-track", "--no-checkout", *head, "--", str(path), commit
-                )
+                await self.repo.git("worktree", "add", "-q", "--no-checkout", *head, "--", str(path), commit)
             except GitError as error:
                 if (
                     "already checked out at" not in error.stderr
