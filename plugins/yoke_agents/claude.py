@@ -60,11 +60,15 @@ class ClaudeAgent:
 
 
 class ClaudeReader:
-    """Understands `--output-format stream-json`. Several results may come; the last one counts."""
+    """Understands `--output-format stream-json`. Several results may come; the last one counts.
+
+    Where none comes, because it was killed, the messages tell how much it read, though not how much it wrote.
+    """
 
     def __init__(self) -> None:
         self._conversation = ""
         self._result: dict[str, Any] = {}
+        self._messages: dict[str, Usage] = {}
 
     def feed(self, line: bytes) -> Iterable[AgentOutput]:
         """Show what it says, the tools it uses and what it was refused."""
@@ -72,6 +76,8 @@ class ClaudeReader:
         self._conversation = text(event.get("session_id")) or self._conversation
         match event.get("type"):
             case "assistant":
+                message = mapping(event.get("message"))
+                self._messages[text(message.get("id"))] = _read(message)
                 return [shown for part in _content(event) if (shown := _shown(part))]
             case "result":
                 self._result = event
@@ -87,7 +93,7 @@ class ClaudeReader:
             ok=not error,
             error=error,
             answer=text(result.get("result")),
-            usage=_usage(result),
+            usage=_usage(result) if result else _sum(self._messages.values()),
             cost_usd=_cost(result),
             conversation=self._conversation,
         )
@@ -130,6 +136,32 @@ def _usage(result: dict[str, Any]) -> tuple[Usage, ...]:
         for model, used in models.items()
         if isinstance(used, dict)
     )
+
+
+def _read(message: dict[str, Any]) -> Usage:
+    used = mapping(message.get("usage"))
+    return Usage(
+        model=text(message.get("model")),
+        input=count(used.get("input_tokens")),
+        output=count(used.get("output_tokens")),
+        cache_read=count(used.get("cache_read_input_tokens")),
+        cache_write=count(used.get("cache_creation_input_tokens")),
+    )
+
+
+def _sum(usages: Iterable[Usage]) -> tuple[Usage, ...]:
+    """One Usage a model; messages that no model wrote count nothing."""
+    sums: dict[str, Usage] = {}
+    for used in usages:
+        before = sums.get(used.model, Usage(used.model))
+        sums[used.model] = Usage(
+            used.model,
+            before.input + used.input,
+            before.output + used.output,
+            before.cache_read + used.cache_read,
+            before.cache_write + used.cache_write,
+        )
+    return tuple(used for used in sums.values() if used.input or used.cache_read or used.cache_write)
 
 
 def _cost(result: dict[str, Any]) -> float | None:

@@ -64,8 +64,8 @@ def text(value: object) -> str:
 
 
 def count(value: object) -> int:
-    """`value` if it is a number, else 0."""
-    return int(value) if isinstance(value, int | float) and abs(value) < 1e15 else 0
+    """`value` if it is a number of things, else 0."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e15 else 0
 
 
 class PlainReader:

@@ -100,8 +100,16 @@ class TestClaude:
         assert AgentOutput("note", "was refused Write") in outputs
 
     def test_killed_in_the_middle(self):
-        report, _ = replay("claude", "claude-done.jsonl", -signal.SIGTERM)
+        reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
+        for line in (RECORDED / "claude-done.jsonl").read_bytes().splitlines()[:-1]:
+            list(reader.feed(line))
+            list(reader.feed(line))  # parts of one message repeat its usage
+        report = reader.finish(-signal.SIGTERM)
         assert report.error == "killed by SIGTERM"
+        assert report.usage == (
+            Usage("claude-sonnet-5-5", input=200, output=2, cache_read=40, cache_write=6),
+        )
+        assert report.cost_usd is None
 
     def test_exit_0_without_a_result_is_no_success(self):
         report = AGENTS["claude"].reader(agent_request_of(""), AgentOptions()).finish(0)
@@ -251,6 +259,13 @@ class TestCommand:
         assert "set `argv`" in missing(AgentOptions())
         assert "`no-such-tool` is not there" in missing(AgentOptions(argv=("no-such-tool",)))
         assert missing(AgentOptions(argv=("./in/the/worktree",))) == ""
+        assert missing(AgentOptions(argv=("sh", "-e", "script.sh", "{title}"))) == ""
+
+    async def test_program_of_the_options_takes_the_place_of_the_first(self, tmp_path):
+        options = AgentOptions(argv=("no-such-tool", "{task}"), program="echo", args=("{model}",))
+        assert AGENTS["command"].missing(options) == ""
+        report, _ = await run_agent("command", options, tmp_path)
+        assert report.answer == "e1.t1 m1"
 
     async def test_program_that_is_not_there_when_it_starts(self, tmp_path):
         report, tail = await run_agent("command", AgentOptions(argv=("./gone",)), tmp_path)

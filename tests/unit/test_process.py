@@ -15,6 +15,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from yokeflow.engine import supervised
 from yokeflow.engine.process import Exit, run_process, scrubbed_environment, sweep
 from yokeflow.engine.transcript import LONGEST_LINE, TAIL
 from yokeflow.errors import DiskFullError
@@ -90,12 +91,14 @@ class TestEnds:
         ended = await run(Script().hang(), timeout=0.1)
         assert (ended.code, ended.why) == (-signal.SIGTERM, "timeout")
 
-    async def test_timeout_of_one_that_ignores_signals(self, run):
-        ended = await run(Script().hang(stubborn=True), timeout=0.2, grace=0.1)
-        assert (ended.code, ended.why) == (-signal.SIGKILL, "timeout")
+    async def test_one_that_ignores_signals_is_killed(self, run):
+        stop = asyncio.Event()
+        script = Script().run("trap '' TERM; echo ready").hang()
+        ended = await run(script, stop=stop, on_line=lambda _line: stop.set(), grace=0.1)
+        assert (ended.code, ended.why) == (-signal.SIGKILL, "stopped")
 
     async def test_silence(self, run):
-        ended = await run(Script().say("one").hang(), silence=0.2)
+        ended = await run(Script().say("one").hang(), silence=1.0)
         assert (ended.why, ended.tail) == ("silence", "one\n")
 
     async def test_output_breaks_the_silence(self, run):
@@ -257,6 +260,28 @@ class TestNothingIsLeft:
         ended = await run(script.run("kill -9 $PPID").hang())
         assert ended.code == -signal.SIGKILL
         await gone(await appears(tmp_path / "agent"), await appears(tmp_path / "child"))
+
+    async def test_supervisor_that_does_not_answer(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr(supervised, "_PATIENCE", 0.1)
+        script = Script().run(f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 600' &")
+        script = script.run(
+            f"until [ -s {tmp_path}/child ]; do sleep 0.01; done; kill -STOP $PPID; echo done"
+        )
+        stop = asyncio.Event()
+        ended = await run(script.hang(), stop=stop, on_line=lambda _line: stop.set(), grace=0.1)
+        assert (ended.code, ended.why, ended.tail) == (-signal.SIGKILL, "stopped", "done\n")
+        await gone(await appears(tmp_path / "child"))
+
+    async def test_cancelling_twice(self, run, tmp_path):
+        script = Script().run(f"echo $$ > {tmp_path}/agent; kill -STOP $PPID").hang(stubborn=True)
+        task = asyncio.create_task(run(script))
+        agent = await appears(tmp_path / "agent")
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await gone(agent)
 
     async def test_everything_ends_when_we_are_killed(self, tmp_path):
         script = Script().daemon(tmp_path / "daemon").run(f"echo $$ > {tmp_path}/agent").hang(stubborn=True)

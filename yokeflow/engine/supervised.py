@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.transcript import Lines, Transcript
 
+#: Seconds that a supervisor may take for what should take it milliseconds.
+_PATIENCE = 2.0
+
 Why = Literal["exited", "timeout", "silence", "stopped", "unstartable"]
 
 
@@ -109,7 +112,7 @@ class Supervised:
     async def end(self, grace: float) -> None:
         """Have it stop cleanly, then by force; at once when its output cannot be kept."""
         self._popen.send_signal(signal.SIGHUP if self._broken.done() else signal.SIGTERM)
-        await asyncio.wait({self._status.ended}, timeout=grace + 2)
+        await asyncio.wait({self._status.ended}, timeout=grace + _PATIENCE)
 
     async def close(self) -> None:
         """Kill what is still there, read the rest, let go of everything.
@@ -119,7 +122,7 @@ class Supervised:
         try:
             if not self._status.ended.done():
                 self._popen.send_signal(signal.SIGHUP)
-                await asyncio.wait({self._status.ended}, timeout=2)
+                await asyncio.wait({self._status.ended}, timeout=_PATIENCE)
             if not self._said:  # it was killed itself, so what it watched has other parents now
                 await asyncio.to_thread(sweep, *self._mark)
             if self._outputs:  # all that could write is dead: this reads up to the end of file
