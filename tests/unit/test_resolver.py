@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -13,6 +12,7 @@ from yokeflow.config import Config
 from yokeflow.errors import DocumentError
 from yokeflow.model import Dependency, Epic, Plan, Resolution, Strategy, Strength, Task
 from yokeflow.plan.load import load_plan
+from yokeflow.predecessors import Predecessors
 
 S3 = Path(__file__).parent.parent / "fixtures" / "s3_plan.yaml"
 
@@ -265,17 +265,22 @@ def test_the_graph_of_s3() -> None:
 
 
 def test_big_epics_do_not_become_pairs() -> None:
-    tasks = {f"{epic}.{n}": "" for epic in "abc" for n in range(4_000)}
-    plan = plan_of(tasks, epics={"a": "", "b": "a", "c": "b ~a"})
-    start = perf_counter()
-    resolution = resolve(plan, Strategy.BY_EPIC)
-    assert perf_counter() - start < 1.0  # 32 million pairs take far longer
-    assert len(resolution.hard["c.17"]) == 4_000
-    assert resolution.hard["b.0"] == resolution.hard["b.1"] == {f"a.{n}" for n in range(4_000)}
+    tasks = {f"{epic}.{n}": "" for epic in "abc" for n in range(2_000)}
+    resolution = resolve(plan_of(tasks, epics={"a": "", "b": "a", "c": "b ~a"}), Strategy.BY_EPIC)
+    assert resolution.hard["b.0"] == resolution.hard["b.1"] == {f"a.{n}" for n in range(2_000)}
+    assert len(resolution.hard["c.17"]) == len(resolution.soft["c.17"]) == 2_000
+    hard = Predecessors.of(resolution.hard)
+    assert sum(map(len, hard.single.values())) + sum(map(len, hard.groups.values())) <= 4_000
 
 
-def test_a_thousand_tasks_in_under_a_second() -> None:
-    tasks = {f"a.{n}": " ".join(f"a.{p}" for p in range(max(0, n - 5), n)) for n in range(1_000)}
-    start = perf_counter()
-    assert len(resolve(plan_of(tasks), Strategy.BY_EPIC).batches) == 1_000
-    assert perf_counter() - start < 1.0
+def test_a_long_dense_plan() -> None:
+    tasks = {f"a.{n}": " ".join(f"a.{p}" for p in range(max(0, n - 5), n)) for n in range(2_000)}
+    resolution = resolve(plan_of(tasks), Strategy.BY_EPIC)
+    assert len(resolution.batches) == 2_000
+    assert resolution.critical_path == tuple(tasks)
+
+
+def test_a_long_chain_of_milestones_does_not_exhaust_the_stack() -> None:
+    epics = {f"m{n}": f"m{n - 1}" if n else "a" for n in range(3_000)}
+    resolution = resolve(plan_of({"a.1": "", "z.1": "m2999"}, epics=epics), Strategy.BY_EPIC)
+    assert hard(resolution)["z.1"] == {"a.1"}
