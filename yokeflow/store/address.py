@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from yokeflow.errors import StoreError
 
 _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
-_PASSWORD = re.compile(r"(?i)(://[^:@/?#]*:)[^/?#]*(?=@)|([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*")
+_PASSWORD = re.compile(r"(?i)(://[^:@/?#]*:).*(?=@)|([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*")
 
 
 def normalise(url: str) -> str:

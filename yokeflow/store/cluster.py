@@ -70,7 +70,7 @@ class Cluster:
     def program(self, name: str) -> str:
         """Path of one of PostgreSQL's programs, of the version that made the data."""
         found = _programs(_version(self.data))
-        if os.geteuid() == 0 and not _others_reach(found / name):
+        if os.geteuid() == 0 and not _others_reach(found):
             found = self._copied(found)
         return str(found / name)
 
@@ -184,16 +184,18 @@ class Cluster:
             folder.chmod(folder.stat().st_mode | _TRAVERSE_ALL)
 
     def _copied(self, programs: Path) -> Path:
-        """The programs in a place that root's helper can reach."""
-        copy = self.base / "programs" / programs.parent.name
-        if not copy.exists():
-            half = copy.with_suffix(f".{os.getpid()}")
-            shutil.copytree(programs.parent, half, symlinks=True)
-            for file in (copy.parent, half, *half.rglob("*")):
-                extra = _TRAVERSE_ALL if file.is_dir() or file.stat().st_mode & stat.S_IXUSR else 0
-                file.chmod(file.stat().st_mode | 0o444 | extra)
-            half.rename(copy)
-        return copy / "bin"
+        """The programs in a place that root's helper can reach, laid out as the wheel has them."""
+        package = programs.parents[1]
+        libraries = package.with_name(f"{package.name}.libs")
+        place = self.base / "programs"
+        for folder in (libraries, programs.parent):
+            copy = place / folder.relative_to(package.parent)
+            if folder.exists() and not copy.exists():
+                half = copy.with_name(f".{copy.name}.{os.getpid()}")
+                shutil.copytree(folder, half, symlinks=True)
+                _open_to_all(half)
+                half.rename(copy)
+        return place / programs.relative_to(package.parent)
 
 
 def servant() -> pwd.struct_passwd:
@@ -225,8 +227,17 @@ def _digest(path: Path) -> str:
 
 def _others_reach(path: Path) -> bool:
     """Whether a user without special rights can get to a path, as far as it exists."""
-    there = [part for part in (path, *path.parents) if part.exists()]
-    return all(part.stat().st_mode & stat.S_IXOTH for part in there)
+    folders = [part for part in (path, *path.parents) if part.is_dir()]
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read a copy of public files, and run its programs."""
+    folder.parent.chmod(0o755)
+    for part in (folder, *folder.rglob("*")):
+        if not part.is_symlink():
+            mode = part.stat().st_mode
+            part.chmod(mode | (0o555 if part.is_dir() or mode & stat.S_IXUSR else 0o444))
 
 
 def _version(data: Path) -> int | None:

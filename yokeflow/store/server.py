@@ -37,6 +37,8 @@ _PATIENCE = 180.0
 #: Starts that may end at once before we give up; leftovers of a killed server need a few.
 _STARTS = 40
 _PAUSE = 0.05
+#: Seconds for a new postmaster to write its pid file, and for a living one to show its socket.
+_APPEARS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,7 @@ def stop_server() -> bool:
     with _locked(cluster):
         if _postmaster(cluster) is None:
             return False
-        cluster.call(
-            "pg_ctl", "stop", "--pgdata", str(cluster.data), "--mode", "fast", "--wait", "--timeout", "60"
-        )
+        _stop(cluster)
     return True
 
 
@@ -153,28 +153,39 @@ def _start(cluster: Cluster) -> str:
     cluster.make_base()
     with _locked(cluster):
         cluster.make()
-        deadline = time.monotonic() + _PATIENCE
+        begin = time.monotonic()
         starts = 0
         while (address := _running(cluster)) is None:
+            waited = time.monotonic() - begin
+            if waited > _PATIENCE or starts > _STARTS:
+                raise _did_not_start(cluster)
             if _postmaster(cluster) is None:
-                if starts == _STARTS or time.monotonic() > deadline:
-                    raise _did_not_start(cluster)
                 starts += 1
                 _launch(cluster)
-            elif time.monotonic() > deadline:
-                raise _did_not_start(cluster)
+            elif starts == 0 and waited > _APPEARS and not _has_socket(cluster):
+                _stop(cluster)  # somebody cleaned up: nobody can connect any more
             time.sleep(_PAUSE)
         return address
 
 
 def _launch(cluster: Cluster) -> None:
-    """Start a postmaster, without waiting for it."""
+    """Start a postmaster, without waiting until it answers."""
     _clear_stale(cluster)
     cluster.configure()
-    cluster.call("pg_ctl", "start", "--pgdata", str(cluster.data), "--log", str(cluster.log), "--no-wait")
-    until = time.monotonic() + 1.0
-    while not (cluster.data / "postmaster.pid").exists() and time.monotonic() < until:
+    options = ("--pgdata", str(cluster.data), "--log", str(cluster.log), "--no-wait")
+    cluster.call("pg_ctl", "start", *options)
+    until = time.monotonic() + _APPEARS
+    while _postmaster(cluster) is None and time.monotonic() < until:
         time.sleep(0.01)
+
+
+def _stop(cluster: Cluster) -> None:
+    options = ("--pgdata", str(cluster.data), "--mode", "fast", "--wait", "--timeout", "60")
+    cluster.call("pg_ctl", "stop", *options)
+
+
+def _has_socket(cluster: Cluster) -> bool:
+    return (cluster.socket_folder() / ".s.PGSQL.5432").is_socket()
 
 
 def _clear_stale(cluster: Cluster) -> None:
@@ -197,7 +208,7 @@ def _postmaster(cluster: Cluster) -> int | None:
 def _pid_in(file: Path) -> int | None:
     try:
         return abs(int(file.read_text(encoding="utf-8").split("\n", 1)[0]))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
@@ -213,7 +224,7 @@ def _address(cluster: Cluster) -> str | None:
     """The address that the server's own file tells, which may be stale."""
     try:
         lines = (cluster.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except OSError:
         return None
     return of_socket(lines[4], DATABASE) if len(lines) > 4 and lines[4] else None
 

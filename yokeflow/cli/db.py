@@ -1,0 +1,164 @@
+"""`yoke db`: the server, its schema, and copies of what is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from yokeflow.cli import options, output
+from yokeflow.errors import ExitCode, UsageError
+from yokeflow.plugin_manager import load_plugins
+from yokeflow.settings import find_root, load_config
+from yokeflow.store import backup as backups
+from yokeflow.store import migrate, server
+
+if TYPE_CHECKING:
+    from yokeflow.config import Config
+
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group(epilog=options.examples("yoke db status", "yoke db backup before.backup"))
+def command() -> None:
+    """The store: its server, its schema, and copies of what is in it.
+
+    Commands that need the store start its server and bring the schema up to date by themselves.
+    """
+
+
+@command.command(epilog=options.examples("yoke db start"))
+def start() -> None:
+    """Start the embedded server, or prove that the configured one answers."""
+    server.ensure_server(_config().database)
+    output.line(f"running: {server.server_status(_config().database).address}")
+
+
+@command.command(epilog=options.examples("yoke db stop"))
+@_yes
+def stop(yes: bool) -> None:  # noqa: FBT001 - a flag of the command line
+    """Stop the embedded server. A run in progress goes on and catches up later."""
+    if _config().database.url:
+        raise UsageError(
+            "the store is on a configured server, which is not ours to stop",
+            hint="remove database.url and YOKE_DATABASE_URL to use the embedded one",
+        )
+    if server.server_status(_config().database).running:
+        _confirm("Stop the server that all of your projects share?", yes=yes)
+    output.line("stopped" if server.stop_server() else "it was not running")
+
+
+@command.command(epilog=options.examples("yoke db status", "yoke db status --json"))
+@options.as_json
+def status(as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
+    """Where the store is, whether it answers, and whether its schema is up to date.
+
+    Leaves with 1 when it does not answer.
+    """
+    config = _config()
+    found = server.server_status(config.database)
+    answer = {
+        "kind": found.kind,
+        "running": found.running,
+        "address": found.address,
+        "version": found.version,
+        "pid": found.pid,
+        "folder": found.folder,
+        "reason": found.reason,
+        "schema": asyncio.run(_schema(config)) if found.running else None,
+    }
+    if as_json:
+        output.data(answer)
+    else:
+        rows = (
+            (name, ", ".join(value) if isinstance(value, list) else value) for name, value in _flat(answer)
+        )
+        output.table(("", ""), [(name, value) for name, value in rows if value not in (None, "")])
+    return ExitCode.OK if found.running else ExitCode.FAILED
+
+
+@command.command(epilog=options.examples("yoke db upgrade"))
+def upgrade() -> None:
+    """Bring the schema up to date. Other commands do it too, when they need the store."""
+    config = _config()
+    url = server.ensure_server(config.database)
+    changed = asyncio.run(migrate.upgrade(url, _migrations(config)))
+    output.line("upgraded" if changed else "up to date already")
+
+
+@command.command(epilog=options.examples("yoke db downgrade yoke_costs@base", "yoke db downgrade base --yes"))
+@click.argument("revision")
+@_yes
+def downgrade(revision: str, yes: bool) -> None:  # noqa: FBT001 - a flag of the command line
+    """Take migrations back to REVISION; `base` takes back everything. What the tables held is lost.
+
+    Make a copy first: `yoke db backup FILE`.
+    """
+    config = _config()
+    url = server.ensure_server(config.database)
+    _confirm(f"Take the schema back to {revision}, and lose what is in the tables that go?", yes=yes)
+    asyncio.run(migrate.downgrade(url, _migrations(config), revision))
+    output.line(f"at {revision}")
+
+
+@command.command(epilog=options.examples("yoke db backup before-update.backup"))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def backup(file: Path, force: bool) -> None:  # noqa: FBT001 - a flag of the command line
+    """Write a copy of the store, all projects, to FILE."""
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already", hint="name another file, or add --force")
+    url = server.ensure_server(_config().database)
+    size = backups.backup(url, file.absolute())
+    output.line(f"{file}: {size:,} bytes")
+
+
+@command.command(epilog=options.examples("yoke db restore before-update.backup"))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_yes
+def restore(file: Path, yes: bool) -> None:  # noqa: FBT001 - a flag of the command line
+    """Replace the whole store, all projects, by the copy in FILE, then bring its schema up to date."""
+    config = _config()
+    url = server.ensure_server(config.database)
+    _confirm(f"Replace all that is in {server.server_status(config.database).address} by {file}?", yes=yes)
+    backups.restore(url, file)
+    asyncio.run(migrate.upgrade(url, _migrations(config)))
+    output.line(f"restored from {file}")
+
+
+def _config() -> Config:
+    here = Path.cwd()
+    return load_config(find_root(here) or here).config
+
+
+def _migrations(config: Config) -> list[Path]:
+    folders = load_plugins(config.plugins.disabled).hook.register_migrations()
+    return [folder for folder in folders if folder is not None]
+
+
+async def _schema(config: Config) -> dict[str, object]:
+    url = await asyncio.to_thread(server.ensure_server, config.database)
+    return {
+        "up_to_date": not await migrate.pending(url, _migrations(config)),
+        "revisions": sorted(await migrate.current(url)),
+    }
+
+
+def _flat(answer: dict[str, object]) -> list[tuple[str, object]]:
+    schema = answer.pop("schema")
+    return [*answer.items(), *(schema.items() if isinstance(schema, dict) else ())]
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is lost.
+
+    Raises UsageError where nobody can answer, click.Abort for a no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("this asks first, and nobody is there to answer", hint="add --yes")
+    click.confirm(question, abort=True, err=True)
