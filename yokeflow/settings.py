@@ -14,7 +14,7 @@ from yokeflow.config import Config, Section
 from yokeflow.document import Document, Key, dotted, load_document, parse_document, parse_scalar
 from yokeflow.errors import DocumentError, Problem
 from yokeflow.home import data_folder
-from yokeflow.validation import nearest, problems_of, suggest
+from yokeflow.validation import nearest, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -220,7 +220,11 @@ def _is_key(annotation: Any, parts: tuple[str, ...]) -> bool:
 
 def _unknown_variable(name: str) -> list[Problem]:
     """A problem, unless the variable may well belong to something else."""
-    known = [_PREFIX + "__".join(str(part) for part in key).upper() for key, _ in fields()]
-    if "__" not in name and nearest(name.replace("_", ""), [each.replace("_", "") for each in known]) is None:
+    said = name.removeprefix(_PREFIX)
+    known = ["__".join(str(part) for part in key).upper() for key, _ in fields()]
+    meant = next((each for each in known if each.replace("_", "") == said.replace("_", "").upper()), None)
+    if "__" not in name and meant is None:
         return []
-    return [Problem(_ENVIRONMENT, 0, name, "there is no such setting", suggest(name, known) or "unset it")]
+    near = meant or nearest(said, known)
+    hint = f"did you mean `{_PREFIX}{near}`?" if near else "`yoke config show` lists the settings"
+    return [Problem(_ENVIRONMENT, 0, name, "there is no such setting", hint)]

@@ -72,13 +72,14 @@ def write_new(path: Path, text: str) -> bool:
     Raises RepositoryError when it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+        if path.exists() or path.is_symlink():
+            return False
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        return False
     except OSError as error:
-        hint = "check the folder's permissions and the free space"
+        hint = "check the folder, its permissions and the free space"
         raise RepositoryError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
     return True
 

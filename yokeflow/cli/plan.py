@@ -10,6 +10,7 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.words import count, few, span
 from yokeflow.engine.decide import Decisions
+from yokeflow.engine.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
 from yokeflow.plan import graph, outline
 from yokeflow.plan.load import load_plan
@@ -34,7 +35,10 @@ def command() -> None:
 @options.plan
 @options.as_json
 def validate(plan: Path | None, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Check the plan: every problem at once, each with file, line, key and remedy."""
+    """Check the plan and tell every problem at once.
+
+    Each comes with file, line, key and remedy.
+    """
     try:
         config, found = _load(plan)
         _resolve(found, config)
@@ -55,10 +59,23 @@ def validate(plan: Path | None, as_json: bool) -> int:  # noqa: FBT001 - a flag 
 @options.plan
 @options.as_json
 def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    """What the plan means: batches, lanes, agents, what waits for what, and how long it takes."""
+    """What the plan means, task by task.
+
+    Batches, lanes, agents, what waits for what, and how long it probably takes.
+    """
     config, found = _load(plan)
-    resolution = _resolve(found, config)
-    total = outline.makespan(found, resolution, config.concurrency)
+    decisions = _decisions(config)
+    resolution = decisions.resolve(found, (), {})
+    total = simulate(
+        found,
+        resolution,
+        decisions.order,
+        concurrency=config.concurrency,
+        agent_limit={
+            name: each.max_sessions for name, each in config.agents.options.items() if each.max_sessions
+        },
+        agent_of=lambda task: task.agent or config.agents.default,
+    ).makespan
     if as_json:
         sums = {"concurrency": config.concurrency, "makespan": total}
         output.data(graph.as_object(found, resolution) | sums)
@@ -111,7 +128,10 @@ def _sums(plan: Plan, resolution: Resolution, config: Config, total: float) -> l
 @click.option("--format", "form", type=click.Choice([*_DRAWINGS]), default="tree", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def draw(plan: Path | None, form: str, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    """Draw the dependencies, with batches in brackets and the critical path marked."""
+    """Draw the dependencies.
+
+    Batch numbers are in brackets, the critical path is marked.
+    """
     config, found = _load(plan)
     drawn = _DRAWINGS["json" if as_json else form](found, _resolve(found, config))
     output.line(output.clean(drawn))
@@ -125,4 +145,8 @@ def _load(path: Path | None) -> tuple[Config, Plan]:
 
 
 def _resolve(plan: Plan, config: Config) -> Resolution:
-    return Decisions(load_plugins(config.plugins.disabled), config).resolve(plan, (), {})
+    return _decisions(config).resolve(plan, (), {})
+
+
+def _decisions(config: Config) -> Decisions:
+    return Decisions(load_plugins(config.plugins.disabled), config)

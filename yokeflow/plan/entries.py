@@ -69,7 +69,7 @@ class DependencyEntry(Entry):
     @model_validator(mode="after")
     def _names_one(self) -> DependencyEntry:
         if bool(self.task) == bool(self.epic):
-            raise ValueError("must name one predecessor: write either `task: ID` or `epic: ID`")
+            raise ValueError("must name one predecessor: write either `task:` or `epic:`")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,35 @@ from yokeflow.model import Dependency, Strength, Task
 if TYPE_CHECKING:
     from yokeflow.model import Epic, Plan
 
+#: Line ends that YAML folds unless they are escaped, which needs double quotes.
+_BREAKS = re.compile("[\x85\u2028\u2029\ufeff\r]")
 #: Told by where a task stands in the file.
 _PLACES = ("epic", "position")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as people do."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    lines = "|" if "\n" in text else None
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else lines
+    )
+
+
+_Dumper.add_representer(str, _text)
 
 
 def to_yaml(plan: Plan) -> str:
     """A plan file that loads as the same plan. Keys at their defaults are left out."""
     epics = {epic.id for epic in plan.epics}
     data = {"epics": [_epic(epic, epics) for epic in plan.epics]}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    written: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return written
 
 
 def _epic(epic: Epic, epics: set[str]) -> dict[str, Any]:

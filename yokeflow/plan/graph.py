@@ -109,14 +109,18 @@ def tree(plan: Plan, resolution: Resolution) -> str:
     lines: list[str] = []
     for epic, inside in _by_epic(plan, resolution):
         before = [each.predecessor for each in plan.epic[epic].depends_on if each.strength is Strength.HARD]
-        lines.append(_told(f"{epic}  {plan.epic[epic].title}", before))
+        lines.append(_told(f"{epic}  {_line(plan.epic[epic].title)}", before))
         for row in inside:
             branch = "└──" if row is inside[-1] else "├──"
             own = [each.predecessor for each in row.task.depends_on if each.strength is Strength.HARD]
             mark = "*" if row.critical else " "
-            lines.append(f"{branch} {mark} {_told(f'{_label(row)}{_took(row)}', own)}")
+            lines.append(f"{branch} {mark} {_told(f'{_line(_label(row))}{_took(row)}', own)}")
     chain = " -> ".join(resolution.critical_path)
     return "\n".join([*lines, "", f"* critical path: {chain or 'nothing left to do'}"])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _told(text: str, before: list[str]) -> str:

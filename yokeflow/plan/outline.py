@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from yokeflow.model import Strength
-from yokeflow.predecessors import Predecessors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,86 +96,3 @@ def work(resolution: Resolution) -> float:
 def critical_length(resolution: Resolution) -> float:
     """Seconds of the longest chain."""
     return sum(resolution.durations[task] for task in resolution.critical_path)
-
-
-def makespan(plan: Plan, resolution: Resolution, concurrency: int) -> float:
-    """Seconds from start to end with so many sessions at once, if every task takes as long as expected.
-
-    Tasks start as a run starts them: longest remaining path first, one at a time in a lane. Files that
-    overlap, failures and landings are left out, so a run takes at least about as long.
-    """
-    followers, blocked = _counted(resolution)
-    order = _Queue(plan, resolution, [task for task in resolution.hard if not blocked[task]])
-    running: list[tuple[float, int, str]] = []
-    now = 0.0
-    while running or order:
-        while len(running) < concurrency and (task := order.start()) is not None:
-            heapq.heappush(running, (now + resolution.durations[task], plan.tasks[task].position, task))
-        now, _, done = heapq.heappop(running)
-        order.end(done)
-        freed = [done]
-        while freed:
-            for each in followers.get(freed.pop(), ()):
-                blocked[each] -= 1
-                if not blocked[each] and each in resolution.hard:
-                    order.add(each)
-                elif not blocked[each]:
-                    freed.append(each)
-    return now
-
-
-def _counted(resolution: Resolution) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Who follows each task or group of tasks, and for how many each one waits."""
-    hard = Predecessors.of(resolution.hard)
-    followers: dict[str, list[str]] = defaultdict(list)
-    blocked: dict[str, int] = {}
-    waits = [(name, (*hard.single[name], *hard.grouped.get(name, ()))) for name in hard]
-    for name, before in (*waits, *hard.groups.items()):
-        blocked[name] = len(before)
-        for each in before:
-            followers[each].append(name)
-    return followers, blocked
-
-
-class _Queue:
-    """Ready tasks, the most urgent first, none whose lane is in use."""
-
-    def __init__(self, plan: Plan, resolution: Resolution, ready: list[str]) -> None:
-        self._plan = plan
-        self._resolution = resolution
-        self._busy: set[str] = set()
-        self._lanes: dict[str, list[str]] = defaultdict(list)
-        self._heap = [self._entry(task) for task in ready]
-        heapq.heapify(self._heap)
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
-
-    def _entry(self, task: str) -> tuple[float, int, int, str]:
-        found = self._plan.tasks[task]
-        return -self._resolution.remaining[task], found.priority, found.position, task
-
-    def _lane(self, task: str) -> str:
-        return self._resolution.lanes.get(task, task)
-
-    def add(self, task: str) -> None:
-        """A task became ready."""
-        heapq.heappush(self._heap, self._entry(task))
-
-    def start(self) -> str | None:
-        """Take the most urgent task that has a free lane; the others wait for theirs."""
-        while self._heap:
-            task = heapq.heappop(self._heap)[-1]
-            lane = self._lane(task)
-            if lane not in self._busy:
-                self._busy.add(lane)
-                return task
-            self._lanes[lane].append(task)
-        return None
-
-    def end(self, task: str) -> None:
-        """Free a task's lane for those who wait for it."""
-        lane = self._lane(task)
-        self._busy.discard(lane)
-        for waiting in self._lanes.pop(lane, ()):
-            self.add(waiting)

@@ -1,0 +1,188 @@
+"""Where settings come from, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from yokeflow.config import Config
+from yokeflow.errors import DocumentError
+from yokeflow.model import Strategy
+from yokeflow.settings import FILE_NAME, find_root, load_config, user_file
+
+
+def problems(root, overrides=None):
+    with pytest.raises(DocumentError) as caught:
+        load_config(root, overrides)
+    return caught.value.problems
+
+
+@pytest.fixture
+def user(home):
+    """The user's own file, ready to be written."""
+    home.mkdir(parents=True, exist_ok=True)
+    assert user_file() == home / "config.yaml"
+    return user_file()
+
+
+def test_nothing_anywhere_is_the_defaults(tmp_path):
+    settings = load_config(tmp_path)
+    assert settings.config == Config()
+    assert set(settings.origins.values()) == {"default"}
+    assert settings.origins["parallel.max_concurrency"] == "default"
+    assert settings.files == ()
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "parallel:\nagents:\n  # default: x\n"])
+def test_an_empty_file_and_empty_sections_work(tmp_path, text):
+    (tmp_path / FILE_NAME).write_text(text)
+    assert load_config(tmp_path).config == Config()
+
+
+def test_precedence(tmp_path, user, monkeypatch):
+    keys = ["project.name", "agents.default", "plan", "cost.default_model", "database.url"]
+    user.write_text(
+        "project: {name: u, target: u}\nagents: {default: u}\nplan: u\ncost: {default_model: u}\n"
+    )
+    (tmp_path / FILE_NAME).write_text("project: {name: r}\nagents: {default: r}\nplan: r\n")
+    monkeypatch.setenv("YOKE_PROJECT__NAME", "e")
+    monkeypatch.setenv("YOKE_AGENTS__DEFAULT", "e")
+    monkeypatch.setenv("YOKE_DATABASE_URL", "postgresql://e")
+    settings = load_config(tmp_path, {"project.name": "f", "plan": None})
+    config = settings.config
+    assert (config.project.name, config.agents.default, config.plan) == ("f", "e", "r")
+    assert (config.cost.default_model, config.project.target) == ("u", "u")
+    assert config.database.url == "postgresql://e"
+    assert [settings.origins[key] for key in keys] == [
+        "flag",
+        "environment YOKE_AGENTS__DEFAULT",
+        str(tmp_path / FILE_NAME),
+        str(user),
+        "environment YOKE_DATABASE_URL",
+    ]
+    assert settings.files == (user, tmp_path / FILE_NAME)
+
+
+def test_mappings_are_laid_over_each_other_and_lists_replace(tmp_path, user):
+    user.write_text("cost: {model_overrides: {docs: a, code: b}}\nchecks: {task: [x, y]}\n")
+    (tmp_path / FILE_NAME).write_text("cost: {model_overrides: {docs: c}}\nchecks: {task: [z]}\n")
+    settings = load_config(tmp_path)
+    assert settings.config.cost.model_overrides == {"docs": "c", "code": "b"}
+    assert settings.config.checks.task == ("z",)
+    assert settings.origins["cost.model_overrides.code"] == str(user)
+
+
+def test_an_empty_section_does_not_hide_the_weaker_file(tmp_path, user):
+    user.write_text("parallel: {max_concurrency: 7}\n")
+    (tmp_path / FILE_NAME).write_text("parallel:\n")
+    assert load_config(tmp_path).config.parallel.max_concurrency == 7
+
+
+def test_environment_values_are_yaml(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOKE_PARALLEL__MAX_CONCURRENCY", "9")
+    monkeypatch.setenv("YOKE_PARALLEL__ENABLED", "false")
+    monkeypatch.setenv("YOKE_PARALLEL__STRATEGY", "smart")
+    monkeypatch.setenv("YOKE_CHECKS__TASK", "[make test, 'a: b']")
+    monkeypatch.setenv("YOKE_AGENTS__OPTIONS__CLAUDE__PROGRAM", "/opt/claude")
+    monkeypatch.setenv("YOKE_AGENTS__TIMEOUT", "2h")
+    monkeypatch.setenv("YOKE_PROJECT__NAME", "")
+    config = load_config(tmp_path).config
+    assert (config.parallel.max_concurrency, config.parallel.enabled) == (9, False)
+    assert config.parallel.strategy is Strategy.SMART
+    assert config.checks.task == ("make test", "a: b")
+    assert config.agents.options["claude"].program == "/opt/claude"
+    assert (config.agents.timeout, config.project.name) == (7200, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "YOKE_HOME",
+        "YOKE_PLUGINS",
+        "YOKE_TASK",
+        "YOKE_SESSION",
+        "YOKE_EPIC",
+        "YOKE_RUN",
+        "YOKE_OF_SOMEBODY_ELSE",
+    ],
+)
+def test_variables_that_are_no_settings(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, str(tmp_path))
+    assert load_config(tmp_path).config == Config()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message", "hint"),
+    [
+        ("YOKE_PARALLEL__MAX_CONCURENCY", "3", "no such setting", "`YOKE_PARALLEL__MAX_CONCURRENCY`"),
+        ("YOKE_PARALLEL_MAX_CONCURRENCY", "3", "no such setting", "`YOKE_PARALLEL__MAX_CONCURRENCY`"),
+        ("YOKE_NOTHING__LIKE_IT", "3", "no such setting", ""),
+        ("YOKE_PARALLEL__MAX_CONCURRENCY", "many", "whole number", "without quotes"),
+        ("YOKE_CHECKS__TASK", "make", "must be a list", "[make]"),
+        ("YOKE_CHECKS__TASK", "[make", "no valid YAML", "quotes"),
+    ],
+)
+def test_wrong_variables(tmp_path, monkeypatch, name, value, message, hint):
+    monkeypatch.setenv(name, value)
+    (problem,) = problems(tmp_path)
+    assert (str(problem.path), problem.line, problem.key) == ("environment", 0, name)
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+def test_every_problem_of_every_source_at_once(tmp_path, user, monkeypatch):
+    user.write_text("plan: 3\n")
+    (tmp_path / FILE_NAME).write_text(
+        """\
+parallel:
+  max_concurency: 3
+  max_concurrency: 900
+  strategy: by_epics
+  worktree_dir: ../out
+agents:
+  timeout: soon
+  options:
+    claude: {promt: file}
+learning: {self_improve_interval: hourly}
+cost: [1]
+"""
+    )
+    monkeypatch.setenv("YOKE_HOOKS__COMMIT", "perhaps")
+    found = problems(tmp_path, {"parallel.strategy": "by_taks"})
+    repository = tmp_path / FILE_NAME
+    assert [(each.path.name, each.line, each.key) for each in found] == [
+        (user.name, 1, "plan"),
+        (FILE_NAME, 2, "parallel.max_concurency"),
+        (FILE_NAME, 3, "parallel.max_concurrency"),
+        (FILE_NAME, 4, "parallel.strategy"),
+        (FILE_NAME, 5, "parallel.worktree_dir"),
+        (FILE_NAME, 7, "agents.timeout"),
+        (FILE_NAME, 9, "agents.options.claude.promt"),
+        (FILE_NAME, 10, "learning.self_improve_interval"),
+        (FILE_NAME, 11, "cost"),
+        ("environment", 0, "YOKE_HOOKS__COMMIT"),
+        ("command line", 0, "parallel.strategy"),
+    ]
+    hints = {each.key: each.hint for each in found if each.path == repository}
+    assert hints["parallel.max_concurency"] == "did you mean `max_concurrency`?"
+    assert hints["parallel.strategy"] == "did you mean `by_epic`?"
+    assert hints["agents.options.claude.promt"] == "did you mean `prompt`?"
+    assert all(each.hint for each in found)
+
+
+def test_a_flag_for_no_key(tmp_path):
+    (problem,) = problems(tmp_path, {"parallel.max": 3})
+    assert problem.key == "parallel.max"
+
+
+def test_a_list_instead_of_a_mapping(tmp_path):
+    (tmp_path / FILE_NAME).write_text("- a\n")
+    (problem,) = problems(tmp_path)
+    assert (problem.line, problem.message) == (1, "must be a mapping, not a list")
+
+
+def test_root_is_found_from_inside(tmp_path):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    assert find_root(inside) is None
+    (tmp_path / "a" / ".git").write_text("gitdir: elsewhere\n")
+    assert find_root(inside) == tmp_path / "a"
