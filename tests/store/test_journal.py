@@ -14,15 +14,9 @@ import pytest
 
 from yokeflow.errors import DiskFullError
 from yokeflow.events import Event
-from yokeflow.store.journal import Journal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "state" / "journal.jsonl")
+    from yokeflow.store.journal import Journal
 
 
 def everything(journal: Journal) -> list[Event]:

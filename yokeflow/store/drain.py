@@ -50,7 +50,7 @@ WITH moved AS (
     WHERE id = CAST(:project AS uuid)
     RETURNING id
 )
-SELECT pg_notify('yoke_events', CAST(id AS text)) FROM moved
+SELECT pg_notify(:channel, CAST(id AS text)) FROM moved
 """)
 
 
@@ -86,7 +86,7 @@ async def _drain_batch(store: Store, project_id: UUID, journal: Journal) -> tupl
         chunk = journal.read(generation, offset, limit=BATCH)
         new = await apply(conn, project_id, chunk.events)
         if (chunk.generation, chunk.offset) != (generation, offset):
-            position = {"generation": chunk.generation, "offset": chunk.offset}
+            position = {"generation": chunk.generation, "offset": chunk.offset, "channel": CHANNEL}
             await conn.execute(_ADVANCE, project | position)
         return chunk, len(new)
 
