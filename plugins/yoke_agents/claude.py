@@ -10,6 +10,7 @@ from yokeflow.model import AgentOutput, AgentReport, Launch, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from yokeflow.config import AgentOptions
     from yokeflow.hookspecs import AgentReader
@@ -21,6 +22,8 @@ _FLAGS = (
     *("--setting-sources", "user"),
     *("--permission-mode", "bypassPermissions"),
 )
+#: With the repository's settings off, these are not read by themselves; the first that is there counts.
+_INSTRUCTIONS = ("CLAUDE.md", "AGENTS.md")
 _ENV = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
 _PASS_ENV = (
     *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS"),
@@ -48,7 +51,13 @@ class ClaudeAgent:
         # It refuses full permission to root unless told that this is a sandbox.
         as_root = {"IS_SANDBOX": "1"} if os.geteuid() == 0 else {}
         return Launch(
-            argv=(options.program or "claude", *_FLAGS, *model, *options.args),
+            argv=(
+                options.program or "claude",
+                *_FLAGS,
+                *model,
+                *_instructions(request.worktree),
+                *options.args,
+            ),
             env={**_ENV, **as_root, **options.env},
             pass_env=_PASS_ENV,
             stdin=request.prompt.encode(errors="replace"),
@@ -57,6 +66,12 @@ class ClaudeAgent:
     def reader(self, request: AgentRequest, options: AgentOptions) -> AgentReader:  # noqa: ARG002 - the protocol's
         """Read its JSON stream."""
         return ClaudeReader()
+
+
+def _instructions(worktree: Path) -> tuple[str, ...]:
+    name = next((name for name in _INSTRUCTIONS if (worktree / name).is_file()), "")
+    told = f"This repository's instructions for you are in {name}: read it before you start."
+    return ("--append-system-prompt", told) if name else ()
 
 
 class ClaudeReader:

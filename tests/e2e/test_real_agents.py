@@ -144,6 +144,15 @@ async def test_settings_of_the_repository_are_not_read(tmp_path):
     assert not proof.exists()
 
 
+async def test_claude_is_told_of_the_instructions_of_the_repository(tmp_path):
+    request = agent_request(tmp_path)
+    (request.worktree / "CLAUDE.md").write_text("Write well.")
+    with model_server(request.worktree / "hello.txt", "x") as server:
+        ran = await run_agent("claude", options("claude", server, tmp_path / "home"), tmp_path)
+    assert ran.report.ok, ran.ended.tail
+    assert "instructions for you are in CLAUDE.md" in str(server.requests[0][1]["system"])
+
+
 async def test_narrower_permission_by_args(tmp_path):
     file = tmp_path / "worktree" / "hello.txt"
     with model_server(file, "x") as server:

@@ -133,6 +133,15 @@ class TestClaude:
         assert launch.env["DISABLE_AUTOUPDATER"] == "0"
         assert "IS_SANDBOX" not in launch.env
 
+    @pytest.mark.parametrize("names", [("AGENTS.md",), ("CLAUDE.md", "AGENTS.md")])
+    def test_instructions_of_the_repository_are_named(self, tmp_path, names):
+        request = agent_request(tmp_path)
+        for name in names:
+            (request.worktree / name).touch()
+        launch = AGENTS["claude"].launch(request, AgentOptions())
+        assert launch.argv[-2] == "--append-system-prompt"
+        assert f"are in {names[0]}: read it" in launch.argv[-1]
+
     def test_root_is_told_to_be_a_sandbox(self, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         assert AGENTS["claude"].launch(agent_request(tmp_path), AgentOptions()).env["IS_SANDBOX"] == "1"
