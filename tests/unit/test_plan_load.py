@@ -444,10 +444,13 @@ spans = st.none() | st.integers(1, 10**7) | st.floats(0.001, 1e6)
 def plans(draw):
     """Valid plans: every edge leads to an earlier epic or task."""
     names = draw(st.lists(words, min_size=1, max_size=4, unique_by=str.casefold))
-    known_epics, known_tasks, epics, position = [], [], [], 0
+    known_epics: list[str] = []
+    known_tasks: list[str] = []
+    epics: list[Epic] = []
+    position = 0
     for i, name in enumerate(names):
         outside = [*known_epics, *known_tasks]
-        tasks = []
+        tasks: list[Task] = []
         for t in range(draw(st.integers(1, 3))):
             task = draw(tasks_of(f"{name}.{t}", name, [*outside, *(each.id for each in tasks)], known_tasks))
             tasks.append(replace(task, position=position))
