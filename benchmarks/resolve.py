@@ -32,7 +32,7 @@ def rows() -> list[Row]:
         Row(
             "resolving 100,000 tasks / 500,000 edges",
             "≤ 2 s, ≤ 500 MB",
-            f"{seconds:.2f} s, {megabytes:.0f} MB with the plan",
+            f"{seconds:.2f} s (best of 3), {megabytes:.0f} MB with the plan",
             seconds <= 2 and megabytes <= 500,
         )
     ]
@@ -72,13 +72,18 @@ def _task(random: Random, epic: int, number: int) -> Task:
 def _measure() -> tuple[float, float]:
     plan = big_plan()
     plan.tasks  # noqa: B018 - the plan's own index is not what is measured
+    seconds = min(_once(plan) for _ in range(3))
+    # Linux counts kilobytes, macOS bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _once(plan: Plan) -> float:
     start = perf_counter()
     resolution = resolve(plan, Strategy.BY_EPIC)
     seconds = perf_counter() - start
     assert len(resolution.hard) == _TASKS
-    # Linux counts kilobytes, macOS bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return seconds
 
 
 if __name__ == "__main__":

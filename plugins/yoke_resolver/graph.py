@@ -54,29 +54,33 @@ class _Reader:
     def __init__(self, plan: Plan, finished: Collection[str]) -> None:
         self.plan = plan
         self.done = frozenset(finished)
-        #: The node of whatever an edge may name.
-        self.nodes = {name: name for name in plan.tasks} | {name: f"<{name}" for name in plan.epic}
+        tasks = {name: name for name in plan.tasks}
+        #: The node of whatever an edge may name, unless it is finished.
+        self.nodes = tasks | {name: f"<{name}" for name in plan.epic}
+        for name in self.done:
+            self.nodes.pop(name, None)
         self.hard: Nodes = {}
         self.soft: Nodes = {}
 
     def edges(self, node: str, edges: tuple[Dependency, ...], first: tuple[str, ...]) -> None:
         hard, soft = list(first), []
         for edge in edges:
-            name = edge.predecessor
-            if name in self.done:
-                continue
-            if name not in self.nodes:
-                hint = "correct the id or remove the edge"
-                raise _error(
-                    self.plan.path, f"{node.lstrip('>')} depends on {name}, which does not exist", hint
-                )
-            if edge.strength is Strength.HARD:
-                hard.append(self.nodes[name])
+            before = self.nodes.get(edge.predecessor)
+            if before is None:
+                self.check(node, edge.predecessor)
+            elif edge.strength is Strength.HARD:
+                hard.append(before)
             elif edge.strength is Strength.SOFT:
-                soft.append(self.nodes[name])
+                soft.append(before)
         self.hard[node] = tuple(hard)
         if soft:
             self.soft[node] = tuple(soft)
+
+    def check(self, node: str, predecessor: str) -> None:
+        """What is no node must be finished, else it does not exist."""
+        if predecessor not in self.done:
+            message = f"{node.lstrip('>')} depends on {predecessor}, which does not exist"
+            raise _error(self.plan.path, message, "correct the id or remove the edge")
 
 
 def cycle_error(hard: Mapping[str, Collection[str]], path: Path) -> DocumentError:

@@ -65,8 +65,10 @@ def _forward(hard: Nodes, followers: Mapping[str, list[str]], durations: Mapping
         after = level[node] + (node in durations)
         end = start[node] + durations.get(node, 0.0)
         for name in followers.get(node, ()):
-            level[name] = max(level[name], after)
-            start[name] = max(start[name], end)
+            if level[name] < after:  # noqa: PLR1730 - half a million edges, and max() takes twice as long
+                level[name] = after
+            if start[name] < end:  # noqa: PLR1730 - as above
+                start[name] = end
             waits[name] -= 1
             if not waits[name]:
                 order.append(name)
