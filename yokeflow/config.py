@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -10,11 +11,21 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from yokeflow.document import parse_duration, parse_size
 from yokeflow.model import MergeStrategy, Strategy
 
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*", re.ASCII)
+
 
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or path == PurePosixPath():
+    if path.is_absolute() or ".." in path.parts or path.parts[:1] in {(), (".git",)}:
         raise ValueError("must be a folder inside the repository: write a name such as .worktrees")
+    return value
+
+
+def _prefix(value: str) -> str:
+    odd = any(part in value for part in ("..", "//", "/.", "./", ".lock/"))
+    # Tasks that have a worktree of their own are on `lane/…`; git takes `refs/…` for a full name.
+    if odd or not _PREFIX.fullmatch(value) or value.startswith(("lane/", "refs/")):
+        raise ValueError(f"{value!r} cannot begin a branch's name: write something like epic/ or team/epic-")
     return value
 
 
@@ -42,7 +53,7 @@ class Project(Section):
     """Shown in reports; the folder's name when empty."""
     target: str | None = None
     """Branch on which epics land; the branch that is checked out when empty."""
-    branch_prefix: str = "epic/"
+    branch_prefix: Annotated[str, AfterValidator(_prefix)] = "epic/"
     """Put before an epic's id to name its branch."""
 
 

@@ -186,3 +186,26 @@ def test_root_is_found_from_inside(tmp_path):
     assert find_root(inside) is None
     (tmp_path / "a" / ".git").write_text("gitdir: elsewhere\n")
     assert find_root(inside) == tmp_path / "a"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["''", "/a", "a//", "a/../b", "-a", "a b/", "lane/", "refs/heads/", "a.lock/", "é/", "5"]
+)
+def test_a_prefix_that_git_would_refuse(tmp_path, prefix):
+    (tmp_path / FILE_NAME).write_text(f"project:\n  branch_prefix: {prefix}\n")
+    (problem,) = problems(tmp_path)
+    assert (problem.line, problem.key) == (2, "project.branch_prefix")
+    assert problem.hint
+
+
+@pytest.mark.parametrize("prefix", ["epic/", "team/epic-", "x"])
+def test_a_prefix_that_git_takes(tmp_path, prefix):
+    (tmp_path / FILE_NAME).write_text(f"project: {{branch_prefix: {prefix}}}\n")
+    assert load_config(tmp_path).config.project.branch_prefix == prefix
+
+
+@pytest.mark.parametrize("folder", ["/tmp/x", "../x", ".", "''", ".git/trees", "a/../../b"])
+def test_worktrees_stay_inside(tmp_path, folder):
+    (tmp_path / FILE_NAME).write_text(f"parallel:\n  worktree_dir: {folder}\n")
+    (problem,) = problems(tmp_path)
+    assert (problem.line, problem.key) == (2, "parallel.worktree_dir")
