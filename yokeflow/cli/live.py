@@ -81,7 +81,12 @@ class LiveEpic:
     @property
     def settled(self) -> bool:
         """Nothing more happens to it by itself."""
-        return self.landing == "landed" or all(task.phase is Phase.OUTSIDE for task in self.tasks)
+        return self.landing == "landed" or not self.in_run
+
+    @property
+    def in_run(self) -> bool:
+        """This run is about it: about its tasks, or at least its landing."""
+        return bool(self.landing) or any(task.phase is not Phase.OUTSIDE for task in self.tasks)
 
     @property
     def active(self) -> bool:

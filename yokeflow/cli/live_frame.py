@@ -71,7 +71,7 @@ def frame(state: LiveState, now: datetime, width: int, height: int, notice: str 
 def _head(state: LiveState, now: datetime, width: int) -> Text:
     ours = state.in_run()
     done = sum(task.phase is Phase.DONE for task in ours)
-    of_run = [epic for epic in state.epics.values() if any(t.phase is not Phase.OUTSIDE for t in epic.tasks)]
+    of_run = [epic for epic in state.epics.values() if epic.in_run]
     landed = sum(epic.landing == "landed" for epic in of_run)
     started = state.started or now
     known, unknown = state.cost()
@@ -112,7 +112,8 @@ def _epics(state: LiveState, now: datetime, width: int, room: int) -> list[Text]
         if len(lines) <= room:
             return _folded(state, now, width, fold, spare=room - len(lines))
     hidden = len(lines) - room + 1
-    return [*lines[: room - 1], Text(f"   … {count(hidden, 'line')} more: make the window higher", "dim")]
+    more = Text(f"   … {count(hidden, 'line')} more: make the window higher", "dim")
+    return [*lines[: room - 1], rows.fitted(more, width)]
 
 
 def _folded(state: LiveState, now: datetime, width: int, fold: Fold, spare: int = 0) -> list[Text]:

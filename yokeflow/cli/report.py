@@ -124,13 +124,13 @@ def _blocked(report: RunReport, columns: int) -> Iterator[str]:
         tasks = sorted(report.blocked)
         causes = dict.fromkeys(name for names in report.blocked.values() for name in names)
         roots = [name for name in causes if name not in report.blocked]
-        verb = "waits" if len(tasks) == 1 else "wait"
-        yield cut(f"{count(len(tasks), 'task')} {verb} for {few(roots, 4)}: {', '.join(tasks)}", columns)
+        held = f"held up by {few(roots, 4)}" if roots else "not started"
+        yield cut(f"{count(len(tasks), 'task')} {held}: {', '.join(tasks)}", columns)
 
 
 def _figures(state: LiveState, report: RunReport) -> Iterator[str]:
     ours = len(state.in_run())
-    epics = sum(not all(t.phase is Phase.OUTSIDE for t in epic.tasks) for epic in state.epics.values())
+    epics = sum(epic.in_run for epic in state.epics.values())
     done = f"{len(report.completed)} of {count(ours, 'task')}"
     yield f"  done     {done}, {len(report.landed)} of {count(epics, 'epic')} landed"
     yield f"  time     {clock(report.seconds)}{_saved(report)}"

@@ -34,7 +34,7 @@ _COLOURS = {"completed": "green", "failed": "red", "blocked": "yellow", "in_prog
 @options.as_json
 @click.option("--transcript", is_flag=True, help="Print all that the last attempt printed.")
 @click.option(
-    "--attempt", type=click.IntRange(1), metavar="N", help="The transcript of the Nth session instead."
+    "--attempt", type=click.IntRange(1), metavar="N", help="Print all that the Nth attempt printed."
 )
 def command(*, item: str, as_json: bool, transcript: bool, attempt: int | None) -> None:
     """Show ITEM, a task or an epic: attempts, cost, checks, commits, and the end of the transcript."""
@@ -69,10 +69,9 @@ def _session(data: Data, number: int | None) -> Data | None:
     sessions: list[Data] = data["sessions"]
     if number is None:
         return sessions[-1] if sessions else None
-    found = next((session for session in sessions if session["number"] == number), None)
-    if found is None:
-        raise UsageError(f"{data['id']} has no session {number}", hint=f"`yoke show {data['id']}` lists them")
-    return found
+    if number > len(sessions):
+        raise UsageError(f"{data['id']} has no attempt {number}", hint=f"`yoke show {data['id']}` lists them")
+    return sessions[number - 1]
 
 
 def item_lines(data: Data) -> Iterator[str]:
@@ -87,7 +86,7 @@ def item_lines(data: Data) -> Iterator[str]:
             "Tasks",
             [f"{t['id']}  {t['status']} {short(t['commit'] or '')}  {t['title']}" for t in data["tasks"]],
         ),
-        ("Attempts", [_attempt(session) for session in data["sessions"]]),
+        ("Attempts", [_attempt(n, session) for n, session in enumerate(data["sessions"], 1)]),
         ("Checks", [_check(check) for check in data["checks"]]),
         ("Landings", [_landing(landing) for landing in data["landings"]]),
         ("Commits", list(data["commits"])),
@@ -119,12 +118,12 @@ def _section(title: str, rows: Sequence[str]) -> Iterator[str]:
             yield f"  {' '.join(clean(row).split(chr(10)))}"
 
 
-def _attempt(session: Data) -> str:
+def _attempt(number: int, session: Data) -> str:
     who = " ".join(filter(None, (session["agent"], session["model"])))
     took = "" if session["seconds"] is None else f" after {span(session['seconds'])}"
     kept = f"; its work is kept at {session['kept_ref']}" if session["kept_ref"] else ""
     cost = money(session["cost_usd"])
-    return f"{session['number']}. {who} {session['state']}{took}, cost {cost}{_because(session)}{kept}"
+    return f"{number}. {who} {session['state']}{took}, cost {cost}{_because(session)}{kept}"
 
 
 def _check(check: Data) -> str:
@@ -165,7 +164,7 @@ def _tail(session: Data | None) -> Iterator[str]:
     if session is None or not lines:
         return
     yield ""
-    left_out = f", the last {_TAIL} lines (--transcript shows all)" if len(lines) > _TAIL else ""
-    yield style(f"Transcript of session {session['number']}{left_out}", bold=True)
+    left_out = f", its last {_TAIL} lines (--transcript shows all)" if len(lines) > _TAIL else ""
+    yield style(f"Transcript of the last attempt{left_out}", bold=True)
     for line in lines[-_TAIL:]:
         yield f"  {style('│', dim=True)} {line}"

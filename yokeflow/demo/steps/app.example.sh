@@ -1,6 +1,6 @@
 set -e
 echo "Examples that were really run."
-sleep 0.5
+sleep 0.25
 {
   echo "# Examples"
   for expression in "1 + 2" "2 * (3 + 4)" "10 / 4" "-3 + 0.5"; do

@@ -1,6 +1,6 @@
 set -e
 echo "Wrong input: exit code 2 and one sentence."
-sleep 0.5
+sleep 0.25
 python3 - <<'PY'
 from pathlib import Path
 
@@ -23,5 +23,5 @@ class Help(unittest.TestCase):
         done = subprocess.run([sys.executable, "-m", "calc", "1 / 0"], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (2, "calc: division by zero\n"))
 PY
-sleep 0.4
+sleep 0.25
 python3 -m unittest tests.test_main_help

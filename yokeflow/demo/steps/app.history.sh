@@ -1,6 +1,6 @@
 set -e
 echo "The history lives in .calc-history in the current folder."
-sleep 0.6
+sleep 0.25
 cat > calc/__main__.py <<'PY'
 """The program: python3 -m calc EXPRESSION, or python3 -m calc --history [TEXT]."""
 
@@ -50,5 +50,5 @@ class History(unittest.TestCase):
         environment = {**os.environ, "PYTHONPATH": os.getcwd()}
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
 PY
-sleep 0.5
+sleep 0.25
 python3 -m unittest tests.test_main_history

@@ -1,6 +1,6 @@
 set -e
 echo "Join the arguments, compute, print."
-sleep 0.6
+sleep 0.25
 cat > calc/__main__.py <<'PY'
 """The program: python3 -m calc EXPRESSION."""
 
@@ -29,5 +29,5 @@ class Main(unittest.TestCase):
         done = subprocess.run([sys.executable, "-m", "calc", "2 * (3 + 4)"], capture_output=True, text=True)
         self.assertEqual((done.stdout, done.returncode), ("14\n", 0), done.stderr)
 PY
-sleep 0.5
+sleep 0.25
 python3 -m unittest tests.test_main

@@ -1,6 +1,6 @@
 set -e
 echo "3.0 is printed as 3, and a third gets ten digits."
-sleep 0.8
+sleep 0.9
 cat > calc/number.py <<'PY'
 """Numbers as people write them."""
 
@@ -18,5 +18,5 @@ class Number(unittest.TestCase):
     def test_shown(self):
         self.assertEqual([shown(3.0), shown(0.5), shown(1 / 3)], ["3", "0.5", "0.3333333333"])
 PY
-sleep 0.6
+sleep 0.9
 python3 -m unittest tests.test_number

@@ -1,7 +1,7 @@
 set -e
 echo "calc/history.py is here already: it came over from the other epic."
 grep -n "def save" calc/history.py
-sleep 0.6
+sleep 0.9
 cat > calc/table.py <<'PY'
 """The history in two columns."""
 
@@ -23,5 +23,5 @@ class Table(unittest.TestCase):
         entries = [{"expression": "1+2", "value": 3.0}, {"expression": "10/4", "value": 2.5}]
         self.assertEqual(table(entries), ["1+2  = 3", "10/4 = 2.5"])
 PY
-sleep 0.5
+sleep 0.9
 python3 -m unittest tests.test_table

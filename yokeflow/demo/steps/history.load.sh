@@ -1,6 +1,6 @@
 set -e
 echo "A missing file is an empty history."
-sleep 0.5
+sleep 0.9
 cat >> calc/history.py <<'PY'
 
 
@@ -27,5 +27,5 @@ class Load(unittest.TestCase):
             save(path, "1+2", 3.0)
             self.assertEqual(load(path), [{"expression": "1+2", "value": 3.0}])
 PY
-sleep 0.5
+sleep 0.9
 python3 -m unittest tests.test_load

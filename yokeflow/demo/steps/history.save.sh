@@ -1,6 +1,6 @@
 set -e
 echo "One JSON object a line can be appended without reading the file."
-sleep 0.7
+sleep 0.9
 cat > calc/history.py <<'PY'
 """Results of earlier computations, one JSON object a line."""
 
@@ -12,7 +12,7 @@ def save(path, expression, value):
         file.write(json.dumps({"expression": expression, "value": value}) + "\n")
 PY
 echo "Wrote calc/history.py."
-sleep 0.5
+sleep 0.9
 cat > tests/test_history.py <<'PY'
 import json
 import tempfile

@@ -1,6 +1,6 @@
 set -e
 echo "Search by a part of the expression."
-sleep 0.6
+sleep 0.9
 cat > calc/search.py <<'PY'
 """Find earlier results."""
 
@@ -19,5 +19,5 @@ class Search(unittest.TestCase):
         entries = [{"expression": "1+2", "value": 3.0}, {"expression": "4*5", "value": 20.0}]
         self.assertEqual(search(entries, "*"), entries[1:])
 PY
-sleep 0.4
+sleep 0.9
 python3 -m unittest tests.test_search

@@ -1,6 +1,6 @@
 set -e
 echo "What can go wrong: division by zero, an open parenthesis, an early end."
-sleep 0.5
+sleep 0.25
 cat > calc/errors.py <<'PY'
 """Evaluate, with every mistake as a ValueError that a person understands."""
 
@@ -27,5 +27,5 @@ class Errors(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, sentence):
                 checked(text)
 PY
-sleep 0.4
+sleep 0.25
 python3 -m unittest tests.test_errors

@@ -1,6 +1,6 @@
 set -e
 echo "One function per operator, then down the tree."
-sleep 0.5
+sleep 0.25
 cat > calc/evaluate.py <<'PY'
 """Compute the value of an expression."""
 
@@ -21,7 +21,7 @@ def _value(tree):
     name, left, right = tree
     return _OPERATORS[name](_value(left), _value(right))
 PY
-sleep 0.5
+sleep 0.25
 cat > tests/test_evaluate.py <<'PY'
 import unittest
 

@@ -1,8 +1,8 @@
 set -e
 echo "Sums are made of products, products of factors."
-sleep 0.8
+sleep 0.7
 echo "A factor is a number, a sign before a factor, or a sum in parentheses."
-sleep 0.8
+sleep 0.7
 cat > calc/parse.py <<'PY'
 """Turn tokens into a tree of (operator, left, right) and numbers."""
 
@@ -45,9 +45,9 @@ def _factor(rest):
     return tree
 PY
 echo "Wrote calc/parse.py."
-sleep 0.8
+sleep 0.7
 echo "Left to right within one level: 8 - 3 - 2 is 3."
-sleep 0.8
+sleep 0.7
 cat > tests/test_parse.py <<'PY'
 import unittest
 

@@ -1,6 +1,6 @@
 set -e
 echo "An expression has numbers, four operators and parentheses."
-sleep 0.6
+sleep 0.4
 cat > calc/tokens.py <<'PY'
 """Split an expression into tokens."""
 
@@ -21,7 +21,7 @@ def tokens(text):
     return found
 PY
 echo "Wrote calc/tokens.py, now the tests."
-sleep 0.5
+sleep 0.4
 cat > tests/test_tokens.py <<'PY'
 import unittest
 

@@ -1,0 +1,90 @@
+"""Findings of `yoke doctor`, also where everything is broken."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from yokeflow.__main__ import main
+from yokeflow.engine.demo import make_demo
+from yokeflow.engine.doctor import Health, diagnose
+
+
+async def found(folder):
+    return {finding.check: finding for finding in await diagnose(folder)}
+
+
+@pytest.fixture
+async def demo(tmp_path):
+    """A project in order."""
+    folder = tmp_path / "calc"
+    await make_demo(folder)
+    return folder
+
+
+async def test_a_project_in_order(demo, database_url, monkeypatch):
+    monkeypatch.setenv("YOKE_DATABASE_URL", database_url)
+    findings = await found(demo)
+    wrong = {name: f.message for name, f in findings.items() if f.health is Health.FAIL}
+    assert wrong == {}
+    assert findings["plan"].message == "plan.yaml: 4 epics, 13 tasks"
+    assert findings["agents"].message == "shell"
+    assert findings["database"].health is Health.OK
+    assert str(demo) in findings["repository"].message
+
+
+async def test_a_database_that_waits_for_migrations(demo, empty_database_url, monkeypatch):
+    monkeypatch.setenv("YOKE_DATABASE_URL", empty_database_url)
+    database = (await found(demo))["database"]
+    assert database.health is Health.WARN
+    assert "yoke db upgrade" in database.remedy
+
+
+async def test_where_everything_is_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOKE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    (tmp_path / ".yokeflow.yaml").write_text("agnts: {}\n")
+    (tmp_path / "plan.yaml").write_text("epics: 3\n")
+    findings = await found(tmp_path)
+    broken = {name for name, finding in findings.items() if finding.health is Health.FAIL}
+    assert {"repository", "config", "plan", "database"} <= broken
+    assert "git init" in findings["repository"].remedy
+    assert "agents" in findings["config"].message
+    assert findings["python"].health is Health.OK
+    assert all(findings[name].remedy for name in broken)
+
+
+async def test_missing_and_unknown_agents_come_with_how_to_get_them(demo, monkeypatch):
+    config = "agents:\n  default: robot\n  options:\n    robot: {kind: command, program: no-such-robot}\n"
+    (demo / ".yokeflow.yaml").write_text(config)
+    agents = (await found(demo))["agents"]
+    assert agents.health is Health.FAIL
+    assert "robot" in agents.message
+    assert agents.remedy
+    (demo / ".yokeflow.yaml").write_text("agents: {default: nobody}\n")
+    assert "nobody is no agent; known: " in (await found(demo))["agents"].remedy
+
+
+async def test_uncommitted_changes_are_a_warning(demo):
+    (demo / "README.md").write_text("mine\n")
+    repository = (await found(demo))["repository"]
+    assert repository.health is Health.WARN
+    assert "1 paths are not committed" in repository.message
+
+
+async def test_without_a_plan_it_says_how_to_write_one(demo):
+    (demo / "plan.yaml").unlink()
+    assert (await found(demo))["plan"].remedy == "write one: yoke init"
+
+
+def test_the_command_prints_and_exits_by_the_worst(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "✘ repository" in text
+    assert "✔ git" in text
+    assert main(["doctor", "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)
+    assert {"check": "git", "health": "ok"}.items() <= next(
+        f for f in findings if f["check"] == "git"
+    ).items()

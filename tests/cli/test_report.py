@@ -1,0 +1,136 @@
+"""The last word of a run."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from yokeflow.cli.report import report_lines
+from yokeflow.engine.report import Landed, RunReport, Waiting
+from yokeflow.errors import ExitCode
+
+
+def report(story, **changes):
+    state = story.state
+    values = {
+        "run": "r",
+        "state": "completed",
+        "exit_code": ExitCode.OK,
+        "reason": "",
+        "target": "main",
+        "seconds": 30.0,
+        "work_seconds": 90.0,
+        "cost_usd": 1.5,
+        "unknown_costs": 0,
+        "completed": tuple(name for name, task in state.tasks.items() if task.phase == "done"),
+        "failed": {},
+        "blocked": {},
+        "landed": tuple(Landed(entry.epic, entry.commit, entry.tasks) for entry in state.landings),
+        "waiting": tuple(
+            Waiting(q.id, q.kind, q.item, q.reason, q.choices) for q in state.questions.values()
+        ),
+    }
+    return RunReport(**{**values, **changes})
+
+
+def said(story, columns=100, **changes):
+    return [click.unstyle(line) for line in report_lines(story.state, report(story, **changes), columns)]
+
+
+@pytest.fixture
+def finished(story):
+    story.begin()
+    for task in story.plan.tasks:
+        story.start(task)
+        story.end(task)
+    story.land("core")
+    story.land("app")
+    return story
+
+
+def test_what_landed_is_drawn_with_commits_and_dependencies(finished):
+    lines = said(finished)
+    assert "Landed on main" in lines
+    assert "  ●  core000  core  The core  2 tasks" in lines
+    assert "  ●  app0000  app   The app  2 tasks, after core" in lines
+    assert "Not landed" not in lines
+    assert not any("yoke attention" in line for line in lines)
+
+
+def test_time_saved_is_told(finished):
+    assert "  time     0:30, one by one 1:30: 1 min saved, 3.0 times as fast" in said(finished)
+    assert "  time     0:30, one by one 0:20: nothing saved" in said(finished, work_seconds=20.0)
+    assert "  time     0:30" in said(finished, work_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown", "text"),
+    [
+        (1.5, 0, "$1.50"),
+        (1.5, 2, "$1.50, and unknown for 2 sessions"),
+        (None, 3, "unknown: the agents did not say"),
+        (None, 0, "none: no session ran"),
+    ],
+)
+def test_unknown_costs_are_unknown(finished, known, unknown, text):
+    assert f"  cost     {text}" in said(finished, cost_usd=known, unknown_costs=unknown)
+
+
+def test_what_failed_has_its_reason_and_the_commands_to_type(story):
+    story.begin()
+    story.start("core.one")
+    story.fail("core.one")
+    story.tell("task.blocked", task="core.two", by=["core.one"])
+    lines = said(
+        story,
+        state="failed",
+        reason="something waits for a person",
+        failed={"core.one": "check `make test` failed (2)"},
+        blocked={"core.two": ("core.one",), "app.main": ("core.one",), "app.help": ("app.main", "core.two")},
+    )
+    text = "\n".join(lines)
+    assert "✘ failed: something waits for a person" in lines
+    assert "Nothing landed on main." in lines
+    assert "  ! core.one  check `make test` failed (2)" in lines
+    assert "yoke retry core.one" in text
+    assert "yoke skip core.one" in text
+    assert "yoke show core.one" in text
+    assert "3 tasks held up by core.one: app.help, app.main, core.two" in lines
+    assert "  ✘ core  0/2 tasks done, failed: core.one" in lines
+    assert "  ○ app   0/2 tasks done, waits for core.one, core" in lines
+    assert any(line.strip().startswith("yoke attention") for line in lines)
+
+
+def test_a_rejected_epic_is_landed_again(story):
+    story.begin()
+    for task in ("core.one", "core.two"):
+        story.start(task)
+        story.end(task)
+    story.tell("landing.rejected", epic="core", reason="check red")
+    story.tell(
+        "intervention.opened",
+        epic="core",
+        intervention="i",
+        kind="red_check",
+        reason="check red",
+        choices=["land"],
+    )
+    text = "\n".join(said(story, state="failed"))
+    assert "✘ core  2/2 tasks done, rejected: check red" in text
+    assert "yoke land core" in text
+    assert "yoke retry" not in text
+
+
+def test_a_cancelled_run_says_how_to_go_on(story):
+    story.begin()
+    lines = said(story, state="cancelled", reason="stopped by a person")
+    assert "■ cancelled: stopped by a person" in lines
+    assert any(line.strip().startswith("yoke resume") for line in lines)
+
+
+def test_long_titles_are_cut(finished):
+    long = "word " * 60
+    story = finished
+    epic = story.state.epics["core"]
+    epic.epic = type(epic.epic)(epic.epic.id, long, epic.epic.depends_on, epic.epic.tasks)
+    assert all(len(line) <= 82 for line in said(story, columns=80))
