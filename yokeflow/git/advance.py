@@ -27,8 +27,15 @@ _FAST_FORWARD = (
     "merge", "-q", "--ff-only", "--commit", "--no-squash", "--no-stat", "--no-autostash",
     "--no-verify-signatures", "--no-overwrite-ignore",
 )  # fmt: skip
-_REFUSED = ("would be overwritten", "would be lost", "would lose untracked files", "index.lock", "not uptodate",
-            "needs merge", "you need to resolve")  # fmt: skip
+_REFUSED = (
+    "would be overwritten",
+    "would be lost",
+    "would lose untracked files",
+    "index.lock",
+    "not uptodate",
+    "needs merge",
+    "you need to resolve",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ async def merge_trees(repo: Repo, ours: str, theirs: str) -> Merged:
         if "unrelated histories" not in error.stderr:
             raise
         raise await _unrelated(repo, ours, theirs) from error
+    if not out.stdout:
+        # Git says 1 here too when a commit does not exist.
+        raise GitError(("merge-tree", ours, theirs), out.returncode, out.stderr)
     # The tree and the paths in conflict, an empty piece, then the messages.
     tree, *rest = out.parts
     end = rest.index("") if "" in rest else len(rest)
