@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -36,8 +37,8 @@ class World:
         self.conn = conn
         self.numbers = iter(range(1, 100))
 
-    async def add(self, model: Any, **values: Any) -> UUID:
-        found = await self.conn.scalar(insert(model).values(**values).returning(model.id))
+    async def add(self, table: Any, /, **values: Any) -> UUID:
+        found = await self.conn.scalar(insert(table).values(**values).returning(table.id))
         assert isinstance(found, UUID)
         return found
 
@@ -208,3 +209,33 @@ async def test_costs_are_summed_by_model_and_operation(store: Store) -> None:
     assert (row.model, row.operation_type, row.operation_count) == ("sonnet", "task", 3)
     assert (row.total_input_tokens, row.total_output_tokens) == (30, 6)
     assert (float(row.total_cost_usd), float(row.avg_cost_usd), row.unknown_cost_count) == (1.0, 0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost", "rows"),
+    [
+        (
+            [{"model": "haiku", "input": 5}, {"model": "sonnet", "input": 10, "output": 2, "cache_read": 3}],
+            "0.5",
+            [("haiku", 5, 0, 0, None), ("sonnet", 10, 2, 3, 0.5)],
+        ),
+        ([{"model": "gpt", "input": -1, "output": 7}], None, [("gpt", 0, 7, 0, None)]),
+        ([], "0.25", [("sonnet", 0, 0, 0, 0.25)]),
+        ([], None, []),
+    ],
+)
+async def test_a_finished_session_leaves_its_costs(
+    store: Store, usage: list[dict[str, Any]], cost: str | None, rows: list[tuple[Any, ...]]
+) -> None:
+    async with store.begin() as conn:
+        world = await World(conn).make()
+        session = await world.session(world.first, model="sonnet")
+        for state in ("failed", "completed"):
+            values = {"state": state, "metadata_json": {"usage": usage}, "cost_usd": cost and Decimal(cost)}
+            await conn.execute(update(Session).where(Session.id == session).values(**values))
+        found = await conn.execute(
+            text("""SELECT model, input_tokens, output_tokens, cache_read_tokens, cost_usd::float
+                    FROM agent_costs WHERE session_id = :session AND work_item_id = :item ORDER BY model"""),
+            {"session": session, "item": world.first},
+        )
+        assert [tuple(row) for row in found] == rows

@@ -89,3 +89,36 @@ SELECT project.id AS project_id, project.name AS project_name, cost.model, cost.
 FROM agent_costs cost
 JOIN projects project ON project.id = cost.project_id
 GROUP BY project.id, cost.model, cost.operation_type;
+
+-- A finished session leaves one row for each model it used, in the transaction that finishes it. What the agent
+-- says it cost is one sum: it goes to the model that was chosen, since its helpers come with that choice; the
+-- cost of the others' own part is unknown.
+CREATE FUNCTION record_agent_costs() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  used jsonb := NEW.metadata -> 'usage';
+BEGIN
+  IF jsonb_typeof(used) IS DISTINCT FROM 'array' OR used = '[]' THEN
+    IF NEW.cost_usd IS NULL THEN
+      RETURN NULL;
+    END IF;
+    used := jsonb_build_array(jsonb_build_object('model', NEW.model));
+  END IF;
+  INSERT INTO agent_costs (project_id, run_id, session_id, work_item_id, model, input_tokens, output_tokens,
+                           cache_read_tokens, cache_write_tokens, cost_usd, occurred_at)
+  SELECT NEW.project_id, NEW.run_id, NEW.id, NEW.work_item_id, coalesce(part.model, NEW.model),
+         greatest(coalesce(part.input, 0), 0), greatest(coalesce(part.output, 0), 0),
+         greatest(coalesce(part.cache_read, 0), 0), greatest(coalesce(part.cache_write, 0), 0),
+         CASE WHEN row_number() OVER (ORDER BY (part.model = NEW.model) IS TRUE DESC, part.place) = 1
+              THEN NEW.cost_usd END,
+         coalesce(NEW.finished_at, now())
+  FROM (
+    SELECT row_number() OVER () AS place, entry.*
+    FROM jsonb_to_recordset(used) AS entry(model text, input bigint, output bigint, cache_read bigint,
+                                           cache_write bigint)
+  ) part;
+  RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER record_agent_costs AFTER UPDATE OF state ON sessions
+  FOR EACH ROW WHEN (OLD.state = 'running' AND NEW.state <> 'running') EXECUTE FUNCTION record_agent_costs();

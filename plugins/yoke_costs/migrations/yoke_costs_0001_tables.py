@@ -1,4 +1,4 @@
-"""Make the tables of costs and reservations, and the view on them.
+"""Make the tables of costs and reservations, the view on them, and the trigger that fills in costs.
 
 Revision: yoke_costs_0001
 """
@@ -18,7 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Tables, then the view."""
+    """Tables, then what stands on them."""
     script = Path(__file__).with_name("yoke_costs_0001.sql").read_text(encoding="utf-8")
     for statement in statements(script):
         op.execute(statement)
@@ -26,6 +26,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """The opposite order."""
+    op.execute("DROP TRIGGER record_agent_costs ON sessions")
+    op.execute("DROP FUNCTION record_agent_costs()")
     op.execute("DROP VIEW v_project_costs")
     op.drop_table("budget_reservations")
     op.drop_table("agent_costs")
