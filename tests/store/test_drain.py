@@ -127,7 +127,7 @@ from yokeflow.store import drain as module
 from yokeflow.store.connection import Store
 from yokeflow.store.journal import Journal
 
-module.BATCH = 5
+module.BATCH = 1
 
 async def main():
     async with await Store.open(sys.argv[1]) as store:
@@ -142,11 +142,11 @@ async def test_a_drain_killed_at_any_instant_applies_nothing_twice(store, projec
     journal.append(*many(story, 300))
     arguments = [sys.executable, "-c", _DRAIN, store.url, str(project), str(journal.path)]
     cut_short = 0
-    for _ in range(6):
+    for _ in range(5):
         process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
         assert process.stdout is not None
         await process.stdout.readline()
-        await asyncio.sleep(random.random() * 0.15)
+        await asyncio.sleep(random.random() * 0.12)
         process.kill()
         cut_short += await process.wait() == -signal.SIGKILL
     assert cut_short >= 3
