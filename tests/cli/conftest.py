@@ -100,6 +100,6 @@ def large_story() -> Story:
     epics = []
     for number in range(40):
         name = f"area{number:02}"
-        tasks = {f"t{i}": ((f"{name}.t{i - 1}",) if i else ()) for i in range(5)}
+        tasks: dict[str, tuple[str, ...]] = {f"t{i}": ((f"{name}.t{i - 1}",) if i else ()) for i in range(5)}
         epics.append(make_epic(name, tasks, *((f"area{number - 3:02}",) if number > 2 else ())))
     return Story(Plan(tuple(epics), Path("plan.yaml")))

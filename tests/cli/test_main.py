@@ -115,8 +115,8 @@ def test_without_arguments_the_overview_is_shown(capsys):
 @pytest.mark.parametrize("argv", ["[]", "['--help']", "['--version']"])
 def test_the_overview_imports_nothing_heavy(argv):
     code = (
-        "import json, sys; from yokeflow.__main__ import main; main(%s);"
-        " print('\\n' + json.dumps(sorted(sys.modules)))" % argv
+        f"import json, sys; from yokeflow.__main__ import main; main({argv});"
+        " print('\\n' + json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout.splitlines()[-1]))

@@ -73,8 +73,8 @@ class LiveEpic:
     tasks: list[LiveTask]
     #: A LandingStatus, or empty before it is queued.
     landing: str = ""
+    #: When it became that.
     landing_started: datetime | None = None
-    landing_seconds: float = 0.0
     commit: str = ""
     reason: str = ""
 
@@ -317,8 +317,7 @@ def _landing(status: str) -> Callable[[LiveState, Event], None]:
     def change(epic: LiveEpic, event: Event) -> None:
         data: dict[str, Any] = dict(event.data)
         epic.landing = status
-        if epic.landing_started is None or status == "queued":
-            epic.landing_started = event.at
+        epic.landing_started = event.at
         epic.commit = data.get("commit", "") if status == "landed" else ""
         epic.reason = data.get("reason", "") or ", ".join(data.get("files", ()))
 
