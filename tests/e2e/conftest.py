@@ -32,7 +32,9 @@ class Workshop:
 
     def git(self, *args: str, cwd: Path | None = None) -> str:
         """Run git as the user would; its output without the last newline."""
-        done = subprocess.run(["git", *args], cwd=cwd or self.root, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *args], cwd=cwd or self.root, check=True, capture_output=True, text=True
+        )
         return done.stdout.rstrip("\n")
 
     def write(self, name: str, content: str) -> None:
@@ -86,7 +88,12 @@ class Workshop:
         """Start the command line."""
         command = [sys.executable, "-m", "yokeflow", *args]
         return subprocess.Popen(
-            command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+            command,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ,
         )
 
     def types(self) -> list[str]:

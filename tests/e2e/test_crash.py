@@ -95,9 +95,10 @@ async def test_kill_9_of_the_orchestrator_at_random_moments(workshop: Workshop, 
     assert set((await completed_tasks(workshop)).values()) == {1}
     workshop.assert_tidy()
     assert workshop.git("status", "--porcelain").splitlines() == [" M README.md", "?? notes.txt"]
-    assert not list((workshop.root / ".git").rglob("*.lock")) or holder(
-        workshop.root / ".git/yoke/run.lock"
-    ) is None
+    assert (
+        not list((workshop.root / ".git").rglob("*.lock"))
+        or holder(workshop.root / ".git/yoke/run.lock") is None
+    )
     assert not [lock for lock in (workshop.root / ".git").rglob("*.lock") if lock.name != "run.lock"]
     assert not stray_processes(workshop.root)
 
@@ -119,11 +120,13 @@ async def test_agents_die_with_the_orchestrator(workshop: Workshop) -> None:
 
 
 async def test_first_interrupt_stops_cleanly_and_the_next_run_goes_on(workshop: Workshop) -> None:
-    workshop.plan(epic("one", task("one.a"), task("one.b", "test -e ../../go && echo b > b.txt || sleep 600")))
+    workshop.plan(
+        epic("one", task("one.a"), task("one.b", "test -e ../../go && echo b > b.txt || sleep 600"))
+    )
     process = workshop.start("run")
     journal = workshop.root / ".git/yoke/journal.jsonl"
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and '"one.b"' not in (journal.read_text() if journal.exists() else ""):
+    while time.monotonic() < deadline and '"task":"one.b"' not in (journal.read_text() if journal.exists() else ""):
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)

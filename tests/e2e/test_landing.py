@@ -38,9 +38,7 @@ async def test_a_conflict_resolved_by_hand_lands_when_asked(workshop: Workshop) 
 async def test_green_alone_but_red_together_does_not_land(workshop: Workshop) -> None:
     """Each epic passes by itself; the merged tree does not, and is refused."""
     workshop.config(checks={"landing": ["test $(ls | grep -c part) -le 1"]})
-    workshop.plan(
-        epic("one", task("one.a", "echo 1 > part1")), epic("two", task("two.a", "echo 2 > part2"))
-    )
+    workshop.plan(epic("one", task("one.a", "echo 1 > part1")), epic("two", task("two.a", "echo 2 > part2")))
     report = await workshop.run()
     assert len(report.landed) == 1
     assert [waiting.kind for waiting in report.waiting] == ["red_check"]

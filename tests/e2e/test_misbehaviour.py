@@ -28,7 +28,10 @@ def marked_processes() -> list[int]:
     ("run", "reason"),
     [
         ("echo x > x; sleep 600", "took longer than its timeout"),
-        ("git checkout -q --orphan other; git rm -rfq .; echo x > x; git add x; git commit -qm x", "did not build on it"),
+        (
+            "git checkout -q --orphan other; git rm -rfq .; echo x > x; git add x; git commit -qm x",
+            "did not build on it",
+        ),
         ("rm -rf ../bad; exit 0", "changed nothing"),
     ],
     ids=["hangs", "unrelated-branch", "deletes-its-worktree"],

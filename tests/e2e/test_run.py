@@ -18,9 +18,7 @@ async def test_plan_becomes_landed_work(workshop: Workshop) -> None:
     assert (report.exit_code, report.state) == (ExitCode.OK, "completed")
     assert [landed.epic for landed in report.landed] == ["base", "top"]
     assert (workshop.root / "top.a.txt").read_text() == "base.b\n"
-    assert await workshop.states() == dict.fromkeys(
-        ("base", "base.a", "base.b", "top", "top.a"), "completed"
-    )
+    assert await workshop.states() == dict.fromkeys(("base", "base.a", "base.b", "top", "top.a"), "completed")
     workshop.assert_tidy()
 
 

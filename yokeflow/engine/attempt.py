@@ -152,7 +152,7 @@ class Session:
             for output in reader.feed(line):
                 if left > 0 and output.text.strip():
                     left -= 1
-                    text = redact(output.text.strip()[:_LONGEST_OUTPUT])
+                    text = redact(output.text.strip())[:_LONGEST_OUTPUT]
                     self._emit("session.output", kind=output.kind, text=text)
 
         names = (*settings.pass_env, *options.pass_env)
@@ -259,7 +259,7 @@ class Session:
                 usage=[asdict(usage) for usage in work.report.usage],
                 head_commit=work.head,
                 kept_ref=kept,
-                answer=redact(work.report.answer[:_LONGEST_OUTPUT]),
+                answer=redact(work.report.answer)[:_LONGEST_OUTPUT],
             )
         ]
         if outcome.state == "completed":

@@ -240,7 +240,7 @@ class Run:
                 error.exit_code,
                 f"{error.message}; {error.hint}" if error.hint else error.message,
             )
-        if self._stopped:
+        if self._stopped or (self._workflow is not None and self._workflow.stopped):
             return "cancelled", ExitCode.INTERRUPTED, "stopped by a person"
         if ledger.waiting:
             return "failed", ExitCode.FAILED, "something waits for a person"

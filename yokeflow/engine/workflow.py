@@ -38,7 +38,10 @@ class Workflow:
         self._landings = Landings(context, self._lanes)
         self._stops: dict[str, asyncio.Event] = {}
         self._landing = False
-        self._paused = False
+        #: Set when a pause ends; None while nothing is paused.
+        self._resumed: asyncio.Event | None = None
+        #: A person ended the run.
+        self.stopped = False
         #: What ends the run early; sessions that run are stopped, or finish when it is a limit.
         self._fatal: YokeError | None = None
         self._limit: LimitError | None = None
@@ -56,21 +59,24 @@ class Workflow:
             raise self._limit
 
     def stop(self) -> None:
-        """Let sessions stop cleanly and start nothing new."""
-        self._context.stop.set()
-        for stop in self._stops.values():
-            stop.set()
+        """A person ends the run: let sessions stop cleanly and start nothing new."""
+        self.stopped = True
+        self._halt()
 
     def pause(self, *, by: str) -> None:
-        """Start nothing new; what runs goes on."""
-        self._paused = True
-        self._context.recorder.emit("run.paused", by=by)
+        """Start no task until `unpause`; what runs goes on, and the run does not end."""
+        if self._resumed is None and not self._closing:
+            self._resumed = asyncio.Event()
+            self._group.create_task(self._resumed.wait(), name="paused")
+            self._context.recorder.emit("run.paused", by=by)
 
     def unpause(self, *, by: str) -> None:
         """Start tasks again."""
-        self._paused = False
-        self._context.recorder.emit("run.continued", by=by)
-        self._advance()
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
+            self._context.recorder.emit("run.continued", by=by)
+            self._advance()
 
     def retry(self, item: str, *, by: str) -> None:
         """Give a failed task new attempts, or an epic a new landing."""
@@ -89,6 +95,13 @@ class Workflow:
         self._scheduler.skipped(task)
         self._advance()
 
+    def _halt(self) -> None:
+        self._context.stop.set()
+        for stop in self._stops.values():
+            stop.set()
+        if self._resumed is not None:
+            self._resumed.set()
+
     @property
     def _closing(self) -> bool:
         return self._context.stop.is_set() or self._fatal is not None or self._limit is not None
@@ -98,7 +111,7 @@ class Workflow:
         if self._closing:
             return
         self._start_landing()
-        if self._paused:
+        if self._resumed is not None:
             return
         for task in self._scheduler.startable():
             self._scheduler.started(task.id)
@@ -125,7 +138,7 @@ class Workflow:
         except YokeError as error:
             self._scheduler.released(task.id)
             self._fatal = self._fatal or error
-            self.stop()
+            self._halt()
         else:
             self._settle(task, outcome)
         finally:
@@ -178,6 +191,6 @@ class Workflow:
                 self._advance()
         except YokeError as error:
             self._fatal = self._fatal or error
-            self.stop()
+            self._halt()
         finally:
             self._landing = False
