@@ -202,6 +202,8 @@ CREATE TABLE sessions (
 
 CREATE INDEX ix_sessions_run_id ON sessions (run_id);
 
+CREATE INDEX ix_sessions_project_id ON sessions (project_id) WHERE state = 'running';
+
 CREATE INDEX ix_sessions_work_item_id_attempt ON sessions (work_item_id, attempt);
 
 CREATE UNIQUE INDEX uq_sessions_running ON sessions (work_item_id) WHERE state = 'running';
@@ -277,7 +279,7 @@ CREATE INDEX ix_landings_project_id_queued_at ON landings (project_id, queued_at
 
 CREATE INDEX ix_landings_run_id ON landings (run_id);
 
-CREATE INDEX ix_landings_work_item_id ON landings (work_item_id);
+CREATE INDEX ix_landings_work_item_id_queued_at ON landings (work_item_id, queued_at);
 
 CREATE UNIQUE INDEX uq_landings_open ON landings (work_item_id) WHERE status IN ('queued', 'testing');
 
@@ -314,6 +316,8 @@ CREATE TABLE check_results (
 CREATE INDEX ix_check_results_landing_id ON check_results (landing_id);
 
 CREATE INDEX ix_check_results_project_id_tree ON check_results (project_id, tree);
+
+CREATE INDEX ix_check_results_project_id_checked_at ON check_results (project_id, checked_at) WHERE passed;
 
 CREATE INDEX ix_check_results_session_id ON check_results (session_id);
 
@@ -376,6 +380,8 @@ CREATE TABLE events (
 CREATE INDEX ix_events_project_id_run_seq ON events (project_id, run, seq);
 
 CREATE INDEX ix_events_project_id_seq ON events (project_id, seq);
+
+CREATE INDEX ix_events_project_id_epic_seq ON events (project_id, epic, seq) WHERE epic <> '';
 
 CREATE INDEX ix_events_project_id_task_seq ON events (project_id, task, seq) WHERE task <> '';
 

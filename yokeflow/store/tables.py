@@ -189,6 +189,7 @@ class Session(OfProject, Base):
         UniqueConstraint("project_id", "number"),
         Index(None, "run_id"),
         Index(None, "work_item_id", "attempt"),
+        Index(None, "project_id", postgresql_where=text("state = 'running'")),
         Index("uq_sessions_running", "work_item_id", unique=True, postgresql_where=text("state = 'running'")),
         one_of("state", SESSION_STATES),
         is_commit("base_commit"),
@@ -265,7 +266,7 @@ class Landing(OfProject, Base):
     __table_args__ = (
         Index(None, "project_id", "queued_at"),
         Index(None, "run_id"),
-        Index(None, "work_item_id"),
+        Index(None, "work_item_id", "queued_at"),
         Index(
             "uq_landings_open",
             "work_item_id",
@@ -309,6 +310,7 @@ class CheckResult(OfProject, Base):
     __table_args__ = (
         # The command can be longer than an index entry may be; a tree has few results.
         Index(None, "project_id", "tree"),
+        Index(None, "project_id", "checked_at", postgresql_where=text("passed")),
         Index(None, "session_id"),
         Index(None, "landing_id"),
         Index(None, "work_item_id"),
@@ -366,6 +368,7 @@ class StoredEvent(Base):
         Index(None, "project_id", "seq"),
         Index(None, "project_id", "run", "seq"),
         Index(None, "project_id", "task", "seq", postgresql_where=text("task <> ''")),
+        Index(None, "project_id", "epic", "seq", postgresql_where=text("epic <> ''")),
         Index(None, "project_id", "type", "seq"),
         UniqueConstraint("seq"),
     )
