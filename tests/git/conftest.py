@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from yokeflow.git.worktrees import Worktrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     #: `shell(folder, *arguments of git)` gives what git prints.
     Shell = Callable[..., str]

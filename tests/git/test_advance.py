@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ def step(project: Path) -> tuple[str, str]:
     old = run(project, "rev-parse", "main")
     run(project, "checkout", "-q", "-b", "epic/a")
     (project / "b.txt").unlink()
-    new = commit(project, "Landing", **{"a__txt": "", "new__file": "landed\n"})
+    new = commit(project, "Landing", a__txt="", new__file="landed\n")
     shutil.rmtree(project / "a")
     write(project, {"a.txt": "landed\n"})
     new = commit(project, "Landing too")
@@ -106,10 +107,16 @@ def file_for_a_folder(project: Path) -> None:
     write(project, {"new": "mine"})
 
 
-@pytest.mark.parametrize(
-    ("mess", "file"),
-    [(edit, "a.txt"), (stage, "a.txt"), (untracked, "new/file"), (ignored, "new/file"), (file_for_a_folder, "new/file")],
-)  # fmt: skip
+MESSES = [
+    (edit, "a.txt"),
+    (stage, "a.txt"),
+    (untracked, "new/file"),
+    (ignored, "new/file"),
+    (file_for_a_folder, "new/file"),
+]
+
+
+@pytest.mark.parametrize(("mess", "file"), MESSES)
 async def test_what_would_be_overwritten_stops_it(
     repo: Repo, project: Path, step: tuple[str, str], mess: Callable[[Path], None], file: str
 ) -> None:
@@ -153,7 +160,7 @@ async def test_the_users_own_merge_stops_it(repo: Repo, project: Path, step: tup
 async def test_a_rebase_that_comes_back_to_the_branch_stops_it(
     repo: Repo, project: Path, step: tuple[str, str]
 ) -> None:
-    mine = commit(project, "Mine", **{"src__c": "1"})
+    mine = commit(project, "Mine", src__c="1")
     run(project, "-c", "sequence.editor=sed -i 1ibreak", "rebase", "-i", "HEAD~1", check=False)
     run(project, "checkout", "-q", "--detach")
     tree = run(project, "rev-parse", f"{mine}^{{tree}}")
@@ -255,8 +262,8 @@ async def test_a_stop_in_the_middle_is_finished_by_the_next_try(
 ) -> None:
     real = shutil.which("git")
     git_only_path(
-        f'case "$*" in *--ff-only*) printf lan > "{project}/a.txt"; echo "fatal: unable to write" >&2; exit 128;;'
-        f' *) exec {real} "$@";; esac'
+        f'case "$*" in *--ff-only*) printf lan > "{project}/a.txt"; echo "fatal: unable to write" >&2;'
+        f' exit 128;; *) exec {real} "$@";; esac'
     )
     with pytest.raises(GitError, match="unable to write"):
         await advance(repo, "main", *step)
@@ -286,17 +293,7 @@ async def test_kill_of_us_and_git(repo: Repo, project: Path, pause: float) -> No
     new = commit(project, "Landing", **{f"many__{n}": f"{n} landed\n" * 50 for n in range(400)})
     run(project, "checkout", "-q", "main")
     write(project, {"a.txt": "my edit\n", "untracked": "mine"})
-    with subprocess.Popen(
-        [sys.executable, "-c", _ADVANCE, str(project), new, old], stdout=subprocess.PIPE
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"go\n"
-        deadline = time.monotonic() + 10
-        while not (repo.state_dir / "advance.json").exists() and child.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        time.sleep(pause)
-        _kill_tree(child.pid, project)
+    await asyncio.to_thread(_kill_amid, repo, new, old, pause)
     await finish_advance(repo)
     if run(project, "rev-parse", "main") != new:
         assert await advance(repo, "main", new, old) == MOVED
@@ -305,7 +302,18 @@ async def test_kill_of_us_and_git(repo: Repo, project: Path, pause: float) -> No
     assert (project / "a.txt").read_text() == "my edit\n"
 
 
-def _kill_tree(pid: int, project: Path) -> None:
+def _kill_amid(repo: Repo, new: str, old: str, pause: float) -> None:
+    command = [sys.executable, "-c", _ADVANCE, str(repo.root), new, old]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 20
+        while not (repo.state_dir / "advance.json").exists() and child.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(pause)
+        _kill_tree(child.pid)
+
+
+def _kill_tree(pid: int) -> None:
     """Kill our process and the git that it started in the checkout."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     for one in [str(pid), *children]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from yokeflow.errors import DiskFullError, GitError, RefMovedError, RepositoryEr
 from yokeflow.git.branches import landed, remove_branch
 from yokeflow.git.repo import Repo
 from yokeflow.git.runner import FOREIGN_VARIABLES, run_git
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRAILERS = {"Yoke-Task": "auth.model", "Yoke-Session": "5e55"}
 
@@ -279,7 +282,7 @@ async def test_landed_is_the_proof_for_removing_a_branch(repo: Repo, project: Pa
 
 async def test_names_without_utf8_survive(repo: Repo, project: Path) -> None:
     base = run(project, "rev-parse", "HEAD")
-    subprocess.run(["touch", b"na\xffme"], cwd=project, check=True)
+    (project / os.fsdecode(b"na\xffme")).touch()
     write(project, {"with\nnewline": "x"})
     run(project, "add", "-A")
     run(project, "commit", "-q", "-m", "Names")

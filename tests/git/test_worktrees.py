@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +14,9 @@ from tests.git.conftest import commit, run, write
 from yokeflow.errors import ProjectBusyError, RepositoryError
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Worktrees
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def lanes_of(repo: Repo) -> Worktrees:
@@ -285,15 +287,17 @@ async def test_another_process_that_uses_a_lane_is_respected(trees: Worktrees, p
         "  print('ready', flush=True)\n  await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script, str(project)], stdout=subprocess.PIPE) as other:
-        try:
-            assert other.stdout is not None
-            assert other.stdout.readline() == b"ready\n"
-            with pytest.raises(ProjectBusyError, match=str(other.pid)):
-                await trees.open("a", "epic/a", "main")
-        finally:
-            other.kill()
-            other.wait()
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(project), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert other.stdout is not None
+        assert await other.stdout.readline() == b"ready\n"
+        with pytest.raises(ProjectBusyError, match=str(other.pid)):
+            await trees.open("a", "epic/a", "main")
+    finally:
+        other.kill()
+        await other.communicate()
     [one] = await trees.list()
     assert one.broken == "its lock is of a process that ended"
     assert await trees.repair() == ["a: its lock is of a process that ended: put right"]

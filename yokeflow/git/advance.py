@@ -43,8 +43,8 @@ class Advance:
     """Whether a branch was brought forward."""
 
     moved: bool
-    #: Empty when moved; `raced`: the branch was not at the old commit; `checkout`: the checkout of that branch
-    #: has something that would be overwritten, or is in the middle of an operation.
+    #: Empty when moved; `raced`: the branch was not at the old commit; `checkout`: the checkout of that
+    #: branch has something that would be overwritten, or is in the middle of an operation.
     reason: str = ""
     #: The paths that were in the way.
     files: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ async def _swap(repo: Repo, branch: str, new: str, old: str) -> Advance:
 
 
 async def _holders(repo: Repo, branch: str) -> list[Checkout]:
-    """Checkouts that are on the branch, or in the middle of a rebase or bisection that will come back to it."""
+    """Checkouts that are on the branch, or in a rebase or bisection that will come back to it."""
     found = []
     for entry in await entries(repo):
         if entry.bare or entry.prunable:

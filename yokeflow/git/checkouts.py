@@ -113,6 +113,10 @@ class Checkout:
         """Remove the locks of git processes that died here. Only when nothing runs in the checkout."""
         for name in ("index.lock", "HEAD.lock", "config.worktree.lock", "logs/HEAD.lock"):
             (self.git_dir / name).unlink(missing_ok=True)
+        head, users = _text(self.git_dir / "HEAD"), _text(self.repo.common_dir / "HEAD")
+        # A branch that the user is on may be locked by the user.
+        if head.startswith("ref: refs/heads/") and head != users:
+            (self.repo.common_dir / f"{head.removeprefix('ref: ').strip()}.lock").unlink(missing_ok=True)
 
     def has_index(self) -> bool:
         """Whether there is an index, and nobody has damaged it."""
@@ -220,12 +224,16 @@ def _folders(folder: Path) -> list[Path]:
 
 def _gitdir(file: Path) -> Path | None:
     """The path that a `.git` or `gitdir` file names; None when it is not such a file."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except (OSError, ValueError):
-        return None
-    name = text.removeprefix("gitdir: ").removesuffix("\n")
+    name = _text(file).removeprefix("gitdir: ").removesuffix("\n")
     return Path(os.path.normpath(file.parent / name)) if name else None
+
+
+def _text(file: Path) -> str:
+    """What a small file says; nothing when there is no such file."""
+    try:
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
 
 
 def remove(path: Path) -> None:

@@ -30,7 +30,7 @@ async def rescue(
     if not checkout.has_index():
         (checkout.git_dir / "index").unlink(missing_ok=True)
     tips = {await repo.branch(branch), await checkout.head(), *_autostash(checkout)}
-    if files:
+    if files and not await _is_clean(checkout):
         await flatten(checkout)
         tips.add(await snapshot(checkout, f"What was left uncommitted in lane {lane}"))
     await keep_lost(repo, lane, tips, branch, instead)
@@ -44,6 +44,10 @@ async def keep_lost(
     for tip in sorted(filter(None, tips)):
         if await repo.tree_of(tip) != same and not await _reached(repo, tip, f"refs/heads/{branch}"):
             await repo.keep(f"lane/{lane}/{tip[:12]}", tip)
+
+
+async def _is_clean(checkout: Checkout) -> bool:
+    return checkout.has_index() and not (await checkout.state()).changed and not await _hidden(checkout)
 
 
 def _autostash(checkout: Checkout) -> Iterable[str]:
@@ -60,7 +64,7 @@ async def _reached(repo: Repo, commit: str, without: str) -> bool:
 
 
 async def is_back(checkout: Checkout, branch: str, commit: str) -> bool:
-    """Whether branch, HEAD, index and files are at `commit`; from another commit of the same tree it moves."""
+    """Whether branch, HEAD, index and files are at `commit`; from one of the same tree it moves there."""
     if checkout.in_progress() or not checkout.has_index():
         return False
     repo = checkout.repo

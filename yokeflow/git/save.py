@@ -28,11 +28,12 @@ async def commit_all(repo: Repo, worktree: Path, message: str, trailers: Mapping
     checkout.remove_locks()
     merging = await _merging(checkout)
     await flatten(checkout)
-    if not merging and not (await checkout.state()).changed:
+    state = await checkout.state()
+    if not merging and not state.changed:
         return None
     await add_all(checkout)
     tree = (await checkout.git("write-tree")).text
-    head = await checkout.head()
+    head = state.head
     if head and not merging and tree == await repo.tree_of(head):
         return None
     parents = [*([head] if head else []), *merging]
@@ -70,7 +71,7 @@ async def _copy_index(checkout: Checkout, env: Mapping[str, str], head: str | No
         listed = await checkout.git("ls-files", "--error-unmatch", "-z", "--", ".", ok=(0, 1, 128), env=env)
         if listed.returncode != 128:
             return
-        index.unlink()
+        index.unlink()  # noqa: ASYNC240 - a rename takes as long
     await checkout.git("read-tree", head or "--empty", env=env)
 
 
@@ -106,7 +107,11 @@ async def _nested(checkout: Checkout) -> list[str]:
         # A submodule of the project has a `.git` file; what an agent made with `git init` has a folder.
         if meta.startswith("160000 ") and (checkout.path / path / ".git").is_dir():
             found.append(path)
-    return [path for path in found if os.path.lexists(checkout.path / path / ".git")]
+    return _with_git(checkout.path, found)
+
+
+def _with_git(folder: Path, names: list[str]) -> list[str]:
+    return [name for name in names if os.path.lexists(folder / name / ".git")]
 
 
 async def _flatten_one(checkout: Checkout, path: str) -> None:
@@ -131,6 +136,16 @@ async def _merging(checkout: Checkout) -> list[str]:
 def is_folder(path: Path) -> bool:
     """Whether a real folder is there; a link to one could lead anywhere."""
     return path.is_dir() and not path.is_symlink()
+
+
+def is_anything(path: Path) -> bool:
+    """Whether something is there, be it a link that leads nowhere."""
+    return os.path.lexists(path)
+
+
+def names_in(folder: Path) -> set[str]:
+    """What a folder holds."""
+    return set(os.listdir(folder))  # noqa: PTH208 - only the names
 
 
 def make_writable(folder: Path) -> None:

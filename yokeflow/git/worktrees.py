@@ -13,7 +13,7 @@ from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
 from yokeflow.git import restore, submodules, upkeep
 from yokeflow.git.checkouts import Checkout, find, linked, set_aside
 from yokeflow.git.locks import file_lock, in_use_reason, user_of
-from yokeflow.git.save import is_folder, make_writable, snapshot
+from yokeflow.git.save import is_anything, is_folder, make_writable, names_in, snapshot
 from yokeflow.git.upkeep import Cleaned, Worktree
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Worktrees:
         path = self.path(lane)
         checkout = await self._existing(path, lane, branch)
         if checkout is None:
-            await self._add(path, lane, branch, await self._start(branch, base))
+            await self._create(path, lane, branch, base)
             return path
         checkout.remove_locks()
         whole = checkout.has_index() and not checkout.in_progress() and await checkout.head()
@@ -94,7 +94,7 @@ class Worktrees:
         checkout = await self._existing(path, lane, branch)
         if checkout is None:
             await restore.keep_lost(self.repo, lane, {await self.repo.branch(branch)}, branch, commit)
-            await self._add(path, lane, branch, commit)
+            await self._add(path, lane, ("--no-track", "-B", branch), commit)
             return
         checkout.remove_locks()
         if await restore.is_back(checkout, branch, commit):
@@ -137,7 +137,7 @@ class Worktrees:
         checkout = find(self.repo, path)
         if checkout is None or not is_folder(path) or not self.is_ready(checkout):
             await self._clear(checkout, path)
-            await self._add(path, _SCRATCH, "", commit)
+            await self._add(path, _SCRATCH, ("--detach",), commit)
             return path
         checkout.relink()
         await restore.put_back(checkout, "", commit)
@@ -203,7 +203,7 @@ class Worktrees:
 
     async def _clear(self, checkout: Checkout | None, path: Path) -> None:
         """Take away what is left of a worktree."""
-        if checkout or os.path.lexists(path):
+        if checkout or is_anything(path):
             await self.discard(path, unquote(path.name))
 
     async def _release(self, lane: str, branch: str) -> None:
@@ -217,7 +217,7 @@ class Worktrees:
 
     async def _keep_files(self, path: Path, lane: str) -> None:
         """Keep what is in a folder that is no worktree any more."""
-        if not any(entry.name != ".git" for entry in path.iterdir()):
+        if names_in(path) <= {".git"}:
             return
         # Only its files count: compared with nothing, on top of whatever the main checkout has.
         commit = await snapshot(
@@ -232,10 +232,16 @@ class Worktrees:
             raise RepositoryError(f"there is no commit {base} to start {branch} from")
         return commit
 
-    async def _add(self, path: Path, lane: str, branch: str, commit: str) -> None:
+    async def _create(self, path: Path, lane: str, branch: str, base: str) -> None:
+        """Add a worktree on a new branch, which is the common case, else on the branch that is there."""
+        try:
+            await self._add(path, lane, ("--no-track", "-b", branch), base)
+        except GitError:
+            await self._add(path, lane, ("--no-track", "-B", branch), await self._start(branch, base))
+
+    async def _add(self, path: Path, lane: str, head: Sequence[str], commit: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         await self.ignore()
-        head = ("--no-track", "-B", branch) if branch else ("--detach",)
         async with self.exclusive():
             try:
                 await self.repo.git("worktree", "add", "-q", "--no-checkout", *head, "--", str(path), commit)
@@ -246,7 +252,7 @@ class Worktrees:
                 ):
                     raise
                 raise RepositoryError(
-                    f"branch {branch} is in use elsewhere: {error.stderr}",
+                    f"branch {head[-1]} is in use elsewhere: {error.stderr}",
                     hint="switch that checkout to another branch, or remove it: git worktree remove",
                 ) from error
         checkout = find(self.repo, path)
