@@ -105,7 +105,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "run.finished": (lambda data: f"{data.get('state', 'finished')}{_because(data)}", "cyan"),
     "task.ready": (lambda _: "ready", None),
     "worktree.created": (lambda data: f"worktree made: {data.get('path', '')}", None),
-    "worktree.removed": (lambda data: f"worktree removed: {data.get('path', '')}", None),
+    "worktree.removed": (lambda data: f"worktree removed: {data.get('path') or data.get('lane', '')}", None),
     "budget.reserved": (lambda data: f"reserved {money(data.get('amount_usd'))}", None),
     "budget.exceeded": (_budget, "red"),
     "session.started": (_session_started, "cyan"),

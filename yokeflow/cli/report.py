@@ -124,8 +124,9 @@ def _blocked(report: RunReport, columns: int) -> Iterator[str]:
         tasks = sorted(report.blocked)
         causes = dict.fromkeys(name for names in report.blocked.values() for name in names)
         roots = [name for name in causes if name not in report.blocked]
-        held = f"held up by {few(roots, 4)}" if roots else "not started"
-        yield cut(f"{count(len(tasks), 'task')} {held}: {', '.join(tasks)}", columns)
+        if roots:
+            held = f"{count(len(tasks), 'task')} held up by {few(roots, 4)}"
+            yield cut(f"{held}: {', '.join(tasks)}", columns)
 
 
 def _figures(state: LiveState, report: RunReport) -> Iterator[str]:
@@ -139,7 +140,7 @@ def _figures(state: LiveState, report: RunReport) -> Iterator[str]:
 
 def _saved(report: RunReport) -> str:
     gain = report.work_seconds - report.seconds
-    if report.work_seconds <= 0:
+    if not report.completed:
         return ""
     alone = f", one by one {clock(report.work_seconds)}"
     if gain < 0.5:
