@@ -1,7 +1,7 @@
 """What alembic runs: migrations over the connection it is given, or over one it opens itself.
 
-The program hands in a connection that holds the advisory lock. `alembic -c` by hand takes the server's
-address from YOKE_DATABASE_URL.
+The program hands in a connection that holds the advisory lock. `alembic -c schema/alembic.ini` by
+hand takes the server's address from YOKE_DATABASE_URL.
 """
 
 from __future__ import annotations
