@@ -1,40 +1,45 @@
 """Events: append-only facts, each one JSON object. What is not an event did not happen.
 
 The engine appends every event to the journal before anything else relies on it; the store applies the
-journal in order, once. `yoke run --json` prints the same objects. Types and what they carry beside the
-common fields (lists and optional fields are marked):
+journal in order, once. `yoke run --json` prints the same objects. This is what each type carries beside the
+common fields; `[]` marks a list, `?` what may be missing:
 
-| type | data |
-|---|---|
-| `run.started` | target, target_commit, strategy, concurrency, pid, host, batches[[task]], critical_path[task], options{} |
-| `run.paused`, `run.continued` | by |
-| `run.finished` | state (completed, failed, cancelled), exit_code, reason |
-| `task.ready` | |
-| `worktree.created` | lane, path, branch, base_commit |
-| `worktree.removed` | lane, path, branch |
-| `budget.reserved` | amount_usd |
-| `budget.exceeded` | limit_usd, spent_usd, reason |
-| `session.started` | attempt, agent, model, lane, worktree, base_commit, folder |
-| `session.output` | kind (text, tool, note), text |
-| `session.finished` | state (completed, failed, interrupted), reason, exit_code?, seconds, cost_usd?, usage[{model, input, output, cache_read, cache_write}], head_commit?, kept_ref?, answer |
-| `check.finished` | stage (task, landing), command, tree, environment, passed, exit_code, seconds, log, reused |
-| `task.completed` | commit, seconds |
-| `task.failed` | reason, attempts |
-| `task.blocked` | by[item] |
-| `task.skipped`, `task.reopened` | by, reason |
-| `epic.completed` | |
-| `landing.queued` | |
-| `landing.testing` | commit, tree, old_commit, epic_commit, target, clean_paths[]? |
-| `landing.landed` | commit, tree, old_commit, target, strategy, seconds, tasks[task] |
-| `landing.rejected` | reason, output |
-| `landing.conflicted` | files[path], with_commit |
-| `intervention.opened` | intervention, kind, reason, choices[] |
-| `intervention.resolved` | intervention, choice, by |
-| `expertise.learned` | items |
-| `control.requested` | action (pause, continue, cancel, retry, skip, land), item?, by |
-| `store.lost`, `store.found` | reason? |
-| `plugin.failed` | plugin, hook, error |
-| `warning.raised` | reason, hint |
+    run.started           target, target_commit, strategy, concurrency, pid, host, batches[[task]],
+                          critical_path[task], options
+    run.paused            by
+    run.continued         by
+    run.finished          state (completed, failed, cancelled, interrupted), exit_code, reason
+    task.ready
+    worktree.created      lane, path, branch, base_commit
+    worktree.removed      lane, branch
+    budget.reserved       amount_usd
+    budget.exceeded       reason
+    session.started       attempt, agent, model, model_reason, lane, branch, worktree, base_commit, folder
+    session.output        kind (text, tool, note), text
+    session.finished      state (completed, failed, interrupted), reason, output, exit_code?, seconds,
+                          cost_usd?, usage[{model, input, output, cache_read, cache_write}], head_commit?,
+                          kept_ref, answer
+    check.finished        stage (task, landing), command, tree, environment, passed, exit_code, seconds,
+                          log, reused
+    task.completed        commit, seconds
+    task.failed           reason, attempts
+    task.blocked          by[task]
+    task.skipped          by, reason
+    task.reopened         by, reason
+    epic.completed
+    landing.queued
+    landing.testing       commit, tree, old_commit, epic_commit, target
+    landing.landed        commit, tree, old_commit, epic_commit, target, strategy, seconds, tasks[task]
+    landing.rejected      reason, output
+    landing.conflicted    files[path], with_commit, old_commit, epic_commit
+    intervention.opened   intervention, kind, reason, choices[]
+    intervention.resolved intervention, choice, by
+    expertise.learned     items
+    control.requested     action (pause, continue, cancel, retry, skip, land), item, by
+    store.lost            reason
+    store.found
+    plugin.failed         plugin, hook, error
+    warning.raised        reason, hint
 """
 
 from __future__ import annotations

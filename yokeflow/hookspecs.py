@@ -4,7 +4,8 @@ A plugin is an object with functions of these names, marked with `hookimpl` and 
 entry-point group `yokeflow`. A hook may leave out arguments it does not need, and may be `async` where its
 answer is marked *awaitable*. What happens when a plugin raises is part of each hook's promise:
 
-*fails closed*: the run stops with the plugin's name. *fails soft*: one `plugin.failed` event, then on it goes.
+*fails closed*: the run stops with the plugin's name.
+*fails soft*: one `plugin.failed` event, and the run goes on.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class PluginManager(pluggy.PluginManager):
 def load_plugins(disabled: Collection[str] = ()) -> PluginManager:
     """Load every plugin that is not disabled.
 
-    `YOKE_PLUGINS` unset: built-ins and all installed entry points of the group `yokeflow`; set: built-ins and
-    the comma-separated modules it names, so an empty value loads the built-ins alone.
+    `YOKE_PLUGINS` unset: built-ins and all installed entry points of the group `yokeflow`; set: built-ins
+    and the comma-separated modules it names, so an empty value loads the built-ins alone.
 
     Raises PluginError when one cannot be imported, brings a hook that does not exist, or misspells an argument.
     """
@@ -74,7 +74,7 @@ def _register(manager: PluginManager, name: str, load: Any) -> None:
         manager.register(load(), name)
     except pluggy.PluginValidationError as error:
         raise PluginError(name, str(error), hint="compare its hooks with yokeflow/hookspecs.py") from error
-    except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything
+    except Exception as error:
         raise PluginError(
             name,
             f"cannot be loaded: {error}",

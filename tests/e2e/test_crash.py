@@ -126,7 +126,9 @@ async def test_first_interrupt_stops_cleanly_and_the_next_run_goes_on(workshop: 
     process = workshop.start("run")
     journal = workshop.root / ".git/yoke/journal.jsonl"
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and '"task":"one.b"' not in (journal.read_text() if journal.exists() else ""):
+    while time.monotonic() < deadline and '"task":"one.b"' not in (
+        journal.read_text() if journal.exists() else ""
+    ):
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)

@@ -87,7 +87,8 @@ async def test_a_checkout_in_the_way_is_left_alone_and_the_landing_waits(worksho
 
 async def test_a_person_commits_to_the_target_in_mid_run(workshop: Workshop) -> None:
     """The commit comes while the landing checks run: the landing starts anew on top of it."""
-    commit = f"cd {workshop.root} && test -e mine.txt || (echo mine > mine.txt && git add mine.txt && git commit -qm mine)"
+    commit = "echo mine > mine.txt && git add mine.txt && git commit -qm mine"
+    commit = f"cd {workshop.root} && test -e mine.txt || ({commit})"
     workshop.config(checks={"landing": [commit]}, agents={"pass_env": ["GIT_*"]})
     workshop.plan(epic("one", task("one.a")))
     report = await workshop.run()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.errors import ExitCode, ProjectBusyError, UsageError
 from yokeflow.engine.lock import hold_project
+from yokeflow.errors import ExitCode, ProjectBusyError, UsageError
 
 
 async def test_plan_becomes_landed_work(workshop: Workshop) -> None:

@@ -1,0 +1,266 @@
+"""The small parts of the engine by themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from yokeflow.config import Config
+from yokeflow.engine.decide import Decisions, EventHook, soft
+from yokeflow.engine.landing_order import LandingOrder
+from yokeflow.engine.lock import hold_project, holder
+from yokeflow.engine.prompt import build_prompt
+from yokeflow.engine.recorder import Recorder
+from yokeflow.errors import (
+    DocumentError,
+    ExitCode,
+    LimitError,
+    PluginError,
+    Problem,
+    ProjectBusyError,
+    disk_full,
+)
+from yokeflow.events import Event
+from yokeflow.hookspecs import hookimpl
+from yokeflow.model import Attempt, Dependency, Epic, Failure, Plan, Task
+from yokeflow.plugin_manager import BUILT_IN, PluginManager, load_plugins
+from yokeflow.store.journal import Journal
+
+
+def plan_of(*edges: tuple[str, str], epics: str = "abc") -> Plan:
+    """Epics with one task each; an edge (x, y) says that y's task waits for x."""
+    return Plan(
+        epics=tuple(
+            Epic(
+                name,
+                name.upper(),
+                tasks=(
+                    Task(
+                        f"{name}.1", name, "T", depends_on=tuple(Dependency(x) for x, y in edges if y == name)
+                    ),
+                ),
+            )
+            for name in epics
+        ),
+        path=Path("plan.yaml"),
+    )
+
+
+class TestLandingOrder:
+    def test_an_epic_lands_after_those_it_builds_on(self) -> None:
+        order = LandingOrder(plan_of(("a", "b"), ("b.1", "c")))
+        assert order.landable({"b", "c"}, set()) == []
+        assert order.landable({"a", "b", "c"}, set()) == ["a"]
+        assert order.landable({"a", "b", "c"}, {"a"}) == ["b"]
+        assert order.waits_for("c", {"c"}, {"a"}) == ["b"]
+
+    def test_epics_that_need_each_other_land_when_both_are_finished(self) -> None:
+        order = LandingOrder(plan_of(("a.1", "b"), ("b.1", "a")))
+        assert order.landable({"a"}, set()) == []
+        assert order.landable({"a", "b"}, set()) == ["a", "b"]
+
+    def test_a_circle_waits_for_those_outside_of_it(self) -> None:
+        order = LandingOrder(plan_of(("a.1", "b"), ("b.1", "a"), ("c", "a")))
+        assert order.landable({"a", "b"}, set()) == ["b"]
+        assert order.landable({"a", "b", "c"}, set()) == ["b", "c"]
+
+
+class TestLock:
+    def test_holder_is_known_while_it_holds(self, tmp_path: Path) -> None:
+        path = tmp_path / "yoke" / "run.lock"
+        assert holder(path) is None
+        with hold_project(path, "a-run"):
+            found = holder(path)
+            assert found is not None
+            assert found.run == "a-run"
+            with (
+                pytest.raises(ProjectBusyError, match="already going on") as caught,
+                hold_project(path, "other"),
+            ):
+                pass
+            assert "yoke cancel" in caught.value.hint
+        assert holder(path) is None
+
+    def test_a_killed_holder_holds_nothing(self, tmp_path: Path) -> None:
+        script = (
+            "import sys, os, signal; from pathlib import Path\n"
+            "from yokeflow.engine.lock import hold_project\n"
+            "with hold_project(Path(sys.argv[1]), 'r'): os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        path = tmp_path / "run.lock"
+        subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+        assert path.exists()
+        assert holder(path) is None
+
+
+class TestPrompt:
+    def test_says_everything_an_agent_must_know(self) -> None:
+        task = Task("a.1", "a", "Title", prompt="Do it.", files=("src/*.py",))
+        attempt = Attempt(task, 2, "s", "r", (Failure("check `x` failed", "boom"),))
+        text = build_prompt(attempt, Epic("a", "Epic A"), "epic/a", ["pytest -q"], ["Use the cache."])
+        for part in (
+            "Do it.",
+            "`src/*.py`",
+            "`pytest -q`",
+            "`epic/a`",
+            "Use the cache.",
+            "check `x` failed",
+            "boom",
+        ):
+            assert part in text
+
+    def test_leaves_out_what_has_nothing_to_say(self) -> None:
+        text = build_prompt(Attempt(Task("a.1", "a", "Title"), 1, "s", "r"), Epic("a", "A"), "epic/a", [], [])
+        assert "Checks that must pass" not in text
+        assert "did not count" not in text
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> tuple[Recorder, list[Event]]:
+    seen: list[Event] = []
+    return Recorder("run", Journal(tmp_path / "journal.jsonl"), [seen.append]), seen
+
+
+def plugins_with(*modules: Any) -> PluginManager:
+    manager = PluginManager()
+    for number, module in enumerate(modules):
+        manager.register(module, f"plugin{number}")
+    return manager
+
+
+class Broken:
+    @hookimpl
+    def resolve_dependencies(self) -> None:
+        raise ValueError("nonsense")
+
+    @hookimpl
+    async def reserve_budget(self) -> float:
+        raise ZeroDivisionError
+
+    @hookimpl
+    def recall(self) -> None:
+        raise RuntimeError("no memory")
+
+    @hookimpl
+    def on_event(self) -> None:
+        raise RuntimeError("deaf")
+
+
+class Working:
+    @hookimpl
+    async def recall(self) -> list[str]:
+        return ["a lesson"]
+
+    @hookimpl
+    async def reserve_budget(self) -> float:
+        return 1.5
+
+
+class Refusing:
+    @hookimpl
+    def reserve_budget(self) -> None:
+        raise LimitError("no money is left")
+
+
+ATTEMPT = Attempt(Task("a.1", "a", "T"), 1, "s", "r")
+
+
+class TestDecisions:
+    def test_a_broken_resolver_stops_the_run_with_its_name(self) -> None:
+        with pytest.raises(PluginError, match="plugin plugin0: resolve_dependencies failed"):
+            Decisions(plugins_with(Broken()), Config()).resolve(plan_of(), (), {})
+
+    def test_no_resolver_is_an_error_with_the_remedy(self) -> None:
+        with pytest.raises(PluginError) as caught:
+            Decisions(plugins_with(), Config()).resolve(plan_of(), (), {})
+        assert "yoke_resolver" in caught.value.hint
+
+    async def test_a_broken_budget_stops_the_run_with_its_name(self) -> None:
+        with pytest.raises(PluginError, match="plugin0"):
+            await Decisions(plugins_with(Broken()), Config()).reserve(ATTEMPT)
+
+    async def test_a_refusal_is_a_limit_and_no_defect(self) -> None:
+        with pytest.raises(LimitError, match="no money"):
+            await Decisions(plugins_with(Working(), Refusing()), Config()).reserve(ATTEMPT)
+        assert await Decisions(plugins_with(Working()), Config()).reserve(ATTEMPT) == 1.5
+
+    async def test_recall_fails_soft_and_others_are_still_asked(
+        self, recorder: tuple[Recorder, list[Event]]
+    ) -> None:
+        writer, seen = recorder
+        manager = plugins_with(Working(), Broken())
+        assert await Decisions(manager, Config()).recall(ATTEMPT, writer) == ["a lesson"]
+        assert [(event.type, event.data["plugin"]) for event in seen] == [("plugin.failed", "plugin1")]
+
+    def test_a_deaf_listener_is_not_called_again(self, recorder: tuple[Recorder, list[Event]]) -> None:
+        writer, seen = recorder
+        writer.listen(EventHook(plugins_with(Broken()), writer))
+        writer.emit("task.ready", task="a.1")
+        writer.emit("task.ready", task="a.2")
+        assert [event.type for event in seen].count("plugin.failed") == 1
+
+    async def test_soft_gives_every_answer(self, recorder: tuple[Recorder, list[Event]]) -> None:
+        manager = plugins_with(Working(), Working())
+        answers = await soft(manager.hook.recall, recorder[0], attempt=ATTEMPT, config=Config())
+        assert answers == [["a lesson"], ["a lesson"]]
+
+
+class TestPlugins:
+    def test_built_ins_come_through_the_same_door(self) -> None:
+        assert {name for name, _ in load_plugins().list_name_plugin()} == set(BUILT_IN)
+
+    def test_disabled_ones_are_left_out(self) -> None:
+        assert "yoke_models" not in dict(load_plugins(["yoke_models"]).list_name_plugin())
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            (
+                "from yokeflow.hookspecs import hookimpl\n@hookimpl\ndef resolv_dependencies(): ...",
+                "resolv_dependencies",
+            ),
+            ("from yokeflow.hookspecs import hookimpl\n@hookimpl\ndef recall(atempt): ...", "atempt"),
+            ("1 / 0", "cannot be loaded"),
+        ],
+        ids=["misspelt-hook", "misspelt-argument", "broken-import"],
+    )
+    def test_a_bad_plugin_is_named_at_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str
+    ) -> None:
+        (tmp_path / "strange_plugin.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("YOKE_PLUGINS", "strange_plugin")
+        monkeypatch.delitem(sys.modules, "strange_plugin", raising=False)
+        with pytest.raises(PluginError, match=message) as caught:
+            load_plugins()
+        assert caught.value.plugin == "strange_plugin"
+
+    def test_installed_plugins_are_found_by_entry_point(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        point = SimpleNamespace(name="stranger", load=Working)
+        monkeypatch.setattr("yokeflow.plugin_manager.entry_points", lambda group: [point])
+        monkeypatch.delenv("YOKE_PLUGINS")
+        assert "stranger" in dict(load_plugins().list_name_plugin())
+        assert "stranger" not in dict(load_plugins(["stranger"]).list_name_plugin())
+
+
+class TestErrors:
+    def test_a_document_error_tells_every_problem(self) -> None:
+        problems = [Problem(Path("plan.yaml"), n, f"k{n}", "is wrong", "mend it") for n in (1, 2)]
+        error = DocumentError(problems)
+        assert error.exit_code is ExitCode.USAGE
+        assert "2 problems in plan.yaml" in error.message
+        assert "plan.yaml:2: k2: is wrong (mend it)" in error.message
+
+    def test_only_a_full_disk_is_called_one(self) -> None:
+        assert "no space is left" in str(disk_full(OSError(28, "No space", "file")))
+        other = OSError(13, "Permission denied")
+        assert disk_full(other) is other
+
+    def test_events_survive_the_journal(self) -> None:
+        event = Event("task.completed", run="r", task="a.1", data={"commit": "c", "ünïcode": [1, None]})
+        assert Event.from_json(event.to_json()) == event
