@@ -213,6 +213,16 @@ async def test_half_written_files_are_finished(repo: Repo, project: Path, step: 
     assert run(project, "show", f"{kept}:untracked") == "mine"
 
 
+async def test_a_git_that_outlived_us_is_waited_for(repo: Repo, project: Path, step: tuple[str, str]) -> None:
+    journal(repo, step)
+    slow = f"alias.slow=!sleep 0.3; git merge -q --ff-only {step[0]}"
+    survivor = await asyncio.create_subprocess_exec("git", "-c", slow, "slow", cwd=project)
+    assert await finish_advance(repo) == MOVED
+    assert await asyncio.wait_for(survivor.wait(), 5) == 0
+    assert_landed(project, step[0])
+    assert run(project, "status", "--porcelain") == ""
+
+
 async def test_the_index_may_be_ahead_of_the_branch(repo: Repo, project: Path, step: tuple[str, str]) -> None:
     journal(repo, step)
     run(project, "read-tree", "-m", "-u", *reversed(step))

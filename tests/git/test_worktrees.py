@@ -378,7 +378,7 @@ async def test_repair_of_each_break(trees: Worktrees, project: Path) -> None:
     (project / ".git" / "worktrees" / "lock" / "index.lock").touch()
     shutil.rmtree(project / ".git" / "worktrees" / "admin")
     write(paths["admin"], {"work": "2"})
-    write(project, {".worktrees/users-own/file": "x"})
+    write(project, {".worktrees/users-own/file": "x", ".git/yoke/index-left/index": ""})
     lines = await trees.repair()
     assert [line.split(":")[0] for line in lines] == ["gone", "link", "lock", "admin"]
     assert await trees.repair() == []
@@ -386,6 +386,7 @@ async def test_repair_of_each_break(trees: Worktrees, project: Path) -> None:
     [kept] = (await trees.repo.refs("refs/yoke/keep/lane/admin/")).values()
     assert run(project, "show", f"{kept}:work") == "2"
     assert (project / ".worktrees" / "users-own" / "file").exists()
+    assert not (project / ".git" / "yoke" / "index-left").exists()
     assert run(project, "status", "--porcelain") == ""
 
 

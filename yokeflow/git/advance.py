@@ -228,8 +228,7 @@ async def _end_of_git(checkout: Checkout) -> None:
     """Wait for a git that outlived us in this checkout; remove the lock of one that did not."""
     lock = checkout.git_dir / "index.lock"
     for _ in range(100):
-        if not lock.exists():
-            return
+        # It may not have taken its lock yet, or have given it back before it moves the branch.
         if not await asyncio.to_thread(_git_runs_in, checkout.path):
             lock.unlink(missing_ok=True)
             return

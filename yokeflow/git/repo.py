@@ -11,7 +11,7 @@ from yokeflow.git import commits, save
 from yokeflow.git.runner import GitOutput, run_git
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from yokeflow.git.commits import Commit
 
@@ -111,6 +111,12 @@ class Repo:
         """Whether everything in `a` is in `b` too. A commit is its own ancestor."""
         out = await self.git("merge-base", "--is-ancestor", a, b, ok=(0, 1))
         return out.returncode == 0
+
+    async def independent(self, commits: Sequence[str]) -> list[str]:
+        """Those of the commits that no other of them contains, in the order given."""
+        out = await self.git("merge-base", "--independent", *commits)
+        found = set(out.text.split())
+        return [commit for commit in dict.fromkeys(commits) if commit in found]
 
     async def refs(self, prefix: str) -> dict[str, str]:
         """Full name -> commit (or tag object) of every ref below `prefix`."""

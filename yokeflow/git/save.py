@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from yokeflow.git.checkouts import Checkout
     from yokeflow.git.repo import Repo
 
+#: Folders in the state folder that hold the index of a snapshot while it is taken.
+SNAPSHOT = "index-"
+
 
 async def commit_all(repo: Repo, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
     """See `Repo.commit_all`."""
@@ -52,7 +55,7 @@ async def snapshot(checkout: Checkout, message: str) -> str | None:
     repo = checkout.repo
     head = await checkout.head()
     repo.state_dir.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=repo.state_dir, prefix="index-") as folder:
+    with TemporaryDirectory(dir=repo.state_dir, prefix=SNAPSHOT) as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         await _copy_index(checkout, env, head)
         # What cannot be read is left out; the rest counts.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from yokeflow.git.branches import landed, remove_branch
-from yokeflow.git.checkouts import Checkout, entries, linked
+from yokeflow.git.checkouts import Checkout, entries, linked, remove
 from yokeflow.git.locks import in_use_reason, is_ours, user_of
-from yokeflow.git.save import is_folder
+from yokeflow.git.save import SNAPSHOT, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +100,9 @@ async def repair(trees: Worktrees) -> list[str]:
         if checkout.path.parent != trees.folder or not (broken := _broken(trees, checkout)):
             continue
         done.append(f"{checkout.path.name}: {broken}: {await _repair_one(trees, checkout)}")
+    for path in trees.repo.state_dir.glob(f"{SNAPSHOT}*"):
+        # A snapshot was interrupted; the index it worked on is of no use to anybody.
+        remove(path)
     for path in _strays(trees):
         await trees.discard(path, unquote(path.name))
         done.append(f"{path.name}: it is no worktree any more: removed, its files are kept")
