@@ -132,18 +132,32 @@ class Lanes:
         return target
 
     async def _hand_over(self, task: Task, base: str, commits: Mapping[str, str]) -> str:
-        """Merge what hard predecessors in other epics did into the lane's start."""
-        repo, tasks = self._context.repo, self._context.plan.tasks
-        for predecessor in sorted(self._resolution.hard.get(task.id, ())):
-            commit = commits.get(predecessor)
-            if commit is None or tasks[predecessor].epic == task.epic or await repo.is_ancestor(commit, base):
-                continue
-            merged = await merge_trees(repo, base, commit)
-            if merged.tree is None:
-                raise HandOverConflictError(task.epic, predecessor, merged.conflicts)
-            message = f"Take in {predecessor} for {task.id}\n\nYoke-Taken: {predecessor}\n"
-            base = await commit_merge(repo, base, commit, message, tree=merged.tree)
+        """Merge what hard predecessors in other epics did into the lane's start; gives the merge."""
+        tasks = self._context.plan.tasks
+        taken = {
+            commits[name]: name
+            for name in sorted(self._resolution.hard.get(task.id, ()))
+            if name in commits and tasks[name].epic != task.epic
+        }
+        if not taken:
+            return base
+        repo = self._context.repo
+        missing = await repo.independent([base, *taken])
+        if base not in missing:
+            # One of them was built on the lane's start: go on from there.
+            base = missing.pop(0)
+        for commit in missing:
+            if commit != base:
+                base = await self._take_in(task, base, commit, taken[commit])
         return base
+
+    async def _take_in(self, task: Task, base: str, commit: str, predecessor: str) -> str:
+        repo = self._context.repo
+        merged = await merge_trees(repo, base, commit)
+        if merged.tree is None:
+            raise HandOverConflictError(task.epic, predecessor, merged.conflicts)
+        message = f"Take in {predecessor} for {task.id}\n\nYoke-Taken: {predecessor}\n"
+        return await commit_merge(repo, base, commit, message, tree=merged.tree)
 
     async def join(self, place: Place, head: str) -> str:
         """Bring a finished task's commits into its epic's branch; the commit that now holds them.
