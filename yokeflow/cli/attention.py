@@ -10,7 +10,7 @@ import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers, consequence
-from yokeflow.cli.opened import opened
+from yokeflow.cli.opened import project_status
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @options.as_json
 def command(*, as_json: bool) -> None:
     """Show what waits for you: why, since when, what it holds up, and the commands that answer it."""
-    state = asyncio.run(_state())
+    state = asyncio.run(project_status())
     waiting = state["interventions"]
     if as_json:
         output.data(waiting)
@@ -33,11 +33,6 @@ def command(*, as_json: bool) -> None:
         for entry in waiting:
             for line in _lines(entry, datetime.now(UTC), of_epic=entry["item"] in epics):
                 output.line(line)
-
-
-async def _state() -> dict[str, Any]:
-    async with opened() as place:
-        return await place.status()
 
 
 def _lines(entry: Mapping[str, Any], now: datetime, *, of_epic: bool) -> Iterator[str]:

@@ -43,3 +43,9 @@ async def opened() -> AsyncIterator[Opened]:
     project = await Project.open(Path.cwd())
     async with project.store() as (store, project_id):
         yield Opened(project, store, project_id)
+
+
+async def project_status() -> dict[str, Any]:
+    """The object of `yoke status --json`, with everything brought up to date before."""
+    async with opened() as place:
+        return await place.status()

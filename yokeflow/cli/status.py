@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.cli.opened import opened
 from yokeflow.cli.output import clean, cut, style, width
 from yokeflow.cli.words import clock, count, few, first_line, money, short
+from yokeflow.engine.glance import glance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,20 +45,26 @@ def command(*, as_json: bool, watch: bool, everything: bool) -> None:
 
 
 async def _status(*, as_json: bool, watch: bool, everything: bool) -> None:
-    async with opened() as place:
+    seen: object = None
+    over = watch and output.is_terminal(sys.stdout) and not as_json
+    while True:
+        state = await _state()
+        # Time passes always; that alone is news only where it is painted over.
+        news = {**state, "run": {**(state["run"] or {}), "elapsed": None}}
+        if over or news != seen:
+            _show(state, as_json=as_json, everything=everything, over=over)
         if not watch:
-            _show(await place.status(), as_json=as_json, everything=everything)
             return
-        over = output.is_terminal(sys.stdout) and not as_json
-        seen: object = None
-        while True:
-            state = await place.status()
-            # Time passes always; that alone is news only where it is painted over.
-            news = {**state, "run": {**(state["run"] or {}), "elapsed": None}}
-            if over or news != seen:
-                _show(state, as_json=as_json, everything=everything, over=over)
-            seen = news
-            await asyncio.sleep(_TICK)
+        seen = news
+        await asyncio.sleep(_TICK)
+
+
+async def _state() -> dict[str, Any]:
+    state = await glance(Path.cwd())
+    if state is None:
+        # Loaded by name since it takes longer than all the rest, and is seldom needed.
+        state = await import_module("yokeflow.cli.opened").project_status()
+    return state
 
 
 def _show(state: Data, *, as_json: bool, everything: bool, over: bool = False) -> None:

@@ -1,11 +1,9 @@
-"""The state of a project, as `yoke status --json` gives it."""
+"""The state of a project, as `yoke status --json` gives it. Does not import SQLAlchemy."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import text
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -78,6 +76,7 @@ SELECT CAST(json_build_object(
 async def status(conn: AsyncConnection, project_id: UUID) -> dict[str, Any]:
     """The object of `yoke status --json`; `source.age_seconds` is 0 since the caller drained before."""
     # Compiling the statement takes longer than running it.
-    await conn.execute(text("SET LOCAL jit = off"))
-    answer: dict[str, Any] = json.loads(await conn.scalar(text(STATUS), {"project": str(project_id)}))
+    await conn.exec_driver_sql("SET LOCAL jit = off")
+    found = await conn.exec_driver_sql(STATUS.replace(":project", "$1"), (str(project_id),))
+    answer: dict[str, Any] = json.loads(found.scalar_one())
     return answer
