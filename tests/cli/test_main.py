@@ -124,6 +124,12 @@ def test_the_overview_imports_nothing_heavy(argv):
     assert not {entry.module for entry in COMMANDS.values()} & loaded
 
 
+def test_a_look_at_the_status_loads_no_orm():
+    code = "import json, sys, yokeflow.cli.status; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(json.loads(done.stdout)) & {"sqlalchemy", "alembic", "rich"}
+
+
 def test_every_command_has_help_with_an_explanation(capsys):
     for name in COMMANDS:
         assert main([name, "--help"]) == 0, name

@@ -1,0 +1,107 @@
+"""What `yoke status` and `yoke plugins` print, tables, and advice."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from yokeflow.__main__ import main
+from yokeflow.cli import output
+from yokeflow.cli.advice import answers
+from yokeflow.cli.status import status_lines
+from yokeflow.cli.words import clock, money, span, spent
+
+
+def item(name, kind="task", **changes):
+    values = {
+        "id": name,
+        "kind": kind,
+        "epic": name.partition(".")[0] if kind == "task" else None,
+        "title": f"The {name}",
+        "status": "pending",
+        "attempts": 0,
+        "cost_usd": 0.0,
+        "commit": None,
+        "waits_for": [],
+    }
+    return {**values, **changes}
+
+
+def state(*items, **changes):
+    values = {
+        "project": "calc",
+        "run": {"id": "r1", "state": "running", "started": "", "elapsed": 65.0, "cost_usd": 0.0},
+        "items": list(items),
+        "landings": [],
+        "interventions": [],
+    }
+    return {**values, **changes}
+
+
+def lines(told, columns=80, **options):
+    return [click.unstyle(line) for line in status_lines(told, columns, **options)]
+
+
+def test_status_tells_how_far_each_item_is():
+    told = state(
+        item("core", "epic"),
+        item("core.one", status="completed", commit="abcdef123", cost_usd=0.5, attempts=1),
+        item("core.two", status="in_progress", attempts=2),
+        item("core.three", waits_for=["core.two", "i1"]),
+        interventions=[
+            {"id": "i1", "kind": "retry_limit", "item": "core.three", "reason": "why", "choices": []}
+        ],
+    )
+    shown = lines(told)
+    assert shown[0].startswith("calc: run running, 1:05, cost unknown")
+    assert shown[1] == "1 of 3 tasks done, 0 epics landed"
+    assert shown[3].endswith("1/3")
+    assert shown[4].endswith("abcdef1  $0.50")
+    assert shown[5].endswith("runs, attempt 2")
+    assert shown[6].endswith("waits for core.two, you")
+    assert "! core.three  why" in shown
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_tasks_of_landed_epics_are_shown_when_everything_is():
+    landed = [{"epic": "core", "status": "landed", "commit": "1234567890", "reason": None}]
+    told = state(
+        item("core", "epic", status="completed"), item("core.one", status="completed"), landings=landed
+    )
+    assert not any("core.one" in line for line in lines(told))
+    assert any("landed 1234567" in line for line in lines(told))
+    assert any("core.one" in line for line in lines(told, everything=True))
+
+
+def test_a_table_is_aligned_and_hides_control_sequences(capsys):
+    output.table(("name", "n"), [("a\x1b[2Jb", 1), ("漢字", 22), (None, 333)], right={1})
+    assert capsys.readouterr().out.splitlines() == ["name    n", "ab      1", "漢字   22", "      333"]
+
+
+def test_plugins_are_listed_with_where_they_come_from_and_their_hooks(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plugins", "--json"]) == 0
+    loaded = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)["loaded"]}
+    assert loaded["yoke_agents"]["source"] == "built in"
+    assert loaded["yoke_agents"]["hooks"] == ["register_agents"]
+    (tmp_path / ".yokeflow.yaml").write_text("plugins: {disabled: [yoke_costs]}\n")
+    assert main(["plugins"]) == 0
+    said = capsys.readouterr().out
+    assert "yoke_costs is disabled" in said
+    assert "resolve_dependencies" in said
+
+
+def test_advice_fits_the_item_and_is_quoted():
+    assert [answer.command for answer in answers("a", ("retry", "land", "skip"), of_epic=False)] == [
+        "yoke retry a",
+        "yoke skip a",
+    ]
+    assert [answer.command for answer in answers("a b", (), of_epic=True)] == ["yoke land 'a b'"]
+
+
+def test_numbers_are_put_into_words():
+    assert [clock(7), clock(725), clock(10860)] == ["0:07", "12:05", "3:01:00"]
+    assert [span(0.42), span(59.6), span(725), span(183900)] == ["0.4 s", "1 min", "12 min 5 s", "2 d 3 h"]
+    assert [money(None), money(0.0042), money(3)] == ["unknown", "$0.0042", "$3.00"]
+    assert spent(None, unknown=True) == "unknown"
