@@ -167,6 +167,9 @@ class Worktrees:
             for path in list(folder.iterdir()) if folder.is_dir() else []:
                 await asyncio.to_thread(_delete, path)
                 count += 1
+        async with self.exclusive():
+            for folder in (self.trash, self.repo.state_dir / "trash", self.folder):
+                _remove_empty(folder)
         return count
 
     async def repair(self) -> Sequence[str]:
@@ -240,9 +243,9 @@ class Worktrees:
             await self._add(path, lane, ("--no-track", "-B", branch), await self._start(branch, base))
 
     async def _add(self, path: Path, lane: str, head: Sequence[str], commit: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         await self.ignore()
         async with self.exclusive():
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 await self.repo.git("worktree", "add", "-q", "--no-checkout", *head, "--", str(path), commit)
             except GitError as error:
@@ -271,6 +274,11 @@ class Worktrees:
 def _escape(name: str) -> str:
     """A path as a pattern of an exclude file."""
     return "".join(f"\\{char}" if char in "\\*?[]!# " else char for char in name)
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _delete(path: Path) -> None:
