@@ -180,6 +180,8 @@ async def test_keep_never_overwrites(repo: Repo, project: Path) -> None:
     names = [await repo.keep("a..b.lock/s 1", oid) for oid in (first, first, second)]
     assert names[0] == names[1] != names[2]
     assert await repo.refs("refs/yoke/keep/") == {names[0]: first, names[2]: second}
+    assert await repo.keep("auth.model/5e55", first) == "refs/yoke/keep/auth.model/5e55"
+    await repo.delete_ref("refs/yoke/keep/auth.model/5e55", first)
     assert (await repo.keep("alone", first)).startswith("refs/yoke/keep/alone/")
     assert await repo.is_kept(second)
 

@@ -342,6 +342,12 @@ async def test_scratch_holds_exactly_the_commit(trees: Worktrees, project: Path)
     shutil.rmtree(path)
     await trees.scratch(first)
     assert run(path, "rev-parse", "HEAD") == first
+    write(path, {"left": "1"})
+    await trees.close_scratch()
+    await trees.close_scratch()
+    assert not path.exists()
+    assert run(project, "worktree", "list").count("\n") == 0
+    assert await trees.repo.refs("refs/yoke/keep/") == {}
 
 
 async def test_repair_after_kill_of_worktree_add(trees: Worktrees, project: Path) -> None:

@@ -230,5 +230,5 @@ async def _root(top: Path | None, git_dir: Path, common: Path, *, bare: bool) ->
 
 def _ref_name(name: str) -> str:
     """A name that git takes as part of a ref, whatever was in it."""
-    parts = (re.sub(r"[^A-Za-z0-9_+=-]|\.(?=\.|$|lock$)", "-", part) or "-" for part in name.split("/"))
+    parts = (re.sub(r"[^A-Za-z0-9._+=-]|^\.|\.(?=\.|$|lock$)", "-", part) or "-" for part in name.split("/"))
     return "/".join(parts)

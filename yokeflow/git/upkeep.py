@@ -139,6 +139,8 @@ def _text(file: Path) -> str:
 
 async def clean(trees: Worktrees, target: str, prefixes: Sequence[str], *, dry_run: bool) -> Cleaned:
     """See `Worktrees.clean`."""
+    if not dry_run:
+        await trees.close_scratch()
     removed: list[str] = []
     kept: dict[str, str] = {}
     for one in await listing(trees):

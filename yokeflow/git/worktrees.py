@@ -144,6 +144,15 @@ class Worktrees:
         await submodules.fill(checkout)
         return path
 
+    async def close_scratch(self) -> None:
+        """Remove the scratch worktree; what checks left in it is of no value."""
+        path = self.folder / _SCRATCH
+        checkout = find(self.repo, path)
+        async with self.exclusive():
+            set_aside(path, self.trash)
+            if checkout:
+                set_aside(checkout.git_dir, self.repo.state_dir / "trash")
+
     async def ignore(self) -> None:
         """Make git ignore our folder, without touching the user's files."""
         if not self.folder.is_relative_to(self.repo.root) or self.folder.is_relative_to(self.repo.common_dir):
