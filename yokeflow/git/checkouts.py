@@ -56,6 +56,8 @@ class State:
     branch: str
     #: Paths that differ from HEAD or that git does not know; a nested repository ends with a slash.
     changed: tuple[str, ...]
+    #: Some of them are repositories of their own.
+    nested: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,16 @@ class Checkout:
 
     async def head(self) -> str | None:
         """The commit at HEAD; None when there is none."""
+        if self.git_dir.parent == self.repo.common_dir / "worktrees":
+            return await self.repo.resolve(f"worktrees/{self.git_dir.name}/HEAD")
         out = await self.git("rev-parse", "-q", "--verify", "HEAD^{commit}", ok=(0, 1, 128))
         return out.text if out.returncode == 0 else None
 
     async def branch(self) -> str:
         """Short name of the branch at HEAD; empty when detached."""
+        head = _text(self.git_dir / "HEAD")
+        if head.startswith("ref: refs/heads/") and not head.endswith("/.invalid\n"):
+            return head.removeprefix("ref: refs/heads/").removesuffix("\n")
         out = await self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1, 128))
         return out.text.removeprefix("refs/heads/") if out.returncode == 0 else ""
 
@@ -95,9 +102,12 @@ class Checkout:
         )
         head = dict(part.split(" ", 2)[1:] for part in out.parts if part.startswith("# branch."))
         oid, name = head.get("branch.oid", ""), head.get("branch.head", "")
-        changed = (_changed(part) for part in out.parts if not part.startswith("#"))
+        entries_ = [part for part in out.parts if not part.startswith("#")]
         return State(
-            oid if oid != "(initial)" else None, name if name != "(detached)" else "", tuple(changed)
+            oid if oid != "(initial)" else None,
+            name if name != "(detached)" else "",
+            tuple(_changed(entry) for entry in entries_),
+            any(_is_nested(entry) for entry in entries_),
         )
 
     def in_progress(self) -> str:
@@ -149,6 +159,11 @@ def _changed(part: str) -> str:
     """The path in an entry of `git status --porcelain=v2`."""
     fields = {"1": 8, "u": 10, "?": 1}[part[0]]
     return part.split(" ", fields)[fields]
+
+
+def _is_nested(part: str) -> bool:
+    """Whether an entry of `git status --porcelain=v2` is about a repository inside this one."""
+    return part.endswith("/") if part[0] == "?" else part.split(" ", 3)[2].startswith("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +226,10 @@ def find(repo: Repo, path: Path) -> Checkout | None:
 
 async def checkout_of(repo: Repo, path: Path) -> Checkout:
     """The main or linked checkout at `path`."""
+    if path == repo.root and path / ".git" == repo.common_dir:
+        return Checkout(repo, path, repo.common_dir)
+    if found := find(repo, path):
+        return found
     out = await repo.git("rev-parse", "--path-format=absolute", "--git-dir", cwd=path)
     return Checkout(repo, path, Path(out.text))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from yokeflow.errors import GitError, RefMovedError, RepositoryError
 from yokeflow.git import commits, save
+from yokeflow.git.objects import ObjectReader
 from yokeflow.git.runner import GitOutput, run_git
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from yokeflow.git.commits import Commit
 
@@ -25,7 +27,7 @@ _FSYNC = ("-c", "core.fsync=committed,reference")
 
 
 class Repo:
-    """One git repository with all its worktrees. Holds nothing open."""
+    """One git repository with all its worktrees. Holds nothing open but in `reading`."""
 
     def __init__(self, root: Path, common_dir: Path, *, bare: bool) -> None:
         #: Top folder of the main checkout; of a bare repository, the worktree it was found from or its git
@@ -35,6 +37,7 @@ class Repo:
         self.common_dir = common_dir
         self.bare = bare
         self._identity: dict[str, str] | None = None
+        self._reader: ObjectReader | None = None
 
     @property
     def state_dir(self) -> Path:
@@ -80,8 +83,20 @@ class Repo:
         """Run git in `cwd`, else in the root; see `run_git`."""
         return await run_git(*args, cwd=cwd or self.root, stdin=stdin, ok=ok, env=env)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """While the block runs, names are resolved by one process that stays open."""
+        self._reader = ObjectReader(self.common_dir)
+        try:
+            yield
+        finally:
+            reader, self._reader = self._reader, None
+            await reader.close()
+
     async def resolve(self, rev: str) -> str | None:
         """The commit that `rev` means; None when it means none."""
+        if self._reader is not None:
+            return await self._reader.resolve(f"{rev}^{{commit}}")
         out = await self.git(
             "rev-parse", "-q", "--verify", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128)
         )
@@ -109,6 +124,8 @@ class Repo:
 
     async def is_ancestor(self, a: str, b: str) -> bool:
         """Whether everything in `a` is in `b` too. A commit is its own ancestor."""
+        if a == b:
+            return True
         out = await self.git("merge-base", "--is-ancestor", a, b, ok=(0, 1))
         return out.returncode == 0
 
@@ -169,6 +186,8 @@ class Repo:
 
     async def tree_of(self, commit: str) -> str:
         """The tree of a commit."""
+        if self._reader is not None and (tree := await self._reader.resolve(f"{commit}^{{tree}}")):
+            return tree
         return (await self.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")).text
 
     async def stamp(
@@ -182,13 +201,17 @@ class Repo:
         """
         return await commits.stamp(self, base, head, trailers, own=own)
 
-    async def commit_all(self, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
+    async def commit_all(
+        self, worktree: Path, message: str, trailers: Mapping[str, str], *, base: str | None = None
+    ) -> str | None:
         """Commit everything in a lane's worktree that git does not ignore; None when nothing changed.
+
+        `base` is a commit without nested repositories: with HEAD still there, only changes are searched for them.
 
         Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own
         history is kept. A merge in progress without conflicts is concluded.
         """
-        return await save.commit_all(self, worktree, message, trailers)
+        return await save.commit_all(self, worktree, message, trailers, base=base)
 
     async def identity(self) -> Mapping[str, str]:
         """Environment that names YokeFlow as author where the user has set no identity."""

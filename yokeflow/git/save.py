@@ -23,28 +23,33 @@ if TYPE_CHECKING:
 SNAPSHOT = "index-"
 
 
-async def commit_all(repo: Repo, worktree: Path, message: str, trailers: Mapping[str, str]) -> str | None:
+async def commit_all(
+    repo: Repo, worktree: Path, message: str, trailers: Mapping[str, str], *, base: str | None = None
+) -> str | None:
     """See `Repo.commit_all`."""
     checkout = find(repo, worktree)
     if checkout is None or not is_folder(worktree):
         return None
     checkout.remove_locks()
     merging = await _merging(checkout)
-    await flatten(checkout)
     state = await checkout.state()
+    if state.head != base or state.nested:
+        await flatten(checkout)
+        state = await checkout.state()
     if not merging and not state.changed:
         return None
     await add_all(checkout)
-    tree = (await checkout.git("write-tree")).text
-    head = state.head
-    if head and not merging and tree == await repo.tree_of(head):
-        return None
-    parents = [*([head] if head else []), *merging]
-    commit = await commit_tree(repo, tree, parents, await with_trailers(repo, message.encode(), trailers))
-    old = head or "0" * len(commit)
-    await checkout.git("update-ref", "-m", "yoke: commit what was left", "HEAD", commit, old)
+    if not merging:
+        # What the agent was in the middle of ends here; git would refuse to commit, or commit something else.
+        checkout.forget_operations()
+    text = await with_trailers(repo, message.encode(), trailers)
+    flags = ("--no-verify", "--cleanup=verbatim", "--allow-empty-message")
+    # It says 1 when the change was one of line ends or times alone.
+    out = await checkout.git(
+        "commit", "-q", *flags, "-F", "-", stdin=text, ok=(0, 1), env=await repo.identity()
+    )
     checkout.forget_operations()
-    return commit
+    return await checkout.head() if out.returncode == 0 else None
 
 
 async def snapshot(checkout: Checkout, message: str) -> str | None:
