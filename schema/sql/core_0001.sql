@@ -51,7 +51,7 @@ CREATE TABLE work_items (
   position INTEGER DEFAULT 0 NOT NULL,
   estimate DOUBLE PRECISION,
   attempts INTEGER DEFAULT 0 NOT NULL,
-  cost_usd NUMERIC(12, 6) DEFAULT 0 NOT NULL,
+  cost_usd NUMERIC(12, 6),
   commit TEXT,
   started_at TIMESTAMP WITH TIME ZONE,
   completed_at TIMESTAMP WITH TIME ZONE,

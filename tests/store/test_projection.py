@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -136,8 +137,27 @@ async def test_a_finished_session_brings_its_cost_up_the_tree(tell, item, rows, 
     assert first["metadata"]["usage"] == usage
     assert (second["kept_ref"], second["answer"], second["seconds"]) == ("refs/yoke/keep/1a/x", "ok", 2.0)
     assert third["cost_usd"] is None
-    assert [float((await item(key))["cost_usd"]) for key in ("1a", "1b", "e1")] == [0.75, 0, 0.75]
+    assert [(await item(key))["cost_usd"] for key in ("1a", "1b", "e1")] == [
+        Decimal("0.75"),
+        None,
+        Decimal("0.75"),
+    ]
     assert (await item("1a"))["status"] == "in_progress", "whether it is done is for another event to say"
+
+
+async def test_a_cost_is_unknown_until_a_session_tells_it_and_a_true_zero_is_one(tell, item, story):
+    await tell(story.started(), *story.attempt("1a", "failed", cost_usd=None))
+    assert [(await item(key))["cost_usd"] for key in ("1a", "e1")] == [None, None]
+    await tell(*story.attempt("1a", "failed", 2, cost_usd=0.0))
+    assert [(await item(key))["cost_usd"] for key in ("1a", "e1")] == [0, 0]
+    await tell(*story.attempt("1a", "completed", 3, cost_usd=None))
+    assert [(await item(key))["cost_usd"] for key in ("1a", "e1")] == [0, 0]
+    await tell(*story.attempt("1b", "completed", cost_usd=0.5))
+    assert [(await item(key))["cost_usd"] for key in ("1a", "1b", "e1")] == [
+        0,
+        Decimal("0.5"),
+        Decimal("0.5"),
+    ]
 
 
 async def test_a_session_counts_once_even_if_it_ends_twice(tell, item, story):

@@ -55,7 +55,7 @@ def _item(id_: str, kind: str, epic: str | None, title: str, waits_for: list[str
         "title": title,
         "status": "pending",
         "attempts": 0,
-        "cost_usd": 0,
+        "cost_usd": None,
         "commit": None,
         "waits_for": waits_for,
     }
@@ -74,6 +74,15 @@ async def test_a_run_with_its_cost(look, story):
     run = (await look(end))["run"]
     assert run["state"] == "completed"
     assert run["elapsed"] == pytest.approx((end.at - started.at).total_seconds(), abs=1e-5)
+
+
+async def test_a_cost_that_nobody_told_is_null(look, story):
+    answer = await look(story.started(), *story.attempt("1a", cost_usd=None))
+    assert answer["run"]["cost_usd"] is None
+    assert {item["cost_usd"] for item in answer["items"]} == {None}
+    answer = await look(*story.attempt("1b", cost_usd=0))
+    assert answer["run"]["cost_usd"] == 0
+    assert [item["cost_usd"] for item in answer["items"]] == [0, None, 0, None, None]
 
 
 async def test_items_stop_waiting_as_their_predecessors_finish(look, story):

@@ -96,14 +96,10 @@ def item_lines(data: Data) -> Iterator[str]:
 
 
 def _cost(data: Data) -> str:
-    """What the store adds up has no place for "unknown": the sessions tell."""
-    costs = [session["cost_usd"] for session in data["sessions"] if session["finished"]]
-    known = [cost for cost in costs if cost is not None]
-    if costs:
-        return spent(sum(known) if known else None, unknown=len(known) < len(costs))
-    if data["cost_usd"]:
-        return money(data["cost_usd"])
-    return "none yet" if data["status"] in ("proposed", "pending") else "unknown"
+    if data["cost_usd"] is None and not data["started"]:
+        return "none yet"
+    untold = any(session["finished"] and session["cost_usd"] is None for session in data["sessions"])
+    return spent(data["cost_usd"], unknown=untold)
 
 
 def _because(data: Data) -> str:

@@ -120,7 +120,8 @@ class ItemState:
     attempts: int
     #: Sessions that failed since the item was reopened last.
     failed_attempts: int
-    cost_usd: float
+    #: None when no session told it.
+    cost_usd: float | None
     commit: str | None
     #: The last three, newest last.
     failures: tuple[Failure, ...] = ()

@@ -34,7 +34,7 @@ SELECT CAST(json_build_object(
             'id', run.id, 'state', run.state, 'started', run.started_at,
             'elapsed', CAST(extract(epoch FROM coalesce(run.finished_at, now()) - run.started_at)
                             AS double precision),
-            'cost_usd', (SELECT CAST(coalesce(sum(cost_usd), 0) AS double precision)
+            'cost_usd', (SELECT CAST(sum(cost_usd) AS double precision)
                          FROM sessions WHERE run_id = run.id))
         FROM latest_run run),
     'items', (

@@ -90,7 +90,8 @@ class WorkItem(OfProject, Base):
     #: Seconds of work, where somebody estimated it.
     estimate: Mapped[float | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    cost_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    #: What its sessions told; None as long as none of them did.
+    cost_usd: Mapped[Decimal | None]
     #: Where its work ended: a task's last commit, an epic's landing commit.
     commit: Mapped[str | None]
     started_at: Mapped[datetime | None]

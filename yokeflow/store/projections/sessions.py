@@ -51,7 +51,8 @@ FROM item JOIN runs run ON run.id = CAST(:run AS uuid)
 ON CONFLICT (id) DO NOTHING
 """)
 
-#: Closes a running session once, adds its cost to item and epic, and gives an interrupted item back.
+#: Closes a running session once, adds its cost to item and epic, and gives an interrupted item back. A cost
+#: that was not told adds nothing, not even a 0.
 _FINISH = text("""
 WITH session AS (
     UPDATE sessions
@@ -61,10 +62,10 @@ WITH session AS (
         kept_ref = CAST(:kept_ref AS text), answer = :answer,
         metadata = metadata || CAST(:metadata AS jsonb), finished_at = CAST(:at AS timestamptz)
     WHERE id = CAST(:session AS uuid) AND state = 'running'
-    RETURNING work_item_id, coalesce(cost_usd, 0) AS cost, state
+    RETURNING work_item_id, cost_usd AS cost, state
 ), item AS (
     UPDATE work_items
-    SET cost_usd = work_items.cost_usd + session.cost,
+    SET cost_usd = coalesce(work_items.cost_usd + session.cost, session.cost, work_items.cost_usd),
         status = CASE WHEN back.given THEN 'pending' ELSE work_items.status END,
         version = work_items.version + CASE WHEN back.given THEN 1 ELSE 0 END
     FROM session, work_items before
@@ -72,8 +73,8 @@ WITH session AS (
     WHERE work_items.id = session.work_item_id AND before.id = work_items.id
     RETURNING work_items.parent_id, session.cost
 )
-UPDATE work_items epic SET cost_usd = epic.cost_usd + item.cost
-FROM item WHERE epic.id = item.parent_id AND item.cost > 0
+UPDATE work_items epic SET cost_usd = coalesce(epic.cost_usd, 0) + item.cost
+FROM item WHERE epic.id = item.parent_id AND item.cost IS NOT NULL
 """)
 
 
