@@ -9,7 +9,7 @@ import click
 from yokeflow.__main__ import main
 from yokeflow.cli import output
 from yokeflow.cli.advice import answers
-from yokeflow.cli.status import status_lines
+from yokeflow.cli.status_view import status_lines
 from yokeflow.cli.words import clock, money, span, spent
 
 
@@ -21,7 +21,7 @@ def item(name, kind="task", **changes):
         "title": f"The {name}",
         "status": "pending",
         "attempts": 0,
-        "cost_usd": 0.0,
+        "cost_usd": None,
         "commit": None,
         "waits_for": [],
     }
@@ -31,7 +31,7 @@ def item(name, kind="task", **changes):
 def state(*items, **changes):
     values = {
         "project": "calc",
-        "run": {"id": "r1", "state": "running", "started": "", "elapsed": 65.0, "cost_usd": 0.0},
+        "run": {"id": "r1", "state": "running", "started": "", "elapsed": 65.0, "cost_usd": None},
         "items": list(items),
         "landings": [],
         "interventions": [],
@@ -62,6 +62,31 @@ def test_status_tells_how_far_each_item_is():
     assert shown[6].endswith("waits for core.two, you")
     assert "! core.three  why" in shown
     assert all(len(line) <= 80 for line in shown)
+
+
+def test_costs_are_unknown_or_told():
+    run = {"id": "r1", "state": "completed", "started": "", "elapsed": 5.0, "cost_usd": 0.0}
+    shown = lines(state(item("core.one"), run=run))
+    assert "cost $0.00" in shown[0]
+
+
+def test_an_epic_runs_only_while_something_of_it_does():
+    epic = item("core", "epic", status="in_progress")
+    one, two = item("core.one", status="completed"), item("core.two", status="in_progress")
+    assert lines(state(epic, one, two))[3].startswith("● core")
+    waiting = lines(state(epic, one, item("core.two", waits_for=["core.x"])))[3]
+    assert waiting.startswith("◐ core")
+    assert "stopped" not in waiting
+    over = {"id": "r1", "state": "cancelled", "started": "", "elapsed": 5.0, "cost_usd": None}
+    shown = lines(state(epic, one, two, run=over))
+    assert shown[3].startswith("◐ core")
+    assert shown[3].endswith("stopped  1/2")
+    assert shown[5].startswith("   ◐ core.two")
+    assert shown[5].endswith("interrupted")
+    failed = lines(state(epic, one, item("core.two", status="failed"), run=over))
+    assert failed[3].endswith("stopped, 1 failed  1/2")
+    landing = [{"epic": "core", "status": "testing", "commit": None, "reason": None}]
+    assert lines(state(epic, one, landings=landing))[3].startswith("● core")
 
 
 def test_tasks_of_landed_epics_are_shown_when_everything_is():

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from yokeflow.engine.glance import truthful
+from yokeflow.engine.lock import holder
 from yokeflow.engine.project import Project
 from yokeflow.store import items
 from yokeflow.store.status import status
@@ -26,12 +28,13 @@ class Opened(NamedTuple):
 
     async def status(self) -> dict[str, Any]:
         """The object of `yoke status --json`. A plan that was never run is brought in first."""
+        held = holder(self.project.lock_file)
         async with self.store.begin() as connection:
             answer = await status(connection, self.id)
-            if answer["items"] or not (self.project.repo.root / self.project.config.plan).exists():
-                return answer
-            await items.sync_plan(connection, self.id, self.project.load_plan())
-            return await status(connection, self.id)
+            if not answer["items"] and (self.project.repo.root / self.project.config.plan).exists():
+                await items.sync_plan(connection, self.id, self.project.load_plan())
+                answer = await status(connection, self.id)
+        return truthful(answer, held, self.project.lock_file)
 
 
 @asynccontextmanager

@@ -4,38 +4,82 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from yokeflow.engine.lock import Holder, holder
 from yokeflow.git.repo import Repo
 from yokeflow.settings import load_config
+from yokeflow.store.announcements import announcements
 from yokeflow.store.driver import connection
 from yokeflow.store.journal import Journal
 from yokeflow.store.server import ensure_server
 from yokeflow.store.status import STATUS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from yokeflow.store.announcements import Announced
 
 #: A project and how far its journal was applied.
 _PROJECT = "SELECT id, metadata -> 'journal' AS journal FROM projects WHERE repo_key = $1"
 
 
-async def glance(start: Path) -> dict[str, Any] | None:
-    """The object of `yoke status --json`, without loading what only writing needs.
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A project to look at, without loading what only writing needs."""
 
-    None when something has to be done first: a migration, a journal to be drained, a plan to be read.
+    repo: Repo
+    #: Of the store.
+    url: str
+
+    @classmethod
+    async def open(cls, start: Path) -> Glance:
+        """The project of the repository around `start`.
+
+        Raises RepositoryError, DocumentError or StoreError.
+        """
+        repo = await Repo.discover(start)
+        settings = await asyncio.to_thread(load_config, repo.root)
+        return cls(repo, await asyncio.to_thread(ensure_server, settings.config.database))
+
+    async def state(self) -> dict[str, Any] | None:
+        """The object of `yoke status --json`.
+
+        None when something has to be done first: a migration, a journal to be drained, a plan to be read.
+        """
+        lock = self.repo.state_dir / "run.lock"
+        held = holder(lock)
+        async with connection(self.url) as opened:
+            try:
+                state = await _read(opened, self.repo)
+            except asyncpg.PostgresError:
+                # An older schema: opening the store migrates it.
+                return None
+        return state and truthful(state, held, lock)
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[Announced]:
+        """Waits for what happens in the project, which must be known to the store."""
+        async with connection(self.url) as opened:
+            project = await opened.fetchrow(_PROJECT, str(self.repo.common_dir))
+        async with announcements(self.url, str(project["id"]) if project else "") as announced:
+            yield announced
+
+
+def truthful(state: dict[str, Any], held: Holder | None, lock: Path) -> dict[str, Any]:
+    """The state, in which a run whose process is gone is interrupted, as the next run will record.
+
+    `held` is who had the project's lock before the state was read: a run may start or end meanwhile.
     """
-    repo = await Repo.discover(start)
-    settings = await asyncio.to_thread(load_config, repo.root)
-    url = await asyncio.to_thread(ensure_server, settings.config.database)
-    async with connection(url) as opened:
-        try:
-            return await _read(opened, repo)
-        except asyncpg.PostgresError:
-            # An older schema: opening the store migrates it.
-            return None
+    run = state["run"]
+    if run and run["state"] in {"running", "paused"} and held is None and holder(lock) is None:
+        return {**state, "run": {**run, "state": "interrupted"}}
+    return state
 
 
 async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] | None:

@@ -11,16 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionma
 
 from yokeflow.errors import StoreError
 from yokeflow.store.address import normalise, shown
-from yokeflow.store.driver import CONNECTION_ERRORS, check_version, connect, unreachable
+from yokeflow.store.driver import (
+    CONNECTION_ERRORS,
+    ConnectionLostError,
+    check_version,
+    connect,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+__all__ = ["ConnectionLostError", "Store", "store_error"]
+
 _HINT = "`yoke db status` shows what is wrong with the database"
-
-
-class ConnectionLostError(StoreError):
-    """The server went away or does not answer; what was done in the transaction is taken back."""
 
 
 class Store:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from yokeflow.errors import DiskFullError, StoreError
+from yokeflow.store.announcements import CHANNEL
 from yokeflow.store.projection import apply
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Events of one transaction.
 BATCH = 500
-#: The channel on which every batch is announced, with the project's id.
-CHANNEL = "yoke_events"
 
 #: A journal that was read to its end and is longer than this is emptied.
 _COMPACT_AT = 8_000_000

@@ -20,6 +20,10 @@ OLDEST = 14
 CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
 
 
+class ConnectionLostError(StoreError):
+    """The server went away or does not answer; what was done in the transaction is taken back."""
+
+
 async def connect(url: str, timeout: float) -> asyncpg.Connection[Any]:
     """A connection, as the driver gives it and with the driver's errors."""
     # Over a Unix socket there is nothing to encrypt, whatever PGSSLMODE says.

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, text
 
 from yokeflow.events import Event
-from yokeflow.store.address import shown
-from yokeflow.store.connection import ConnectionLostError
-from yokeflow.store.drain import CHANNEL
-from yokeflow.store.driver import connection
+from yokeflow.store.announcements import announcements
 from yokeflow.store.tables import StoredEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncGenerator
     from uuid import UUID
 
     from sqlalchemy import Row
@@ -130,7 +125,7 @@ async def follow(store: Store, project_id: UUID, after: int) -> AsyncGenerator[E
 
     Close it (`contextlib.aclosing`). Raises ConnectionLostError when the server goes away.
     """
-    async with _announcements(store, str(project_id)) as announced:
+    async with announcements(store.url, str(project_id)) as announced:
         while True:
             entries = await _read_after(store, project_id, after)
             for entry in entries:
@@ -138,33 +133,6 @@ async def follow(store: Store, project_id: UUID, after: int) -> AsyncGenerator[E
                 yield entry
             if not entries:
                 await announced()
-
-
-@asynccontextmanager
-async def _announcements(
-    store: Store, project_id: str
-) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
-    """A function that waits until a batch of the project was applied since it was called last."""
-    announced = asyncio.Event()
-
-    def hear(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-        if payload == project_id:
-            announced.set()
-
-    # A connection of its own: the pool's are in transactions or closed when they idle.
-    async with connection(store.url) as listener:
-        listener.add_termination_listener(lambda _connection: announced.set())
-        await listener.add_listener(CHANNEL, hear)
-
-        async def wait() -> None:
-            await announced.wait()
-            announced.clear()
-            if listener.is_closed():
-                raise ConnectionLostError(
-                    f"the connection to {shown(store.url)} was lost", hint="start `yoke log --follow` again"
-                )
-
-        yield wait
 
 
 async def _read_after(store: Store, project_id: UUID, after: int) -> list[Entry]:
