@@ -109,6 +109,7 @@ class Hooks:
     @hookspec
     def register_agents(self) -> Sequence[Agent]:
         """The kinds of agents this plugin brings. Called once at start. Fails closed."""
+        raise NotImplementedError  # a specification is never called
 
     @hookspec
     def learn(self, result: SessionResult, transcript: Path, config: Config) -> Awaitable[None] | None:

@@ -46,7 +46,7 @@ def load_plugins(disabled: Collection[str] = ()) -> PluginManager:
     `YOKE_PLUGINS` unset: built-ins and all installed entry points of the group `yokeflow`; set: built-ins
     and the comma-separated modules it names, so an empty value loads the built-ins alone.
 
-    Raises PluginError when one cannot be imported, brings a hook that does not exist, or misspells an argument.
+    Raises PluginError when one cannot be imported, brings an unknown hook, or misspells an argument.
     """
     manager = PluginManager()
     for name in BUILT_IN:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import yaml
 
@@ -95,6 +98,18 @@ class Workshop:
             text=True,
             env=os.environ,
         )
+
+    def processes(self) -> list[str]:
+        """Command lines of what still works in the repository or belongs to one of its sessions."""
+        journal = self.root / ".git/yoke/journal.jsonl"
+        ours = set(re.findall(r'"session":"([0-9a-f-]+)"', journal.read_text() if journal.exists() else ""))
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                here = Path(process.cwd()).is_relative_to(self.root)
+                if process.pid != os.getpid() and (here or process.environ().get("YOKE_SESSION") in ours):
+                    found.append(" ".join(process.cmdline()))
+        return found
 
     def types(self) -> list[str]:
         """Types of the events of the last run."""

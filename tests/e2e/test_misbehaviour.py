@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import psutil
@@ -10,18 +9,6 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.errors import ExitCode
-
-
-def marked_processes() -> list[int]:
-    """Processes that belong to a session."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and "YOKE_SESSION" in process.environ():
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
 
 
 @pytest.mark.parametrize(
@@ -42,7 +29,7 @@ async def test_an_attempt_is_lost_and_the_run_goes_on(workshop: Workshop, run: s
     report = await workshop.run()
     assert reason in report.failed["bad.a"]
     assert [landed.epic for landed in report.landed] == ["good"]
-    assert not marked_processes()
+    assert not workshop.processes()
 
 
 async def test_silence_is_noticed(workshop: Workshop) -> None:

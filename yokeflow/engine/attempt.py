@@ -115,8 +115,7 @@ class Session:
         """Let the agent work, then collect and check what it did."""
         agent, options = self._context.agent(name)
         request = await self._request(model)
-        refs = await self._context.repo.refs("refs/heads/")
-        branches = {ref.removeprefix("refs/heads/") for ref in refs}
+        branches = await self._context.repo.branches()
         reader = agent.reader(request, options)
         ended = await self._run_agent(agent.launch(request, options), options, request, reader)
         report = reader.finish(ended.code)
@@ -181,13 +180,17 @@ class Session:
         trailers = {"Yoke-Task": attempt.task.id, "Yoke-Session": attempt.session}
         if not place.path.is_dir():
             await context.worktrees.open(place.lane.id, branch, place.base)
-        head = await context.worktrees.adopt(place.path, branch, place.base, branches)
-        if head is None:
+        made = await context.worktrees.adopt(place.path, branch, place.base, branches)
+        if made is None:
             return None
-        head = await context.repo.commit_all(place.path, f"{attempt.task.title}\n", trailers) or head
-        if head == place.base:
+        message = f"{attempt.task.title}\n"
+        left = await context.repo.commit_all(place.path, message, trailers, base=place.base)
+        head = left or made
+        if made == place.base:
+            # The only commit, if there is one, is ours.
             return head
-        stamped = await context.repo.stamp(place.base, head, trailers, own=[branch])
+        own = {branch, *(await context.repo.branches() - branches)}
+        stamped = await context.repo.stamp(place.base, head, trailers, own=own)
         if stamped != head:
             await context.worktrees.reset(place.path, branch, stamped)
         return stamped
@@ -263,8 +266,10 @@ class Session:
             )
         ]
         if outcome.state == "completed":
-            done = {"commit": outcome.commit, "seconds": outcome.seconds}
-            events.append(recorder.event("task.completed", epic=task.epic, task=task.id, **done))
+            done = recorder.event(
+                "task.completed", epic=task.epic, task=task.id, commit=outcome.commit, seconds=outcome.seconds
+            )
+            events.append(done)
         recorder.record(*events)
 
     def _emit(self, type_: str, **data: Any) -> None:

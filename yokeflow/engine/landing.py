@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
-from yokeflow.git.branches import landed, remove_branch
+from yokeflow.git.branches import remove_branch
 from yokeflow.git.merge import advance, commit_merge, merge_trees
 from yokeflow.model import LandingStatus, MergeStrategy
 
@@ -139,10 +139,12 @@ class Landings:
     async def clear(self, epic: str, tip: str) -> None:
         """Remove an epic's worktrees and branch once its commits are proved to be safe."""
         context = self._context
-        if not await landed(context.repo, tip, context.target):
-            await context.repo.keep(f"landed/{epic}", tip)
         await self._lanes.close(epic)
-        await remove_branch(context.repo, context.epic_branch(epic), context.target)
+        branch = context.epic_branch(epic)
+        if not await remove_branch(context.repo, branch, context.target):
+            # Squashed: the target has the work, but not these commits.
+            await context.repo.keep(f"landed/{epic}", tip)
+            await remove_branch(context.repo, branch, context.target)
 
     def _conflicted(self, epic: Epic, files: tuple[str, ...], old: str, tip: str) -> LandingResult:
         listed = ", ".join(files)

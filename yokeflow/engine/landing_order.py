@@ -45,11 +45,11 @@ class LandingOrder:
         plan = self._plan
         found: dict[str, set[str]] = {epic: set() for epic in plan.epic}
         for epic in plan.epics:
-            for item in (epic, *epic.tasks):
-                for dependency in item.depends_on:
-                    if dependency.strength is Strength.HARD:
-                        name = dependency.predecessor
-                        found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
+            declared = [*epic.depends_on, *(edge for task in epic.tasks for edge in task.depends_on)]
+            for dependency in declared:
+                if dependency.strength is Strength.HARD:
+                    name = dependency.predecessor
+                    found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
             found[epic.id].discard(epic.id)
         return found
 

@@ -91,12 +91,9 @@ class Lanes:
         return Place(lane, path, base)
 
     async def _open_lane(self, lane: Lane) -> tuple[Path, str]:
-        repo, worktrees = self._context.repo, self._context.worktrees
-        epic_tip = await self._epic_tip(lane)
-        path = await worktrees.open(lane.id, lane.branch, epic_tip)
-        tip = await repo.branch(lane.branch) or epic_tip
-        if not lane.direct:
-            tip = epic_tip
+        worktrees = self._context.worktrees
+        tip = await self._epic_tip(lane)
+        path = worktrees.path(lane.id)
         if lane.id not in self._open or not lane.direct:
             await worktrees.reset(path, lane.branch, tip)
         if lane.id not in self._open:

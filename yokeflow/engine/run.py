@@ -69,7 +69,7 @@ class Run:
         """
         self._main = asyncio.current_task()
         with hold_project(self._project.lock_file, self.id):
-            async with self._project.store() as (store, project_id):
+            async with self._project.repo.reading(), self._project.store() as (store, project_id):
                 return await self._execute(store, project_id)
 
     def stop(self) -> None:
@@ -94,6 +94,7 @@ class Run:
             async with Control(self._project, store, project_id, self._workflow, self._recorder):
                 error = await self._work()
             await tidy(context, ledger.landed & set(self._plan.epic))
+            await context.worktrees.close_scratch()
             await context.worktrees.empty_trash()
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
             self._recorder.emit(

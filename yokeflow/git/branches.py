@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yokeflow.git.repo import KEPT_LANDED
+
 if TYPE_CHECKING:
     from yokeflow.git.repo import Repo
 
@@ -22,7 +24,7 @@ async def remove_branch(repo: Repo, branch: str, target: str) -> bool:
     tip = await repo.branch(branch)
     if tip is None:
         return True
-    if not (await landed(repo, tip, target) or await repo.is_kept(tip)):
+    if not (await landed(repo, tip, target) or await repo.is_kept(tip, below=KEPT_LANDED)):
         return False
     await repo.delete_ref(f"refs/heads/{branch}", tip)
     return True

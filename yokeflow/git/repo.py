@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from yokeflow.git.commits import Commit
 
-__all__ = ["KEEP", "GitOutput", "RefMovedError", "Repo"]
+__all__ = ["KEEP", "KEPT_LANDED", "GitOutput", "RefMovedError", "Repo"]
 
 #: Whatever is removed stays reachable below this.
 KEEP = "refs/yoke/keep/"
+#: The history of epics that landed as one commit. This part alone proves that a branch may go: a failed
+#: attempt, kept elsewhere, reaches the finished work that it was built on.
+KEPT_LANDED = f"{KEEP}landed/"
 
 _OLDEST = (2, 38)
 _FSYNC = ("-c", "core.fsync=committed,reference")
@@ -141,6 +144,16 @@ class Repo:
         pairs = (line.split("\0") for line in out.text.splitlines())
         return {name: oid for name, oid in pairs if name.startswith(prefix)}
 
+    async def branches(self) -> set[str]:
+        """Short names of all branches; needs no process where refs are files."""
+        if (self.common_dir / "reftable").exists():
+            return {ref.removeprefix("refs/heads/") for ref in await self.refs("refs/heads/")}
+        loose = self.common_dir / "refs" / "heads"
+        names = {file.relative_to(loose).as_posix() for file in loose.rglob("*") if file.is_file()}
+        packed = self.common_dir / "packed-refs"
+        lines = packed.read_text(encoding="utf-8", errors="surrogateescape") if packed.exists() else ""
+        return names | set(re.findall(r"^[0-9a-f]+ refs/heads/(.+)$", lines, re.MULTILINE))
+
     async def update_ref(self, ref: str, new: str, old: str | None, message: str) -> None:
         """Move a full ref from `old` to `new` at once; `old` None means it must not exist yet.
 
@@ -175,9 +188,9 @@ class Repo:
                 return ref
         raise GitError(("update-ref", base, commit), 1, "cannot keep the commit: the name is taken")
 
-    async def is_kept(self, commit: str) -> bool:
-        """Whether a keep ref reaches `commit`."""
-        out = await self.git("for-each-ref", "--count=1", f"--contains={commit}", "--format=x", "--", KEEP)
+    async def is_kept(self, commit: str, *, below: str = KEEP) -> bool:
+        """Whether a ref below `below` reaches `commit`."""
+        out = await self.git("for-each-ref", "--count=1", f"--contains={commit}", "--format=x", "--", below)
         return bool(out.stdout)
 
     async def commits(self, old: str, new: str) -> list[Commit]:
@@ -206,7 +219,7 @@ class Repo:
     ) -> str | None:
         """Commit everything in a lane's worktree that git does not ignore; None when nothing changed.
 
-        `base` is a commit without nested repositories: with HEAD still there, only changes are searched for them.
+        `base` is a commit without nested repositories: with HEAD still there, only changes are searched.
 
         Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own
         history is kept. A merge in progress without conflicts is concluded.

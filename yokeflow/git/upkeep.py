@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from yokeflow.git.branches import landed, remove_branch
 from yokeflow.git.checkouts import Checkout, entries, linked, remove
 from yokeflow.git.locks import in_use_reason, is_ours, user_of
+from yokeflow.git.repo import KEPT_LANDED
 from yokeflow.git.save import SNAPSHOT, is_folder
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ async def _needed(repo: Repo, one: Worktree, target: str) -> str:
 
 
 async def _unproved(repo: Repo, commit: str | None, target: str) -> str:
-    if commit is None or await landed(repo, commit, target) or await repo.is_kept(commit):
+    if commit is None or await landed(repo, commit, target) or await repo.is_kept(commit, below=KEPT_LANDED):
         return ""
     count = (await repo.git("rev-list", "--count", commit, "--not", f"refs/heads/{target}")).text
     return f"{count} of its commits are not in {target}"
