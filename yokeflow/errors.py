@@ -77,8 +77,15 @@ class Problem:
         return f"{where}:{key} {self.message}{hint}"
 
 
+#: Where values that stand in no file come from, and what to do about a wrong one.
+_REMEDIES = {
+    "environment": "correct or unset the variable and try again",
+    "command line": "correct the option and try again",
+}
+
+
 class DocumentError(YokeError):
-    """A plan or config file is wrong. Every problem of the file is in `problems`."""
+    """A plan, a config file or a setting given otherwise is wrong. Every problem is in `problems`."""
 
     exit_code = ExitCode.USAGE
 
@@ -87,9 +94,10 @@ class DocumentError(YokeError):
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(
-            f"{count} {noun} in {self.problems[0].path.name}:\n{lines}", hint="correct the file and try again"
-        )
+        names = list(dict.fromkeys(problem.path.name for problem in self.problems))
+        remedies = {_REMEDIES.get(name, "correct the file and try again") for name in names}
+        hint = remedies.pop() if len(remedies) == 1 else "correct what is named and try again"
+        super().__init__(f"{count} {noun} in {' and '.join(names)}:\n{lines}", hint=hint)
 
 
 class GitError(YokeError):

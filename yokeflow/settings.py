@@ -83,9 +83,16 @@ def user_file() -> Path:
 
 
 def find_root(start: Path) -> Path | None:
-    """The working tree around a folder; None outside of any."""
+    """The working tree or bare repository around a folder; None outside of any."""
     start = start.absolute()
-    return next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), None)
+    return next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
+
+
+def _is_root(folder: Path) -> bool:
+    """A repository without a working tree is known by what git looks for, too."""
+    parts = folder / "HEAD", folder / "objects", folder / "refs"
+    bare = folder.name != ".git" and all(part.exists() for part in parts)
+    return bare or (folder / ".git").exists()
 
 
 def fields(model: type[Section] = Config, key: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:

@@ -45,6 +45,16 @@ def test_it_finds_the_root(repository, monkeypatch):
     assert not list(inside.iterdir())
 
 
+def test_in_a_bare_repository_the_files_stand_where_a_run_reads_them(tmp_path, monkeypatch, capsys):
+    bare = tmp_path / "shop.git"
+    subprocess.run(["git", "init", "-q", "--bare", bare], check=True)
+    monkeypatch.chdir(bare / "refs")
+    assert main(["init"]) == 0
+    assert (bare / ".yokeflow.yaml").exists()
+    assert main(["plan", "validate"]) == 0
+    assert str(bare / "plan.yaml") in capsys.readouterr().out
+
+
 def test_it_never_writes_over_a_file(repository, capsys):
     (repository / ".yokeflow.yaml").write_text("plan: plans/mine.yaml\n")
     assert main(["init"]) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from yokeflow.config import Config
@@ -186,6 +188,31 @@ def test_root_is_found_from_inside(tmp_path):
     assert find_root(inside) is None
     (tmp_path / "a" / ".git").write_text("gitdir: elsewhere\n")
     assert find_root(inside) == tmp_path / "a"
+
+
+def test_a_bare_repository_is_its_own_root_and_a_git_folder_is_not(tmp_path):
+    bare, plain = tmp_path / "bare.git", tmp_path / "plain"
+    subprocess.run(["git", "init", "-q", "--bare", bare], check=True)
+    subprocess.run(["git", "init", "-q", plain], check=True)
+    assert find_root(bare / "refs" / "heads") == bare
+    assert find_root(plain / ".git" / "refs") == plain
+
+
+def test_the_hint_fits_where_the_value_came_from(tmp_path, monkeypatch):
+    def hint(overrides=None):
+        with pytest.raises(DocumentError) as caught:
+            load_config(tmp_path, overrides)
+        return caught.value.message.partition(":")[0], caught.value.hint
+
+    wrong = {"parallel.max_concurrency": 0}
+    assert hint(wrong) == ("1 problem in command line", "correct the option and try again")
+    monkeypatch.setenv("YOKE_PARALLEL__MAX_CONCURRENCY", "none")
+    assert hint() == ("1 problem in environment", "correct or unset the variable and try again")
+    assert hint(wrong)[0] == "2 problems in environment and command line"
+    assert "what is named" in hint(wrong)[1]
+    monkeypatch.delenv("YOKE_PARALLEL__MAX_CONCURRENCY")
+    (tmp_path / FILE_NAME).write_text("parallel: {max_concurrency: 0}\n")
+    assert hint() == ("1 problem in .yokeflow.yaml", "correct the file and try again")
 
 
 @pytest.mark.parametrize(
