@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -13,7 +16,8 @@ from yokeflow.errors import PluginError
 from yokeflow.hookspecs import Hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+    from importlib.metadata import EntryPoint
 
     from yokeflow.hookspecs import Agent
 
@@ -21,11 +25,30 @@ if TYPE_CHECKING:
 BUILT_IN = ("yoke_resolver", "yoke_models", "yoke_costs", "yoke_agents")
 
 
+_COMPARE = "compare its hooks with yokeflow/hookspecs.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plugin that can be loaded."""
+
+    name: str
+    #: `built in`, `named in YOKE_PLUGINS`, or the distribution with its version.
+    source: str
+    load: Callable[[], object]
+
+
+#: Gets a plugin that cannot be used, and why.
+OnFailure = Callable[[Offer, PluginError], None]
+
+
 class PluginManager(pluggy.PluginManager):
     """One per process and per test; never a module global."""
 
     def __init__(self) -> None:
         super().__init__("yokeflow")
+        #: Where each plugin came from, by its name.
+        self.sources: dict[str, str] = {}
         self.add_hookspecs(Hooks)
 
     def agents(self) -> dict[str, Agent]:
@@ -40,43 +63,57 @@ class PluginManager(pluggy.PluginManager):
         return self.get_name(implementation) or repr(implementation)
 
 
-def load_plugins(disabled: Collection[str] = ()) -> PluginManager:
+def load_plugins(disabled: Collection[str] = (), *, on_failure: OnFailure | None = None) -> PluginManager:
     """Load every plugin that is not disabled.
 
     `YOKE_PLUGINS` unset: built-ins and all installed entry points of the group `yokeflow`; set: built-ins
     and the comma-separated modules it names, so an empty value loads the built-ins alone.
 
-    Raises PluginError when one cannot be imported, brings an unknown hook, or misspells an argument.
+    Raises PluginError when one cannot be imported, brings a hook that does not exist or misspells an
+    argument; with `on_failure` that is told instead, and the plugin is left out.
     """
     manager = PluginManager()
+    for offer in _offers(disabled):
+        try:
+            _register(manager, offer)
+        except PluginError as error:
+            if on_failure is None:
+                raise
+            # Two may have one name; then the first stays.
+            if manager.has_plugin(offer.name) and offer.name not in manager.sources:
+                manager.unregister(name=offer.name)
+            on_failure(offer, error)
+    return manager
+
+
+def _offers(disabled: Collection[str]) -> Iterator[Offer]:
     for name in BUILT_IN:
         if name not in disabled:
-            _register(manager, name, lambda name=name: import_module(name))
+            yield Offer(name, "built in", partial(import_module, name))
     named = os.environ.get("YOKE_PLUGINS")
     if named is None:
         for point in entry_points(group="yokeflow"):
             if point.name not in disabled:
-                _register(manager, point.name, point.load)
+                yield Offer(point.name, _distribution(point), point.load)
     else:
         for name in filter(None, (part.strip() for part in named.split(","))):
-            _register(manager, name, lambda name=name: import_module(name))
+            yield Offer(name, "named in YOKE_PLUGINS", partial(import_module, name))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "installed"
+
+
+def _register(manager: PluginManager, offer: Offer) -> None:
     try:
+        manager.register(offer.load(), offer.name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(
-            manager.name_of(error.plugin), str(error), hint="compare its hooks with yokeflow/hookspecs.py"
-        ) from error
-    return manager
-
-
-def _register(manager: PluginManager, name: str, load: Any) -> None:
-    try:
-        manager.register(load(), name)
-    except pluggy.PluginValidationError as error:
-        raise PluginError(name, str(error), hint="compare its hooks with yokeflow/hookspecs.py") from error
+        raise PluginError(offer.name, str(error), hint=_COMPARE) from error
     except Exception as error:
         raise PluginError(
-            name,
+            offer.name,
             f"cannot be loaded: {error}",
-            hint=f"uninstall it, or list it under plugins.disabled: [{name}]",
+            hint=f"uninstall it, or list it under plugins.disabled: [{offer.name}]",
         ) from error
+    manager.sources[offer.name] = offer.source

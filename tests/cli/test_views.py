@@ -117,6 +117,55 @@ def test_plugins_are_listed_with_where_they_come_from_and_their_hooks(capsys, mo
     assert "resolve_dependencies" in said
 
 
+GOOD = "from yokeflow.hookspecs import hookimpl\n@hookimpl\ndef order_ready(ready): return None\n"
+BAD = "from yokeflow.hookspecs import hookimpl\n@hookimpl\ndef order_ready(reddy): return None\n"
+
+
+def install(folder, name, text, version="1.2"):
+    """A distribution as a package installer leaves it, with one plugin."""
+    info = folder / f"{name}_dist-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[yokeflow]\n{name} = {name}\n")
+    (folder / f"{name}.py").write_text(text)
+
+
+def test_installed_plugins_have_their_distribution_and_broken_ones_a_reason(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("YOKE_PLUGINS")
+    install(tmp_path, "good_one", GOOD)
+    install(tmp_path, "bad_one", BAD, "0.3")
+    install(tmp_path, "gone_one", "import there_is_no_such_module\n")
+    assert main(["plugins", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["loaded"][0]["name"] == "good_one"
+    assert told["loaded"][0]["source"] == "good_one-dist 1.2"
+    failed = {entry["name"]: entry for entry in told["failed"]}
+    assert failed["bad_one"]["source"] == "bad_one-dist 0.3"
+    assert "reddy" in failed["bad_one"]["reason"]
+    assert "hookspecs" in failed["bad_one"]["hint"]
+    assert "no module named 'there_is_no_such_module'" in failed["gone_one"]["reason"].lower()
+    assert main(["plugins"]) == 1
+    said = capsys.readouterr()
+    assert "failed: cannot be loaded" in said.out
+    assert "plugins.disabled: [gone_one]" in said.err
+    assert main(["plan", "show"]) != 0, "elsewhere it is an error"
+
+
+def test_a_plugin_that_was_named_says_so_and_takes_nobodys_name(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "named_one.py").write_text(GOOD)
+    monkeypatch.setenv("YOKE_PLUGINS", "named_one, yoke_models")
+    assert main(["plugins", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    sources = {entry["name"]: entry["source"] for entry in told["loaded"]}
+    assert sources["named_one"] == "named in YOKE_PLUGINS"
+    assert sources["yoke_models"] == "built in"
+    assert [entry["name"] for entry in told["failed"]] == ["yoke_models"]
+
+
 def test_advice_fits_the_item_and_is_quoted():
     assert [answer.command for answer in answers("a", ("retry", "land", "skip"), of_epic=False)] == [
         "yoke retry a",

@@ -241,7 +241,7 @@ class TestPlugins:
         assert caught.value.plugin == "strange_plugin"
 
     def test_installed_plugins_are_found_by_entry_point(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        point = SimpleNamespace(name="stranger", load=Working)
+        point = SimpleNamespace(name="stranger", load=Working, dist=None)
         monkeypatch.setattr("yokeflow.plugin_manager.entry_points", lambda group: [point])
         monkeypatch.delenv("YOKE_PLUGINS")
         assert "stranger" in dict(load_plugins().list_name_plugin())
