@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 # Compiled modules make every start of `yoke` three times as fast.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint types imports unit bench agents clean
+.PHONY: setup demo test lint types imports unit bench reference agents clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,9 @@ unit: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+reference: setup
+	$(BIN)/python scripts/write_reference.py
 
 agents:
 	sh scripts/install-agents.sh

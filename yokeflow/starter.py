@@ -109,7 +109,7 @@ def _key(name: str, found: FieldInfo, indent: str) -> Iterator[str]:
     choices = _choices(found.annotation)
     if choices:
         yield f"{indent}# One of {', '.join(choices)}."
-    yield f"{indent}#{name}: {_value(found)}"
+    yield f"{indent}#{name}: {written_default(found)}"
 
 
 def _comment(text: str | None, indent: str) -> Iterator[str]:
@@ -125,7 +125,8 @@ def _choices(annotation: Any) -> list[str]:
     return []
 
 
-def _value(found: FieldInfo) -> str:
+def written_default(found: FieldInfo) -> str:
+    """A key's default as YAML spells it."""
     default = found.get_default(call_default_factory=True)
     if default is None:
         return "null"

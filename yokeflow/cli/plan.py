@@ -125,7 +125,14 @@ def _sums(plan: Plan, resolution: Resolution, config: Config, total: float) -> l
     ),
 )
 @options.plan
-@click.option("--format", "form", type=click.Choice([*_DRAWINGS]), default="tree", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*_DRAWINGS]),
+    default="tree",
+    show_default=True,
+    help="How it is drawn.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def draw(plan: Path | None, form: str, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
     """Draw the dependencies.
