@@ -90,7 +90,8 @@ def style(text: str, **look: Any) -> str:
 
 def clean(text: str) -> str:
     """Text of others (titles, agent output) without what would steer the terminal."""
-    return _CONTROL.sub("", text)
+    # Most texts are innocent, which is quickly seen.
+    return text if text.isprintable() else _CONTROL.sub("", text)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -110,10 +111,10 @@ def columns() -> int:
 
 def width(text: str) -> int:
     """Columns that a text takes on a terminal."""
-    plain = click.unstyle(text)
+    plain = click.unstyle(text) if "\x1b" in text else text
     if plain.isascii():
         return len(plain)
-    return sum(_char_width(char) for char in plain)
+    return len(plain) + sum(_char_width(char) - 1 for char in plain if char > "\x7f")
 
 
 def cut(text: str, room: int) -> str:

@@ -71,8 +71,9 @@ async def _state(place: Glance) -> dict[str, Any]:
 def _show(state: Data, *, as_json: bool, everything: bool, over: bool = False) -> None:
     if as_json:
         output.data(state)
-    elif over:
-        output.repaint(list(status_lines(state, output.columns(), everything=everything)))
+        return
+    lines = list(status_lines(state, output.columns(), everything=everything))
+    if over:
+        output.repaint(lines)
     else:
-        for line in status_lines(state, output.columns(), everything=everything):
-            output.line(line)
+        output.line("\n".join(lines))

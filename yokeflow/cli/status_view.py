@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, cut, style, width
@@ -33,8 +34,11 @@ def status_lines(state: Data, columns: int, *, everything: bool = False) -> Iter
     landings = {entry["epic"]: entry for entry in state["landings"]}
     asked = {entry["id"] for entry in state["interventions"]}
     name = max((width(item["id"]) for item in state["items"]), default=0)
+    tasks_of: defaultdict[str, list[Data]] = defaultdict(list)
+    for item in state["items"]:
+        tasks_of[item["epic"] or ""].append(item)
     for epic in epics:
-        tasks = [item for item in state["items"] if item["epic"] == epic["id"]]
+        tasks = tasks_of[epic["id"]]
         landing = landings.get(epic["id"], {})
         yield _epic_line(epic, tasks, landing, asked, name, columns, live=live)
         if everything or landing.get("status") != "landed":
@@ -101,9 +105,10 @@ def _line(indent: str, item: Data, name: int, told: str, columns: int, *, live: 
     told = cut(clean(told), columns // 2)
     size = name if indent else name + 1
     left = f"{indent}{style(mark, fg=colour)} {item['id'].ljust(size)}  "
-    room = columns - width(left) - width(told) - 3
-    title = cut(clean(item["title"]), max(room, 0)) if room > 3 else ""
-    space = " " * max(columns - width(left) - width(title) - width(told) - 1, 1)
+    # Without the colour, since measuring it is most of the work for thousands of items.
+    free = columns - len(indent) - len(mark) - max(width(item["id"]), size) - 3 - width(told)
+    title = cut(clean(item["title"]), free - 3) if free > 6 else ""
+    space = " " * max(free - width(title) - 1, 1)
     looks: dict[str, Any] = {"bold": True} if not indent else {"dim": True}
     return f"{left}{style(title, **looks)}{space}{style(told, fg=colour) if colour else told}"
 
