@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import median
 
 from benchmarks.report import Row
-from benchmarks.workshop import repository, server, write_plan, yoke
+from benchmarks.workshop import output, repository, server, write_plan, yoke
 
 CHAIN, BAR_MS = 30, 50
 
@@ -26,10 +26,9 @@ def rows() -> list[Row]:
         ]
         write_plan(root, {"chain": tasks}, concurrency=2)
         process = yoke(root, env, "run", "--json")
-        output, _ = process.communicate()
-        if process.returncode:
-            raise RuntimeError(output)
-        events = [json.loads(line) for line in output.splitlines()]
+        if process.wait():
+            raise RuntimeError(output(root).read_text())
+        events = [json.loads(line) for line in output(root).read_text().splitlines()]
         completed = {
             event["task"]: datetime.fromisoformat(event["at"]).timestamp()
             for event in events

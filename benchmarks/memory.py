@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 import psutil
 
 from benchmarks.report import Row
 from benchmarks.workshop import repository, server, write_plan, yoke
+
+if TYPE_CHECKING:
+    from benchmarks.workshop import Task
 
 AGENTS, BAR_MB, PATIENCE = 200, 250, 120.0
 
@@ -18,7 +22,7 @@ def rows() -> list[Row]:
         go, started = root.parent / "go", root.parent / "started"
         started.mkdir()
         wait = f"touch {started}/%s; until test -e {go}; do sleep 1; done; echo done > %s.txt"
-        epics = {
+        epics: dict[str, list[Task]] = {
             f"e{number}": [{"id": f"e{number}.t", "title": "Wait", "run": wait % (number, number)}]
             for number in range(AGENTS)
         }
@@ -30,7 +34,7 @@ def rows() -> list[Row]:
         alive = len(list(started.iterdir()))
         size = psutil.Process(process.pid).memory_info().rss / 1e6
         go.touch()
-        process.communicate()
+        process.wait()
     claim = f"orchestrator memory with {AGENTS} live agents"
     ok = alive == AGENTS and process.returncode == 0 and size <= BAR_MB
     return [Row(claim, f"≤ {BAR_MB} MB", f"{size:.0f} MB with {alive} agents", ok)]

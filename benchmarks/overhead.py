@@ -9,10 +9,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.report import Row
-from benchmarks.workshop import repository, server, write_plan, yoke
+from benchmarks.workshop import output, repository, server, write_plan, yoke
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from benchmarks.workshop import Task
 
 EPICS, TASKS, ROUNDS, BAR = 12, 5, 3, 1.5
 
@@ -48,7 +50,7 @@ def rows() -> list[Row]:
 
 def _ours(env: Mapping[str, str]) -> float:
     with repository() as root:
-        epics = {
+        epics: dict[str, list[Task]] = {
             f"e{epic}": [
                 {"id": f"e{epic}.{task}", "title": "No-op", "run": f"echo done > epic-{epic}-task-{task}.txt"}
                 for task in range(TASKS)
@@ -58,9 +60,8 @@ def _ours(env: Mapping[str, str]) -> float:
         write_plan(root, epics, concurrency=os.cpu_count() or 2)
         started = perf_counter()
         process = yoke(root, env, "run")
-        output, _ = process.communicate()
-        if process.returncode:
-            raise RuntimeError(output)
+        if process.wait():
+            raise RuntimeError(output(root).read_text())
         return perf_counter() - started
 
 

@@ -39,7 +39,9 @@ def server() -> Iterator[dict[str, str]]:
         os.environ["YOKE_HOME"] = folder
         try:
             ensure_server(Database())
-            yield {**os.environ, **_GIT, "YOKE_PLUGINS": ""}
+            env = {**os.environ, **_GIT, "YOKE_PLUGINS": ""}
+            env.pop("PYTHONDONTWRITEBYTECODE", None)
+            yield env
             stop_server()
         finally:
             if before is None:
@@ -70,7 +72,13 @@ def write_plan(root: Path, epics: Mapping[str, Sequence[Task]], *, concurrency: 
     (root / ".yokeflow.yaml").write_text(yaml.safe_dump(config))
 
 
-def yoke(root: Path, env: Mapping[str, str], *args: str) -> subprocess.Popen[str]:
-    """Start the command line, its events on a pipe."""
+def yoke(root: Path, env: Mapping[str, str], *args: str) -> subprocess.Popen[bytes]:
+    """Start the command line; what it prints goes to `output(root)`, which never makes it wait."""
     command = [sys.executable, "-m", "yokeflow", *args]
-    return subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, text=True)
+    with output(root).open("wb") as file:
+        return subprocess.Popen(command, cwd=root, env=env, stdout=file)
+
+
+def output(root: Path) -> Path:
+    """Where `yoke` of a benchmark prints to."""
+    return root.parent / "output"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack, contextmanager
@@ -41,6 +42,7 @@ async def run_and_show(project: Project, plan: Plan, options: RunOptions, *, as_
 
     ^C (or SIGTERM) once stops cleanly, twice kills.
     """
+    _spare_threads()
     state = LiveState.of(plan)
     async with AsyncExitStack() as stack:
         show = await _show(state, stack, as_json=as_json)
@@ -53,6 +55,14 @@ async def run_and_show(project: Project, plan: Plan, options: RunOptions, *, as_
         for line in report_lines(state, report, output.columns()):
             output.line(line)
     return report.exit_code
+
+
+def _spare_threads() -> None:
+    """Python before 3.12 has a thread wait for each process, unless told that the kernel can tell."""
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.get_event_loop_policy().set_child_watcher(watcher)
 
 
 async def _show(state: LiveState, stack: AsyncExitStack, *, as_json: bool) -> _Show:

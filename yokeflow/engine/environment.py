@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 #: Let through to every agent and check. Left out on purpose: keys of all kinds, database addresses,
 #: SSH_AUTH_SOCK (it signs anywhere as you), git's own variables, and all of YokeFlow's.
@@ -46,12 +48,13 @@ _GIT = {
 
 def named_environment(names: Iterable[str]) -> dict[str, str]:
     """The variables of ours that match `names`, where `*` stands for anything."""
-    wanted = tuple(names)
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if any(name == pattern or fnmatchcase(name, pattern) for pattern in wanted)
-    }
+    wanted = _matcher(tuple(names))
+    return {name: value for name, value in os.environ.items() if wanted(name)}
+
+
+@lru_cache(maxsize=64)
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)").match
 
 
 def scrubbed_environment(extra: Iterable[str] = ()) -> dict[str, str]:
