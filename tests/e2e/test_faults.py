@@ -112,6 +112,54 @@ async def test_a_person_retries_skips_and_cancels_while_it_runs(workshop: Worksh
     assert (states["skipped.a"], states["long.a"]) == ("cancelled", "pending")
 
 
+async def test_skipping_a_running_task_stops_it_first(workshop: Workshop) -> None:
+    """The lane is taken by the next task only when the session has let go of it."""
+    workshop.plan(epic("one", task("one.a", "sleep 600"), task("one.b")))
+    project = await workshop.project()
+    plan = project.load_plan()
+    working = asyncio.create_task(Run(project, plan, RunOptions(), workshop.events.append).execute())
+    await wait_for(workshop, "session.started", "one.a")
+    await request(project, plan, "skip", "one.a")
+    report = await working
+    assert (report.exit_code, report.completed) == (ExitCode.OK, ("one.b",))
+    order = [event.type for event in workshop.events if event.task == "one.a"]
+    assert order.index("session.finished") < order.index("task.skipped")
+    assert (await workshop.states())["one.a"] == "cancelled"
+
+
+async def test_a_request_that_makes_no_sense_is_refused(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a")))
+    await workshop.run()
+    project = await workshop.project()
+    plan = project.load_plan()
+    for action, item, why in (
+        ("retry", "one.a", "one.a is done"),
+        ("skip", "one.a", "one.a is done"),
+        ("land", "one", "one has landed"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            await request(project, plan, action, item)
+    with pytest.raises(UsageError, match="one has landed"):
+        await workshop.run(land=("one",))
+
+
+async def test_retrying_a_task_unblocks_those_behind_it(workshop: Workshop) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    flag = workshop.root.parent / "flag"
+    workshop.plan(
+        epic("one", task("one.a", f"test -e {flag} && echo a > a"), task("one.b", depends_on=["one.a"]))
+    )
+    await workshop.run()
+    assert (await workshop.states())["one.b"] == "blocked"
+    flag.touch()
+    project = await workshop.project()
+    await request(project, project.load_plan(), "retry", "one.a")
+    report = await workshop.run()
+    assert report.completed == ("one.a", "one.b")
+    ready = [event["task"] for event in workshop.of("task.ready")]
+    assert ready == ["one.a", "one.b"]
+
+
 async def test_a_paused_run_starts_nothing_until_it_goes_on(workshop: Workshop) -> None:
     workshop.plan(epic("one", task("one.a", "sleep 1; echo a > a.txt"), task("one.b")))
     project = await workshop.project()

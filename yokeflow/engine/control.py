@@ -84,6 +84,8 @@ async def _do(project: Project, plan: Plan, action: Action, item: str, by: str) 
     with hold_project(project.lock_file, ""):
         async with project.store() as (store, project_id):
             ledger, _ = await load_ledger(store, project_id, plan, recorder)
+            if reason := ledger.refusal(action, item):
+                raise UsageError(reason, hint="`yoke status` shows where it is")
             if action == "skip":
                 ledger.skip(item, by=by)
             elif item in plan.tasks:
@@ -124,11 +126,11 @@ class Control:
     async def _listen(self, after: int) -> None:
         while True:
             try:
-                async with aclosing(history.follow(self._store, self._project_id, after)) as entries:
+                requests = history.follow(self._store, self._project_id, after, type="control.requested")
+                async with aclosing(requests) as entries:
                     async for entry in entries:
                         after = entry.seq
-                        if entry.event.type == "control.requested":
-                            self._carry_out(entry.event.data)
+                        self._carry_out(entry.event.data)
             except StoreError:
                 await asyncio.sleep(_AGAIN)
 

@@ -51,6 +51,8 @@ class Ledger:
         self.skipped: set[str] = set()
         #: Reason by task that was given up.
         self.failed: dict[str, str] = {}
+        #: Tasks that waited for one that was given up, when the run started.
+        self.blocked: set[str] = set()
         #: Open interventions by id.
         self.waiting: dict[str, Waiting] = {entry.intervention: entry for entry in waiting}
         #: Epics on the target branch.
@@ -82,6 +84,8 @@ class Ledger:
             elif state.status is Status.CANCELLED:
                 self.skipped.add(task.id)
                 self._close(task.id)
+            elif state.status is Status.BLOCKED:
+                self.blocked.add(task.id)
             elif state.status is Status.FAILED:
                 self.failed[task.id] = state.failures[-1].reason if state.failures else "failed"
 
@@ -144,6 +148,26 @@ class Ledger:
         self._ask(kind, reason, epic=task.epic, task=task.id)
         for name in blocked:
             self._recorder.emit("task.blocked", epic=self._plan.tasks[name].epic, task=name, by=[task.id])
+
+    def refusal(self, action: str, item: str) -> str:
+        """Why a person's `retry`, `skip` or `land` of an item makes no sense; empty when it does."""
+        if item in self._plan.tasks:
+            if self.is_done(item):
+                return f"{item} is done"
+            return f"{item} has not failed" if action == "retry" and item not in self.failed else ""
+        if item in self.landed:
+            return f"{item} has landed"
+        return "" if item in self._finished else f"{item} has unfinished tasks"
+
+    def ready(self, task: str) -> None:
+        """Everything that the task waited for is done."""
+        self._recorder.emit("task.ready", epic=self._plan.tasks[task].epic, task=task)
+
+    def unblock(self, tasks: Collection[str]) -> None:
+        """What these tasks waited for is no longer given up."""
+        for task in sorted(tasks, key=lambda name: self._plan.tasks[name].position):
+            epic = self._plan.tasks[task].epic
+            self._recorder.emit("task.reopened", epic=epic, task=task, by="system", reason="unblocked")
 
     def reopen(self, task: str, *, by: str) -> None:
         """A person wants the task tried again."""

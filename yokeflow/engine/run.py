@@ -23,7 +23,7 @@ from yokeflow.engine.report import RunReport
 from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
 from yokeflow.engine.workflow import Workflow
-from yokeflow.errors import ExitCode, YokeError
+from yokeflow.errors import ExitCode, UsageError, YokeError
 from yokeflow.store import items, unfinished
 from yokeflow.store.drain import Drainer, drain
 from yokeflow.store.server import ensure_server
@@ -151,11 +151,18 @@ class Run:
         scheduler.held(set(self._plan.tasks) - chosen)
         for task in ledger.failed:
             scheduler.failed(task)
-        if self._options.land:
-            ledger.land_only(self._options.land)
-            for epic in self._options.land:
-                ledger.requeue(epic, by="human")
+        ledger.unblock(ledger.blocked - set(scheduler.blocked))
+        self._land_only(ledger)
         return resolution, ledger, scheduler
+
+    def _land_only(self, ledger: Ledger) -> None:
+        if not self._options.land:
+            return
+        ledger.land_only(self._options.land)
+        for epic in self._options.land:
+            if reason := ledger.refusal("land", epic):
+                raise UsageError(reason, hint="`yoke status` shows where it is")
+            ledger.requeue(epic, by="human")
 
     @asynccontextmanager
     async def _recording(self, store: Store, project_id: UUID) -> AsyncIterator[None]:

@@ -66,6 +66,8 @@ class Scheduler:
         self._behind: dict[str, ReadyQueue] = defaultdict(queue)
         #: The queue in which each ready task stands.
         self._place: dict[str, ReadyQueue] = {}
+        self._known_ready: set[str] = set()
+        self._newly_ready: list[str] = []
         for name in self._tasks:
             self._consider(name)
 
@@ -123,6 +125,11 @@ class Scheduler:
             self._look_at(first)
         return [self._tasks[name] for name in self._offered]
 
+    def newly_ready(self) -> list[str]:
+        """Tasks that have become ready since this was asked last, each once until it is reopened."""
+        fresh, self._newly_ready = self._newly_ready, []
+        return fresh
+
     def started(self, task: str) -> None:
         """A task runs, whether it was offered or goes on from an earlier run."""
         if task not in self._offered:
@@ -163,7 +170,9 @@ class Scheduler:
         """A task that was over is to be done after all."""
         self._failed.pop(task, None)
         self._done.discard(task)
+        self._known_ready.discard(task)
         for name in self._gates.reopen(task):
+            self._known_ready.discard(name)
             self._withdraw(name)
         self._recount_blocked()
         self._consider(task)
@@ -198,6 +207,9 @@ class Scheduler:
         known = task in self._tasks and task not in self._held
         if known and not over and task not in self._place and self._gates.is_open(task):
             self._put(task, self._pool)
+            if task not in self._known_ready:
+                self._known_ready.add(task)
+                self._newly_ready.append(task)
 
     def _put(self, task: str, queue: ReadyQueue) -> None:
         queue.add(task)

@@ -37,6 +37,8 @@ class Workflow:
         self._lanes = Lanes(context, resolution)
         self._landings = Landings(context, self._lanes)
         self._stops: dict[str, asyncio.Event] = {}
+        #: Who asked to skip each task that still runs.
+        self._skips: dict[str, str] = {}
         self._landing = False
         #: Set when a pause ends; None while nothing is paused.
         self._resumed: asyncio.Event | None = None
@@ -80,20 +82,40 @@ class Workflow:
 
     def retry(self, item: str, *, by: str) -> None:
         """Give a failed task new attempts, or an epic a new landing."""
+        if self._refused("retry", item):
+            return
         if item in self._context.plan.tasks:
+            before = self._scheduler.blocked
             self._ledger.reopen(item, by=by)
             self._scheduler.reopened(item)
+            self._ledger.unblock(set(before) - set(self._scheduler.blocked))
         else:
             self._ledger.requeue(item, by=by)
         self._advance()
 
     def skip(self, task: str, *, by: str) -> None:
-        """Count a task as done without doing it."""
+        """Count a task as done without doing it; one that runs is stopped first."""
         if task in self._stops:
+            self._skips[task] = by
             self._stops[task].set()
+        elif not self._refused("skip", task):
+            self._leave_out(task, by)
+            self._advance()
+
+    def _leave_out(self, task: str, by: str) -> None:
+        before = self._scheduler.blocked
         self._ledger.skip(task, by=by)
         self._scheduler.skipped(task)
-        self._advance()
+        self._ledger.unblock(set(before) - set(self._scheduler.blocked))
+
+    def _refused(self, action: str, item: str) -> str:
+        """Why a request makes no sense right now; empty when it does."""
+        reason = self._ledger.refusal(action, item)
+        if reason:
+            self._context.recorder.emit(
+                "warning.raised", reason=reason, hint="`yoke status` shows where it is"
+            )
+        return reason
 
     def _halt(self) -> None:
         self._context.stop.set()
@@ -113,13 +135,15 @@ class Workflow:
         self._start_landing()
         if self._resumed is not None:
             return
+        for name in self._scheduler.newly_ready():
+            self._ledger.ready(name)
         for task in self._scheduler.startable():
             self._scheduler.started(task.id)
+            self._stops[task.id] = asyncio.Event()
             self._group.create_task(self._do(task), name=task.id)
 
     async def _do(self, task: Task) -> None:
         """One attempt at a task and what follows from it."""
-        stop = self._stops[task.id] = asyncio.Event()
         attempt = Attempt(
             task=task,
             number=self._ledger.failed_attempts(task.id) + 1,
@@ -129,7 +153,7 @@ class Workflow:
         )
         try:
             place = await self._lanes.prepare(task, self._ledger.commits)
-            outcome = await Session(self._context, self._lanes, attempt, place, stop).run()
+            outcome = await Session(self._context, self._lanes, attempt, place, self._stops[task.id]).run()
         except HandOverConflictError as error:
             self._give_up(task, error.message, kind="conflict")
         except LimitError as error:
@@ -143,14 +167,13 @@ class Workflow:
             self._settle(task, outcome)
         finally:
             del self._stops[task.id]
+        if (by := self._skips.pop(task.id, None)) and not self._ledger.is_done(task.id):
+            self._leave_out(task.id, by)
         self._advance()
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
         ledger = self._ledger
         ledger.account(outcome)
-        if ledger.is_done(task.id):
-            # Skipped by a person while it ran.
-            return
         if outcome.state == "completed":
             ledger.complete(task, outcome.commit)
             self._scheduler.completed(task.id)

@@ -120,14 +120,20 @@ async def show(conn: AsyncConnection, project_id: UUID, item: str) -> dict[str, 
     return None if answer is None else json.loads(answer)
 
 
-async def follow(store: Store, project_id: UUID, after: int) -> AsyncGenerator[Entry]:
-    """Every event behind `after`, then those to come as they are applied. Never ends by itself.
+async def follow(
+    store: Store,
+    project_id: UUID,
+    after: int,
+    *,
+    type: str = "",  # noqa: A002 - the field's name
+) -> AsyncGenerator[Entry]:
+    """Every event behind `after`, of one type if it is named, then those to come as they are applied.
 
-    Close it (`contextlib.aclosing`). Raises ConnectionLostError when the server goes away.
+    Never ends by itself: close it (`contextlib.aclosing`). Raises ConnectionLostError when the server is gone.
     """
     async with announcements(store.url, str(project_id)) as announced:
         while True:
-            entries = await _read_after(store, project_id, after)
+            entries = await _read_after(store, project_id, after, type)
             for entry in entries:
                 after = entry.seq
                 yield entry
@@ -135,15 +141,12 @@ async def follow(store: Store, project_id: UUID, after: int) -> AsyncGenerator[E
                 await announced()
 
 
-async def _read_after(store: Store, project_id: UUID, after: int) -> list[Entry]:
-    query = (
-        select(StoredEvent.__table__)
-        .where(StoredEvent.project_id == project_id, StoredEvent.seq > after)
-        .order_by(StoredEvent.seq)
-        .limit(_PAGE)
-    )
+async def _read_after(store: Store, project_id: UUID, after: int, type_: str) -> list[Entry]:
+    query = select(StoredEvent.__table__).where(StoredEvent.project_id == project_id, StoredEvent.seq > after)
+    if type_:
+        query = query.where(StoredEvent.type == type_)
     async with store.begin() as conn:
-        return [_entry(row) for row in await conn.execute(query)]
+        return [_entry(row) for row in await conn.execute(query.order_by(StoredEvent.seq).limit(_PAGE))]
 
 
 def _entry(row: Row[Any]) -> Entry:
