@@ -165,3 +165,14 @@ async def test_agents_see_no_secrets(workshop: Workshop, monkeypatch: pytest.Mon
     assert "not-for-agents" not in seen
     assert "postgresql" not in seen
     assert "YOKE_TASK=one.a" in seen
+
+
+async def test_a_run_stops_at_its_budget(workshop: Workshop) -> None:
+    """Sessions of unknown cost count as what was set aside for them, so two fit into two and a half."""
+    workshop.config(cost={"budget_limit_usd": 2.5})
+    workshop.plan(*(epic(f"e{n}", task(f"e{n}.a")) for n in range(5)))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.LIMIT
+    assert len(report.completed) == 2
+    assert "budget of $2.50" in report.reason
+    assert "budget.exceeded" in workshop.types()
