@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from yokeflow.engine.selection import RunOptions
 from yokeflow.errors import ExitCode, RepositoryError
 
 IGNORED = "plan.yaml\n.yokeflow.yaml\n"
+ODD_SETTINGS = (
+    *("core.autocrlf=true", "core.commentChar=;", "core.logAllRefUpdates=false", "core.untrackedCache=true"),
+    *("merge.ff=only", "merge.renames=false", "pull.rebase=true", "rerere.enabled=true"),
+    *("branch.autoSetupMerge=always", "push.default=nothing", "clean.requireForce=true"),
+    *("commit.cleanup=scissors", "commit.template=/nowhere", "commit.status=false", "commit.verbose=true"),
+    *("color.ui=always", "format.pretty=oneline", "log.showSignature=true", "diff.noprefix=true"),
+    *("status.showUntrackedFiles=no", "status.relativePaths=false", "diff.external=false"),
+    *("trailer.separators=#", "trailer.ifexists=replace", "trailer.yoke-task.key=Changed"),
+)
 
 
 def settings_of(root: Path) -> Workshop:
@@ -242,6 +252,85 @@ async def test_without_an_identity_yokeflow_signs_for_itself(workshop: Workshop,
     people = workshop.git("log", "--format=%an <%ae> %cn", f"{start}..main").splitlines()
     assert len(people) == 4
     assert set(people) == {"YokeFlow <yoke@localhost> YokeFlow"}
+
+
+async def test_a_symbolic_link_leads_to_the_same_project(workshop: Workshop, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(workshop.root)
+    workshop.plan(epic("one", task("one.a")))
+    assert await run_from(link) is ExitCode.OK
+    assert await workshop.states() == {"one": "completed", "one.a": "completed"}
+    workshop.assert_tidy()
+
+
+async def test_names_of_files_that_break_scripts(workshop: Workshop) -> None:
+    names = ["$(printf 'new\\nline')", "-rf", " lead", "$(printf 'bad\\377')", ":(top)x", "a\\b", "*?[x]"]
+    make = "; ".join(f'printf x > "./{name}"' for name in names)
+    links = "mkdir -p a/b empty; ln -s ../.. a/b/up; ln -s /nowhere dangling; mkfifo pipe; chmod +x ./-rf"
+    workshop.plan(
+        epic("one", task("one.a", f"{make}; {links}"), task("one.b")),
+        epic("two", task("two.a", "test -x ./-rf && test -L a/b/up && echo 2 > two"), depends_on=["one"]),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, (report.failed, report.waiting)
+    assert len(workshop.git("ls-tree", "--name-only", "main").splitlines()) == 13
+    assert workshop.git("status", "--porcelain") == ""
+    workshop.assert_tidy()
+
+
+async def test_filters_and_line_ends_come_out_as_they_went_in(workshop: Workshop) -> None:
+    workshop.write(".gitattributes", "*.txt text eol=crlf\n*.rot filter=rot\n")
+    for way in ("clean", "smudge"):
+        workshop.git("config", f"filter.rot.{way}", "tr a-z n-za-m")
+    workshop.git("config", "filter.rot.required", "true")
+    workshop.commit("Attributes")
+    workshop.plan(
+        epic("one", task("one.a", "printf 'hello\\n' > a.txt; printf hello > b.rot")),
+        epic("two", task("two.a", "cat b.rot > two"), depends_on=["one"]),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, (report.failed, report.waiting)
+    assert (workshop.root / "two").read_text() == (workshop.root / "b.rot").read_text() == "hello"
+    assert (workshop.root / "a.txt").read_bytes() == b"hello\r\n"
+    assert workshop.git("cat-file", "-p", "main:b.rot") == "uryyb"
+    assert workshop.git("status", "--porcelain") == ""
+
+
+async def test_settings_that_change_what_git_does_and_prints(workshop: Workshop) -> None:
+    for setting in ODD_SETTINGS:
+        workshop.git("config", *setting.split("="))
+    workshop.plan(
+        epic("one", task("one.a", title="; no comment"), task("one.b")),
+        epic("two", task("two.a", "cat one.a.txt > two"), depends_on=["one"]),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, (report.failed, report.waiting)
+    assert (workshop.root / "two").read_text() == "one.a\n"
+    for setting in ODD_SETTINGS:
+        workshop.git("config", "--unset", setting.split("=")[0])
+    assert workshop.git("log", "-1", "--format=%s", "main~1^2^") == "; no comment"
+    assert trailers(workshop, "main~1^2^", "Yoke-Task") == ["one.a"]
+    assert trailers(workshop, "main", "Yoke-Epic") == ["two"]
+    workshop.assert_tidy()
+
+
+async def test_a_merge_in_progress_is_not_disturbed(workshop: Workshop) -> None:
+    workshop.git("switch", "-qc", "other")
+    workshop.write("same", "theirs\n")
+    workshop.commit("Theirs")
+    workshop.git("switch", "-q", "main")
+    workshop.write("same", "ours\n")
+    workshop.commit("Ours")
+    with pytest.raises(subprocess.CalledProcessError):
+        workshop.git("merge", "-q", "other")
+    before = workshop.git("status", "--porcelain"), workshop.git("rev-parse", "main", "MERGE_HEAD")
+    workshop.plan(epic("one", task("one.a")))
+    report = await workshop.run()
+    assert [(waiting.kind, waiting.item) for waiting in report.waiting] == [("checkout", "one")]
+    assert (workshop.git("status", "--porcelain"), workshop.git("rev-parse", "main", "MERGE_HEAD")) == before
+    workshop.git("merge", "--abort")
+    assert (await workshop.run(land=("one",))).exit_code is ExitCode.OK
+    workshop.assert_tidy()
 
 
 @pytest.mark.slow
