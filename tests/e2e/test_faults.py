@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.config import Database
-from yokeflow.engine.control import request
+from yokeflow.engine.control import Action, request
 from yokeflow.engine.lock import holder
 from yokeflow.engine.run import Run
 from yokeflow.engine.selection import RunOptions
@@ -132,11 +132,12 @@ async def test_a_request_that_makes_no_sense_is_refused(workshop: Workshop) -> N
     await workshop.run()
     project = await workshop.project()
     plan = project.load_plan()
-    for action, item, why in (
+    cases: tuple[tuple[Action, str, str], ...] = (
         ("retry", "one.a", "one.a is done"),
         ("skip", "one.a", "one.a is done"),
         ("land", "one", "one has landed"),
-    ):
+    )
+    for action, item, why in cases:
         with pytest.raises(UsageError, match=why):
             await request(project, plan, action, item)
     with pytest.raises(UsageError, match="one has landed"):

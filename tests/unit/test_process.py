@@ -58,7 +58,7 @@ def started(*argv, env=None) -> subprocess.Popen[bytes]:
 
 async def until(condition) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - other processes set no events of ours
+        while not condition():
             await asyncio.sleep(0.01)
 
 

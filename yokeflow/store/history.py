@@ -129,7 +129,7 @@ async def follow(
 ) -> AsyncGenerator[Entry]:
     """Every event behind `after`, of one type if it is named, then those to come as they are applied.
 
-    Never ends by itself: close it (`contextlib.aclosing`). Raises ConnectionLostError when the server is gone.
+    Never ends by itself: close it (`contextlib.aclosing`). Raises ConnectionLostError without a server.
     """
     async with announcements(store.url, str(project_id)) as announced:
         while True:
