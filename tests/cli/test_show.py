@@ -1,0 +1,115 @@
+"""What `yoke show` tells about a task and an epic, in the process that a person starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from yokeflow.cli.show import item_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAN = """
+epics:
+  - id: good
+    title: Good
+    tasks:
+      - {id: good.one, title: One, run: seq 30; echo 1 > one, verify: [test -s one]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose plan was run."""
+    monkeypatch.setenv("YOKE_DATABASE_URL", database_url)
+    (tmp_path / ".yokeflow.yaml").write_text("agents: {default: shell, max_attempts: 1}\n")
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    for args in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "Start"]):
+        subprocess.run(["git", *args], cwd=tmp_path, check=True)
+    assert yoke(tmp_path, "run").returncode == 0
+    return tmp_path
+
+
+def yoke(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "yokeflow", *args]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def test_a_task_an_epic_and_what_is_not_there(project):
+    shown = yoke(project, "show", "good.one").stdout
+    assert "task of good, completed, cost unknown" in shown
+    assert "task: passed in" in shown
+    assert "its last 20 lines" in shown
+    assert "│ 30" in shown
+    assert "│ 10\n" not in shown
+    assert yoke(project, "show", "good.one", "--transcript").stdout.splitlines()[:2] == ["1", "2"]
+    assert yoke(project, "show", "good.one", "--attempt", "1").stdout.count("\n") >= 30
+    missing = yoke(project, "show", "good.one", "--attempt", "9")
+    assert (missing.returncode, "has no attempt 9" in missing.stderr) == (2, True)
+    assert "did you mean good.one?" in yoke(project, "show", "good.on").stderr
+    epic = json.loads(yoke(project, "show", "good", "--json").stdout)
+    assert (epic["kind"], epic["status"], epic["cost_usd"]) == ("epic", "completed", None)
+    assert epic["landings"][0]["status"] == "landed"
+    assert "landed on main as" in yoke(project, "show", "good").stdout
+
+
+def about(**changes):
+    data = {
+        "id": "a.one",
+        "title": "One",
+        "kind": "task",
+        "epic": "a",
+        "status": "failed",
+        "reason": "red",
+        "cost_usd": 0.5,
+        "started": "2026-05-04T12:00:00+00:00",
+        **dict.fromkeys(
+            ("depends_on", "tasks", "sessions", "checks", "landings", "commits", "interventions"), ()
+        ),
+    }
+    return [click.unstyle(line) for line in item_lines({**data, **changes})]
+
+
+def test_a_cost_is_told_as_far_as_it_is_known():
+    assert about()[1] == "task of a, failed: red, cost $0.50"
+    assert about(cost_usd=0.0)[1].endswith("cost $0.00")
+    assert about(cost_usd=None)[1].endswith("cost unknown")
+    assert about(cost_usd=None, started=None)[1].endswith("cost none yet")
+    session = {
+        **dict.fromkeys(("agent", "model", "reason", "kept_ref"), ""),
+        "state": "failed",
+        "seconds": 3.0,
+        "cost_usd": None,
+        "finished": "then",
+    }
+    shown = about(sessions=[session, {**session, "cost_usd": 0.5, "kept_ref": "refs/yoke/keep/x"}])
+    assert shown[1].endswith("cost $0.50 + unknown")
+    assert any(line.endswith("its work is kept at refs/yoke/keep/x") for line in shown)
+
+
+def test_what_failed_and_what_was_answered():
+    check = {
+        "stage": "task",
+        "passed": False,
+        "exit_code": 2,
+        "seconds": 1.0,
+        "tree": "7" * 40,
+        "command": "x",
+    }
+    landing = {"status": "conflict", "target": "main", "commit": None, "files": ["a", "b"], "reason": "both"}
+    asked = {"reason": "red", "choices": ["retry"], "resolved": None}
+    shown = about(
+        checks=[check],
+        landings=[landing],
+        interventions=[asked, {**asked, "reason": "old", "resolved": "then"}],
+    )
+    assert "  task: failed (2) in 1.0 s on tree 7777777: x" in shown
+    assert "  conflict on main in a, b: both" in shown
+    assert "  red: yoke retry a.one" in shown
+    assert not any("old" in line for line in shown)
