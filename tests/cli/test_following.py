@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def following(project: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def objects(process: subprocess.Popen[str]) -> Iterator[dict[str, object]]:
+def objects(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """The indented JSON objects that a process prints, one after another."""
     assert process.stdout is not None
     lines: list[str] = []
@@ -106,3 +107,27 @@ def test_the_status_is_shown_again_for_what_happens(project):
         assert last["landings"][0]["status"] == "landed"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
+
+
+def test_on_a_terminal_the_status_is_painted_over_itself(project):
+    master, slave = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "90", "LINES": "24", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        command("status", "--watch"), cwd=project, stdin=slave, stdout=slave, stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        shown = read_until(master, b"nothing was run yet")
+        run(project)
+        shown += read_until(master, b"run completed")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    os.close(master)
+    assert shown.count(b"\x1b[H") >= 2
+    assert b"1 of 1 task done, 1 epic landed" in shown
+
+
+def read_until(terminal: int, part: bytes) -> bytes:
+    shown = b""
+    while part not in shown or not shown.endswith(b"\x1b[J"):
+        shown += os.read(terminal, 65536)
+    return shown

@@ -8,7 +8,7 @@ import click
 
 from yokeflow.__main__ import main
 from yokeflow.cli import output
-from yokeflow.cli.advice import answers
+from yokeflow.cli.advice import answers, consequence
 from yokeflow.cli.status_view import status_lines
 from yokeflow.cli.words import clock, money, span, spent
 
@@ -179,3 +179,8 @@ def test_numbers_are_put_into_words():
     assert [span(0.42), span(59.6), span(725), span(183900)] == ["0.4 s", "1 min", "12 min 5 s", "2 d 3 h"]
     assert [money(None), money(0.0042), money(3)] == ["unknown", "$0.0042", "$3.00"]
     assert spent(None, unknown=True) == "unknown"
+
+
+def test_the_consequence_of_not_answering_is_told():
+    assert consequence("a", of_epic=True).startswith("a stays on its branch")
+    assert consequence("a.one", of_epic=False) == "what depends on a.one waits; everything else goes on"
