@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
-from yokeflow.errors import GitError, disk_full
+from yokeflow.errors import GitError, RefMovedError, disk_full
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
 if TYPE_CHECKING:
@@ -116,14 +117,16 @@ class Session:
         agent, options = self._context.agent(name)
         request = await self._request(model)
         branches = await self._context.repo.branches()
+        target = await self._context.repo.branch(self._context.target)
         reader = agent.reader(request, options)
         ended = await self._run_agent(agent.launch(request, options), options, request, reader)
         report = reader.finish(ended.code)
+        trespass = await self._guard_target(target)
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
             return _Work(report, self._place.base, Failure(reason, ended.tail[-_TAIL:]), ended.code)
-        failure = _failure(ended, report) or self._unchanged(head) or await self._check(head)
+        failure = trespass or _failure(ended, report) or self._unchanged(head) or await self._check(head)
         return _Work(report, head, failure, ended.code)
 
     async def _request(self, model: str) -> AgentRequest:
@@ -169,6 +172,26 @@ class Session:
             on_line=show,
             stop=self._stop,
         )
+
+    async def _guard_target(self, before: str | None) -> Failure | None:
+        """Why the attempt does not count, when the agent brought its own commits onto the target.
+
+        The target goes back, unless somebody has built on it: then the landing tests what is there.
+        """
+        repo, target, path = self._context.repo, self._context.target, self._place.path
+        now = await repo.branch(target)
+        if now is None or before is None or now == before or not path.is_dir():
+            return None
+        head = await repo.git("rev-parse", "-q", "--verify", "HEAD^{commit}", cwd=path, ok=(0, 1, 128))
+        tips = {head.text, await repo.branch(self._place.lane.branch)} - {"", None, self._place.base}
+        if not [tip for tip in tips if tip and await repo.is_ancestor(tip, now)]:
+            return None
+        if now in tips:
+            with suppress(RefMovedError):
+                await repo.update_ref(
+                    f"refs/heads/{target}", before, now, "yoke: take back what was not tested"
+                )
+        return Failure(f"the agent moved {target}, where only tested work may land")
 
     async def _collect(self, branches: set[str]) -> str | None:
         """Commit what is left and put trailers on every commit.

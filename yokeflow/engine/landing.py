@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
 from yokeflow.git.branches import remove_branch
-from yokeflow.git.merge import advance, commit_merge, merge_trees
+from yokeflow.git.merge import Advance, advance, commit_merge, merge_trees
 from yokeflow.model import LandingStatus, MergeStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes
@@ -38,6 +38,24 @@ class LandingResult:
     output: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """One try to land."""
+
+    epic: Epic
+    #: Its completed tasks.
+    tasks: list[str]
+    #: Tip of the epic's branch.
+    tip: str
+    #: Where the target is.
+    old: str
+    #: Both, merged.
+    tree: str
+    commands: list[str]
+    #: On the monotonic clock.
+    started: float
+
+
 class Landings:
     """Lands epics one at a time."""
 
@@ -45,16 +63,17 @@ class Landings:
         self._context = context
         self._lanes = lanes
 
-    async def land(self, epic: Epic, tasks: Sequence[str]) -> LandingResult | None:
-        """Land an epic whose `tasks` are completed; None when it was interrupted.
+    async def land(self, epic: Epic, commits: Mapping[str, str]) -> LandingResult | None:
+        """Land an epic; None when it was interrupted.
 
-        Whatever goes wrong leaves the epic's branch and the target as they were.
+        `commits` maps its completed tasks to the commits that completed them. Whatever goes wrong leaves the
+        epic's branch and the target as they were.
         """
-        context = self._context
-        tip = await context.repo.branch(context.epic_branch(epic.id))
+        context, tasks = self._context, list(commits)
+        tip = await self._tip(epic, commits)
         if tip is None:
-            # Every task was skipped before it started: there is nothing to land.
-            return LandingResult(epic.id, LandingStatus.LANDED)
+            reason = f"branch {context.epic_branch(epic.id)} lacks commits of its completed tasks"
+            return self._rejected(epic, "conflict", reason)
         for _ in range(_MOST_RACES):
             result = await self._try(epic, tip, tasks)
             if result is not None or context.stop.is_set():
@@ -62,22 +81,37 @@ class Landings:
         reason = f"{context.target} moved {_MOST_RACES} times while {epic.id} was being tested"
         return self._rejected(epic, "red_check", reason)
 
-    async def _try(self, epic: Epic, tip: str, tasks: Sequence[str]) -> LandingResult | None:
+    async def _tip(self, epic: Epic, commits: Mapping[str, str]) -> str | None:
+        """The tip of the epic's branch, which holds all its work; made again when somebody removed it.
+
+        None when finished work is missing there. A person may have rebased it: then the trailers tell.
+        """
+        repo, branch = self._context.repo, self._context.epic_branch(epic.id)
+        tip = await repo.branch(branch)
+        last = await repo.independent([*([tip] if tip else []), *commits.values()])
+        if tip is None:
+            if len(last) == 1:
+                await repo.update_ref(f"refs/heads/{branch}", last[0], None, f"yoke: find {epic.id} again")
+            return last[0] if len(last) == 1 else None
+        if last == [tip]:
+            return tip
+        fresh = await repo.commits(f"refs/heads/{self._context.target}", tip)
+        carried = {task for commit in fresh for task in commit.trailers.get("Yoke-Task", ())}
+        return tip if carried.issuperset(commits) else None
+
+    async def _try(self, epic: Epic, tip: str, tasks: list[str]) -> LandingResult | None:
         """One merge, test and move. None when the target moved meanwhile or the run is stopping."""
         context, started = self._context, monotonic()
         repo, target = context.repo, context.target
         old = await repo.branch(target)
         if old is None:
             return self._rejected(epic, "checkout", f"the target branch {target} is gone")
-        if await repo.is_ancestor(tip, old):
-            return await self._landed(epic, old, old, await repo.tree_of(old), tip, started, tasks)
         merged = await merge_trees(repo, old, tip)
         if merged.tree is None:
             return self._conflicted(epic, merged.conflicts, old, tip)
-        squash = context.config.parallel.merge_strategy is MergeStrategy.SQUASH
         commands = self._commands(epic, tasks)
-        message = _message(epic, context.recorder.run, merged.tree, tested=bool(commands), tasks=tasks)
-        commit = await commit_merge(repo, old, tip, message, squash=squash, tree=merged.tree)
+        landing = _Landing(epic, tasks, tip, old, merged.tree, commands, started)
+        commit = await self._commit(landing)
         context.recorder.emit(
             "landing.testing",
             epic=epic.id,
@@ -91,12 +125,24 @@ class Landings:
             failed = await self._test(epic, commit, merged.tree, commands)
             if failed is not None or context.stop.is_set():
                 return None if context.stop.is_set() else failed
-        moved = await advance(repo, target, commit, old)
-        if not moved.moved:
-            if moved.reason == "raced":
-                return None
-            return self._rejected(epic, "checkout", _in_the_way(target, moved.files))
-        return await self._landed(epic, commit, old, merged.tree, tip, started, tasks)
+        if commit != old:
+            moved = await advance(repo, target, commit, old)
+            if not moved.moved:
+                if moved.reason == "raced":
+                    return None
+                return self._rejected(epic, "checkout", _in_the_way(target, moved))
+        return await self._landed(landing, commit)
+
+    async def _commit(self, landing: _Landing) -> str:
+        """The commit to test; the target itself when somebody has brought all of the epic there already."""
+        context = self._context
+        if await context.repo.is_ancestor(landing.tip, landing.old):
+            return landing.old
+        squash = context.config.parallel.merge_strategy is MergeStrategy.SQUASH
+        message = _message(landing, context.recorder.run)
+        return await commit_merge(
+            context.repo, landing.old, landing.tip, message, squash=squash, tree=landing.tree
+        )
 
     def _commands(self, epic: Epic, tasks: Sequence[str]) -> list[str]:
         """The project's landing checks and what the epic's own tasks promised."""
@@ -116,27 +162,25 @@ class Landings:
             return None
         return self._rejected(epic, "red_check", verdict.reason, verdict.output)
 
-    async def _landed(
-        self, epic: Epic, commit: str, old: str, tree: str, tip: str, started: float, tasks: Sequence[str]
-    ) -> LandingResult:
-        context = self._context
+    async def _landed(self, landing: _Landing, commit: str) -> LandingResult:
+        context, epic = self._context, landing.epic
         strategy = context.config.parallel.merge_strategy
         context.recorder.emit(
             "landing.landed",
             epic=epic.id,
             commit=commit,
-            tree=tree,
-            old_commit=old,
-            epic_commit=tip,
+            tree=landing.tree,
+            old_commit=landing.old,
+            epic_commit=landing.tip,
             target=context.target,
             strategy=strategy.value,
-            seconds=round(monotonic() - started, 3),
-            tasks=list(tasks),
+            seconds=round(monotonic() - landing.started, 3),
+            tasks=landing.tasks,
         )
-        await self.clear(epic.id, tip)
+        await self._clear(epic.id, landing.tip)
         return LandingResult(epic.id, LandingStatus.LANDED, commit)
 
-    async def clear(self, epic: str, tip: str) -> None:
+    async def _clear(self, epic: str, tip: str) -> None:
         """Remove an epic's worktrees and branch once its commits are proved to be safe."""
         context = self._context
         await self._lanes.close(epic)
@@ -164,14 +208,16 @@ class Landings:
         return LandingResult(epic.id, LandingStatus.REJECTED, waits=waits, reason=reason, output=output)
 
 
-def _in_the_way(target: str, files: tuple[str, ...]) -> str:
-    listed = ", ".join(files) or "an operation in progress"
+def _in_the_way(target: str, moved: Advance) -> str:
+    if not moved.files:
+        return f"{target} cannot be brought forward: {moved.detail}"
+    listed = ", ".join(moved.files)
     return f"{target} is checked out and landing would overwrite what is not committed there: {listed}"
 
 
-def _message(epic: Epic, run: str, tree: str, *, tested: bool, tasks: Sequence[str]) -> str:
-    titles = [f"- {task.title} ({task.id})" for task in epic.tasks if task.id in tasks]
-    body = "\n".join(titles)
-    proof = f"{tree}={'passed' if tested else 'none'}"
+def _message(landing: _Landing, run: str) -> str:
+    epic = landing.epic
+    body = "\n".join(f"- {task.title} ({task.id})" for task in epic.tasks if task.id in landing.tasks)
+    proof = f"{landing.tree}={'passed' if landing.commands else 'none'}"
     trailers = f"Yoke-Epic: {epic.id}\nYoke-Run: {run}\nYoke-Checks: {proof}\n"
     return f"Land {epic.id}: {epic.title}\n\n{body}\n\n{trailers}"

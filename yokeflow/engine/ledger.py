@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 #: How a person can answer each kind of intervention.
 CHOICES = {
     "retry_limit": ("retry", "skip"),
-    "conflict": ("retry", "land", "skip"),
+    "conflict": ("land",),
+    "hand_over": ("retry", "skip"),
     "red_check": ("land",),
     "checkout": ("land",),
 }
@@ -110,9 +111,10 @@ class Ledger:
         """Why the latest of those failed, oldest first."""
         return self._failures.get(task, ())
 
-    def tasks_of(self, epic: str) -> list[str]:
-        """The completed tasks of an epic, in plan order."""
-        return [task.id for task in self._plan.epic[epic].tasks if task.id in self.commits]
+    def commits_of(self, epic: str) -> dict[str, str]:
+        """The completed tasks of an epic, in plan order, with the commits that completed them."""
+        tasks = self._plan.epic[epic].tasks
+        return {task.id: self.commits[task.id] for task in tasks if task.id in self.commits}
 
     def landable(self) -> list[str]:
         """Epics that can be landed now, the first one first."""
@@ -202,7 +204,7 @@ class Ledger:
         """Take note of how a landing went."""
         if result.status is LandingStatus.LANDED:
             self.landed.add(result.epic)
-            self.landed_now.append(Landed(result.epic, result.commit, tuple(self.tasks_of(result.epic))))
+            self.landed_now.append(Landed(result.epic, result.commit, tuple(self.commits_of(result.epic))))
             return
         self._held.add(result.epic)
         self._ask(result.waits, result.reason, epic=result.epic)
@@ -212,8 +214,13 @@ class Ledger:
         self._open[epic] -= 1
         if self._open[epic] == 0:
             self._finished.add(epic)
+            empty = not self.commits_of(epic)
+            if empty:
+                # Everything was skipped: there is nothing to land, and nobody waits for it.
+                self.landed.add(epic)
             if announce:
                 self._recorder.emit("epic.completed", epic=epic)
+            if announce and not empty:
                 self._recorder.emit("landing.queued", epic=epic)
 
     def _ask(self, kind: str, reason: str, *, epic: str, task: str = "") -> None:

@@ -155,7 +155,7 @@ class Workflow:
             place = await self._lanes.prepare(task, self._ledger.commits)
             outcome = await Session(self._context, self._lanes, attempt, place, self._stops[task.id]).run()
         except HandOverConflictError as error:
-            self._give_up(task, error.message, kind="conflict")
+            self._give_up(task, error.message, kind="hand_over")
         except LimitError as error:
             self._scheduler.released(task.id)
             self._refuse(error)
@@ -205,9 +205,8 @@ class Workflow:
         """Land finished epics, one at a time, until none is left."""
         try:
             while not self._context.stop.is_set() and (queue := self._ledger.landable()):
-                result = await self._landings.land(
-                    self._context.plan.epic[queue[0]], self._ledger.tasks_of(queue[0])
-                )
+                epic = self._context.plan.epic[queue[0]]
+                result = await self._landings.land(epic, self._ledger.commits_of(epic.id))
                 if result is None:
                     return
                 self._ledger.landing_ended(result)

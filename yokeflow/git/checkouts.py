@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from yokeflow.errors import RepositoryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,7 +188,22 @@ async def entries(repo: Repo) -> list[Entry]:
     """All checkouts of the repository, the main one first."""
     out = await repo.git("worktree", "list", "--porcelain", "-z", cwd=repo.common_dir)
     blocks = os.fsdecode(out.stdout).split("\0\0")
-    return [_entry(block.split("\0")) for block in blocks if block]
+    main, *others = [_entry(block.split("\0")) for block in blocks if block]
+    return [_main_entry(repo, main), *others]
+
+
+def _main_entry(repo: Repo, entry: Entry) -> Entry:
+    """The main checkout's entry with its folder: git names the git folder where that is kept elsewhere.
+
+    Raises RepositoryError when nothing tells where the files are.
+    """
+    if entry.bare or entry.path != repo.common_dir:
+        return entry
+    if _gitdir(repo.root / ".git") != repo.common_dir:
+        raise RepositoryError(
+            f"nothing tells where the checkout of {repo.common_dir} is", hint="start in that checkout"
+        )
+    return replace(entry, path=repo.root)
 
 
 def _entry(lines: list[str]) -> Entry:
@@ -226,7 +243,7 @@ def find(repo: Repo, path: Path) -> Checkout | None:
 
 async def checkout_of(repo: Repo, path: Path) -> Checkout:
     """The main or linked checkout at `path`."""
-    if path == repo.root and path / ".git" == repo.common_dir:
+    if path == repo.root and repo.common_dir in {path / ".git", _gitdir(path / ".git")}:
         return Checkout(repo, path, repo.common_dir)
     if found := find(repo, path):
         return found

@@ -59,6 +59,8 @@ _SETTINGS = tuple(
         "commit.gpgSign=false",
         "submodule.recurse=false",
         "color.ui=false",
+        "i18n.commitEncoding=UTF-8",
+        "i18n.logOutputEncoding=UTF-8",
         "log.showSignature=false",
     )
     for part in ("-c", setting)

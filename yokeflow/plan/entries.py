@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from yokeflow.errors import Problem
 
 PRIORITIES = {"critical": 0, "high": 2, "normal": 5, "low": 8, "p0": 0, "p1": 2, "p2": 5}
+LONGEST_TITLE = 200
 #: Stands for an id that could not be read. No text of a file can hold it.
 UNREAD = "\0"
 
@@ -41,10 +43,20 @@ def _priority(value: object) -> object:
     raise ValueError(f"{shorten(value)} is no priority: {hint}")
 
 
+def _title(value: str) -> str:
+    # Titles become subjects of commits: a second line there could pass for a trailer.
+    if len(value.strip().splitlines()) > 1:
+        raise ValueError("a title is one line: put the rest under `prompt`")
+    if len(value) > LONGEST_TITLE:
+        raise ValueError(f"a title has at most {LONGEST_TITLE} characters: put the rest under `prompt`")
+    return value.strip()
+
+
 def _form(value: object) -> str:
     return "mapping" if isinstance(value, (dict, BaseModel)) else "id"
 
 
+Title = Annotated[str, AfterValidator(_title)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 
 
@@ -83,7 +95,7 @@ class TaskEntry(Entry):
 
     id: str
     """Letters, digits, `.`, `_` and `-`, unique in the file."""
-    title: str = ""
+    title: Title = ""
     """Shown in reports; the first line of the prompt when empty."""
     prompt: str = ""
     """What an agent is told; the title when empty."""
@@ -120,7 +132,7 @@ class EpicEntry(Entry):
 
     id: str
     """Letters, digits, `.`, `_` and `-`, unique in the file."""
-    title: str = ""
+    title: Title = ""
     """Shown in reports; the id when empty."""
     depends_on: tuple[DependsOn, ...] = ()
     """Epics and tasks that all of its tasks wait for."""

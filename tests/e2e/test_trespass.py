@@ -1,0 +1,139 @@
+"""What reaches the target is tested, wherever the repository keeps its folder and whoever moves branches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.engine.control import request
+from yokeflow.errors import ExitCode
+
+IGNORED = "plan.yaml\n.yokeflow.yaml\n"
+
+
+async def test_landing_reaches_a_checkout_whose_git_folder_is_elsewhere(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    root, folder = tmp_path / "checkout", tmp_path / "folder"
+    workshop.git("init", "-q", "--separate-git-dir", str(folder), "-b", "main", str(root))
+    shop = Workshop(root)
+    (folder / "info").mkdir(exist_ok=True)
+    (folder / "info/exclude").write_text(IGNORED)
+    shop.config()
+    shop.write("README.md", "here")
+    shop.commit("Start")
+    shop.plan(epic("one", task("one.a")))
+    assert (await shop.run()).exit_code is ExitCode.OK
+    assert (root / "one.a.txt").exists()
+    assert not (folder / "one.a.txt").exists()
+    assert shop.git("status", "--porcelain") == ""
+
+
+async def test_landing_reaches_the_checkout_of_a_submodule(workshop: Workshop, tmp_path: Path) -> None:
+    library = Workshop(tmp_path / "library")
+    workshop.git("init", "-q", "-b", "main", str(library.root))
+    library.write("library.txt", "here")
+    library.commit("Start")
+    workshop.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.root), "lib")
+    workshop.commit("Add a library")
+    (workshop.root / ".git/modules/lib/info/exclude").write_text(IGNORED)
+    shop = Workshop(workshop.root / "lib")
+    shop.config()
+    shop.plan(epic("one", task("one.a")))
+    assert (await shop.run()).exit_code is ExitCode.OK
+    assert shop.git("status", "--porcelain") == ""
+    assert (shop.root / "one.a.txt").exists()
+
+
+async def test_an_agent_that_moves_the_target_itself_gains_nothing(workshop: Workshop) -> None:
+    workshop.config(checks={"landing": ["test ! -e x"]}, agents={"max_attempts": 1})
+    move = "echo x > x; git add x; git commit -qm x; git update-ref refs/heads/main HEAD"
+    workshop.plan(epic("one", task("one.a", move)))
+    before = workshop.git("rev-parse", "main")
+    report = await workshop.run()
+    assert report.failed == {"one.a": "the agent moved main, where only tested work may land"}
+    assert workshop.git("rev-parse", "main") == before
+    assert workshop.git("status", "--porcelain") == ""
+
+
+async def test_work_that_somebody_put_on_the_target_is_tested_before_it_counts(workshop: Workshop) -> None:
+    """A person merges an epic by hand; it has landed only when the checks pass on what is there."""
+    workshop.config(checks={"landing": ["test ! -e broken"]}, agents={"max_attempts": 1})
+    workshop.plan(epic("one", task("one.a"), task("one.b", "test -e ../../go && echo b > b.txt")))
+    await workshop.run()
+    workshop.git("merge", "-q", "--no-ff", "-m", "By hand", "epic/one")
+    (workshop.root / "broken").touch()
+    (workshop.root / "go").touch()
+    workshop.git("add", "broken")
+    workshop.git("commit", "-qm", "Break")
+    project = await workshop.project()
+    await request(project, project.load_plan(), "skip", "one.b")
+    report = await workshop.run()
+    assert [waiting.kind for waiting in report.waiting] == ["red_check"]
+    workshop.git("rm", "-q", "broken")
+    workshop.git("commit", "-qm", "Mend")
+    report = await workshop.run(land=("one",))
+    assert (report.exit_code, [landed.epic for landed in report.landed]) == (ExitCode.OK, ["one"])
+    assert report.landed[0].commit == workshop.git("rev-parse", "main")
+    (workshop.root / "go").unlink()
+    workshop.assert_tidy()
+
+
+async def test_an_epic_of_skipped_tasks_lands_nothing_and_holds_nobody_up(workshop: Workshop) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    workshop.plan(epic("one", task("one.a", "exit 1")), epic("two", task("two.a"), depends_on=["one"]))
+    await workshop.run()
+    project = await workshop.project()
+    await request(project, project.load_plan(), "skip", "one.a")
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert [landed.epic for landed in report.landed] == ["two"]
+    workshop.assert_tidy()
+
+
+async def test_finished_work_lands_though_its_branch_was_removed(workshop: Workshop) -> None:
+    workshop.write("one.a.txt", "in the way\n")
+    workshop.plan(epic("one", task("one.a")))
+    assert [waiting.kind for waiting in (await workshop.run()).waiting] == ["checkout"]
+    workshop.git("worktree", "remove", "--force", ".worktrees/one")
+    workshop.git("branch", "-D", "epic/one")
+    (workshop.root / "one.a.txt").unlink()
+    report = await workshop.run(land=("one",))
+    assert report.exit_code is ExitCode.OK
+    assert (workshop.root / "one.a.txt").read_text() == "one.a\n"
+
+
+async def test_finished_work_that_was_taken_out_of_its_branch_is_missed(workshop: Workshop) -> None:
+    workshop.write("one.a.txt", "in the way\n")
+    workshop.plan(epic("one", task("one.a")))
+    await workshop.run()
+    workshop.git("reset", "-q", "--hard", "main", cwd=workshop.root / ".worktrees/one")
+    (workshop.root / "one.a.txt").unlink()
+    (waiting,) = (await workshop.run(land=("one",))).waiting
+    assert "lacks commits of its completed tasks" in waiting.reason
+
+
+async def test_a_rebased_branch_is_known_by_its_trailers(workshop: Workshop) -> None:
+    workshop.plan(
+        epic("one", task("one.a", "echo one > same")), epic("two", task("two.a", "echo two > same"))
+    )
+    (conflict,) = (await workshop.run()).waiting
+    folder = workshop.root / ".worktrees" / conflict.item
+    workshop.git("rebase", "-q", "-X", "theirs", "main", cwd=folder)
+    report = await workshop.run(land=(conflict.item,))
+    assert report.exit_code is ExitCode.OK
+    workshop.assert_tidy()
+
+
+async def test_choices_of_interventions_can_all_be_taken(workshop: Workshop) -> None:
+    workshop.plan(*(epic(name, task(f"{name}.a", f"echo {name} > same")) for name in ("one", "two")))
+    (conflict,) = (await workshop.run()).waiting
+    assert conflict.choices == ("land",)
+
+
+async def test_messages_are_utf_8_whatever_the_project_encodes(workshop: Workshop) -> None:
+    workshop.git("config", "i18n.commitEncoding", "ISO-8859-1")
+    workshop.plan(epic("one", task("one.a", title="Größe")))
+    await workshop.run()
+    workshop.git("config", "--unset", "i18n.commitEncoding")
+    assert workshop.git("log", "-1", "--format=%s", "main^2") == "Größe"
