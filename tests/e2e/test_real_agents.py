@@ -121,7 +121,7 @@ async def test_stops_in_the_middle_of_a_command_and_leaves_nothing(name, tmp_pat
     with model_server(tmp_path / "worktree" / "hello.txt", "", command=command) as server:
         task = asyncio.create_task(run_agent(name, options(name, server, tmp_path / "home"), tmp_path, stop))
         async with asyncio.timeout(30):
-            while not pid_file.exists() and not task.done():  # noqa: ASYNC110 - other processes set no events of ours
+            while not pid_file.exists() and not task.done():
                 await asyncio.sleep(0.02)
         stop.set()
         ran = await task

@@ -158,6 +158,20 @@ TWO = (
 BAD = [
     # text, line, key, fragment of the message, fragment of the hint
     ("", 1, "", "plan is empty", "epics:"),
+    (
+        "epics: [{id: e, tasks: [{id: t, title: \"x\\n\\nYoke-Task: other\"}]}]",
+        1,
+        "epics[0].tasks[0].title",
+        "a title is one line",
+        "prompt",
+    ),
+    (
+        f"epics: [{{id: e, tasks: [{{id: t, title: {'x' * 201}}}]}}]",
+        1,
+        "epics[0].tasks[0].title",
+        "at most 200",
+        "prompt",
+    ),
     ("epics: []", 1, "", "plan is empty", "epics:"),
     ("- a", 1, "", "must be a mapping, not a list", "key: value"),
     ("epics: {a: b}", 1, "epics", "must be a list", "- id:"),
@@ -436,6 +450,7 @@ def test_thousands_of_mistakes(problems):
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+titles = texts.map(lambda text: text.replace("\n", "").replace("\r", "") or "T")
 words = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
 spans = st.none() | st.integers(1, 10**7) | st.floats(0.001, 1e6)
 
@@ -455,7 +470,7 @@ def plans(draw):
             task = draw(tasks_of(f"{name}.{t}", name, [*outside, *(each.id for each in tasks)], known_tasks))
             tasks.append(replace(task, position=position))
             position += 1
-        title = draw(texts)
+        title = draw(titles)
         epics.append(Epic(name, title, draw(edges(outside)), tuple(tasks), i))
         known_epics.append(name)
         known_tasks += [task.id for task in tasks]
@@ -475,7 +490,7 @@ def tasks_of(name, epic, before, others):
         Task,
         id=st.just(name),
         epic=st.just(epic),
-        title=texts,
+        title=titles,
         prompt=texts.filter(str.strip),
         run=st.just("") | texts,
         depends_on=edges(before),

@@ -45,11 +45,12 @@ def _priority(value: object) -> object:
 
 def _title(value: str) -> str:
     # Titles become subjects of commits: a second line there could pass for a trailer.
-    if len(value.strip().splitlines()) > 1:
+    title = value.strip("\r\n")
+    if "\n" in title or "\r" in title:
         raise ValueError("a title is one line: put the rest under `prompt`")
-    if len(value) > LONGEST_TITLE:
+    if len(title) > LONGEST_TITLE:
         raise ValueError(f"a title has at most {LONGEST_TITLE} characters: put the rest under `prompt`")
-    return value.strip()
+    return title
 
 
 def _form(value: object) -> str:
