@@ -89,14 +89,14 @@ class DocumentError(YokeError):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         names = list(dict.fromkeys(problem.path.name for problem in self.problems))
         remedies = {_REMEDIES.get(name, "correct the file and try again") for name in names}
-        hint = remedies.pop() if len(remedies) == 1 else "correct what is named and try again"
+        hint = hint or (remedies.pop() if len(remedies) == 1 else "correct what is named and try again")
         super().__init__(f"{count} {noun} in {' and '.join(names)}:\n{lines}", hint=hint)
 
 

@@ -5,7 +5,8 @@ journal in order, once. `yoke run --json` prints the same objects. This is what 
 common fields; `[]` marks a list, `?` what may be missing:
 
     run.started           target, target_commit, strategy, concurrency, pid, host, batches[[task]],
-                          critical_path[task], options
+                          critical_path[task], options, before{landed[epic], skipped[task],
+                          failed{task: reason}, held{epic: {kind, reason}}}
     run.paused            by
     run.continued         by
     run.finished          state (completed, failed, cancelled, interrupted), exit_code, reason

@@ -26,6 +26,7 @@ BUILT_IN = ("yoke_resolver", "yoke_models", "yoke_costs", "yoke_agents")
 
 
 _COMPARE = "compare its hooks with yokeflow/hookspecs.py"
+_NAMED = "named in YOKE_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,17 @@ def _offers(disabled: Collection[str]) -> Iterator[Offer]:
                 yield Offer(point.name, _distribution(point), point.load)
     else:
         for name in filter(None, (part.strip() for part in named.split(","))):
-            yield Offer(name, "named in YOKE_PLUGINS", partial(import_module, name))
+            yield Offer(name, _NAMED, partial(import_module, name))
 
 
 def _distribution(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "installed"
+
+
+def _remedy(offer: Offer) -> str:
+    if offer.source == _NAMED:
+        return f"correct the environment variable YOKE_PLUGINS, which names {offer.name}"
+    return f"uninstall it, or list it under plugins.disabled: [{offer.name}]"
 
 
 def _register(manager: PluginManager, offer: Offer) -> None:
@@ -111,9 +118,5 @@ def _register(manager: PluginManager, offer: Offer) -> None:
     except pluggy.PluginValidationError as error:
         raise PluginError(offer.name, str(error), hint=_COMPARE) from error
     except Exception as error:
-        raise PluginError(
-            offer.name,
-            f"cannot be loaded: {error}",
-            hint=f"uninstall it, or list it under plugins.disabled: [{offer.name}]",
-        ) from error
+        raise PluginError(offer.name, f"cannot be loaded: {error}", hint=_remedy(offer)) from error
     manager.sources[offer.name] = offer.source

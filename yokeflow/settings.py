@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -83,9 +84,28 @@ def user_file() -> Path:
 
 
 def find_root(start: Path) -> Path | None:
-    """The working tree or bare repository around a folder; None outside of any."""
+    """The main checkout or bare repository around a folder; None outside of any.
+
+    A worktree is the root only where there is no main checkout. The same as `Repo.root`, without git.
+    """
     start = start.absolute()
-    return next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
+    found = next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
+    return found and (_main_checkout(found) or found)
+
+
+def _main_checkout(worktree: Path) -> Path | None:
+    """The checkout that a linked worktree belongs to; None for other folders and for a bare repository."""
+    try:
+        git_dir = worktree / (worktree / ".git").read_text().removeprefix("gitdir:").strip()
+        common = (git_dir / (git_dir / "commondir").read_text().strip()).resolve()
+        config = (common / "config").read_text(errors="replace")
+    except OSError:
+        return None
+    if re.search(r"^\s*bare\s*=\s*true\s*$", config, re.MULTILINE | re.IGNORECASE):
+        return None
+    if moved := re.search(r"^\s*worktree\s*=\s*(.+?)\s*$", config, re.MULTILINE):
+        return (common / moved[1]).resolve()
+    return common.parent if common.name == ".git" else None
 
 
 def _is_root(folder: Path) -> bool:

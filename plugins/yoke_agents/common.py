@@ -71,7 +71,9 @@ def count(value: object) -> int:
 class PlainReader:
     """Reads an agent that prints plain text: the last lines are its answer, exit code 0 its success."""
 
-    def __init__(self) -> None:
+    def __init__(self, cost_usd: float | None = None) -> None:
+        """`cost_usd` is what every session costs, where that is known."""
+        self._cost = cost_usd
         self._last: deque[str] = deque(maxlen=_ANSWER_LINES)
 
     def feed(self, line: bytes) -> Iterable[AgentOutput]:
@@ -85,4 +87,4 @@ class PlainReader:
     def finish(self, exit_code: int) -> AgentReport:
         """Success is exit code 0."""
         answer = "\n".join(self._last)[-_LONGEST_ANSWER:]
-        return AgentReport(ok=exit_code == 0, error=exit_error(exit_code), answer=answer)
+        return AgentReport(ok=exit_code == 0, error=exit_error(exit_code), answer=answer, cost_usd=self._cost)

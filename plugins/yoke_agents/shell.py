@@ -31,5 +31,5 @@ class ShellAgent:
         return Launch((shell, "-c", task.run, shell, *options.args), env=options.env)
 
     def reader(self, request: AgentRequest, options: AgentOptions) -> AgentReader:  # noqa: ARG002 - the protocol's
-        """Read plain text."""
-        return PlainReader()
+        """Read plain text; no model is paid."""
+        return PlainReader(cost_usd=0.0)

@@ -169,7 +169,8 @@ async def test_agents_see_no_secrets(workshop: Workshop, monkeypatch: pytest.Mon
 
 async def test_a_run_stops_at_its_budget(workshop: Workshop) -> None:
     """Sessions of unknown cost count as what was set aside for them, so two fit into two and a half."""
-    workshop.config(cost={"budget_limit_usd": 2.5})
+    guess = {"kind": "command", "argv": ["sh", "-c", "echo x > $YOKE_TASK.txt"]}
+    workshop.config(cost={"budget_limit_usd": 2.5}, agents={"default": "guess", "options": {"guess": guess}})
     workshop.plan(*(epic(f"e{n}", task(f"e{n}.a")) for n in range(5)))
     report = await workshop.run()
     assert report.exit_code is ExitCode.LIMIT

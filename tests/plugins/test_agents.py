@@ -213,12 +213,12 @@ async def run_agent(name: str, options: AgentOptions, folder: Path, run: str = "
 class TestShell:
     async def test_runs_the_task(self, tmp_path):
         report, _ = await run_agent("shell", AgentOptions(), tmp_path, run="echo one; echo two > f; cat f")
-        assert report == AgentReport(ok=True, answer="one\ntwo")
+        assert report == AgentReport(ok=True, answer="one\ntwo", cost_usd=0.0)
         assert (tmp_path / "worktree" / "f").read_text() == "two\n"
 
     async def test_failure(self, tmp_path):
         report, _ = await run_agent("shell", AgentOptions(), tmp_path, run="echo no; exit 3")
-        assert report == AgentReport(ok=False, error="exit code 3", answer="no")
+        assert report == AgentReport(ok=False, error="exit code 3", answer="no", cost_usd=0.0)
 
     async def test_task_without_a_command_says_so(self, tmp_path):
         report, tail = await run_agent("shell", AgentOptions(), tmp_path, run="  ")

@@ -8,6 +8,7 @@ import pytest
 
 from yokeflow.config import Config
 from yokeflow.errors import DocumentError
+from yokeflow.git.repo import Repo
 from yokeflow.model import Strategy
 from yokeflow.settings import FILE_NAME, find_root, load_config, user_file
 
@@ -196,6 +197,33 @@ def test_a_bare_repository_is_its_own_root_and_a_git_folder_is_not(tmp_path):
     subprocess.run(["git", "init", "-q", plain], check=True)
     assert find_root(bare / "refs" / "heads") == bare
     assert find_root(plain / ".git" / "refs") == plain
+
+
+async def test_the_root_is_the_one_that_git_says(tmp_path):
+    """From a main checkout, its linked worktree, a submodule, and a worktree of a bare repository."""
+
+    def git(*args):
+        subprocess.run(["git", "-c", "protocol.file.allow=always", *args], check=True, capture_output=True)
+
+    main, linked, module = tmp_path / "main", tmp_path / "linked", tmp_path / "main" / "module"
+    bare, of_bare, of_module = tmp_path / "bare" / ".git", tmp_path / "bare" / "tree", tmp_path / "of_module"
+    git("init", "-q", main)
+    git("-C", main, "commit", "-q", "--allow-empty", "-m", "Start")
+    git("-C", main, "worktree", "add", "-q", linked)
+    git("clone", "-q", "--bare", main, bare)
+    git("-C", bare, "worktree", "add", "-q", of_bare)
+    git("-C", main, "submodule", "add", "-q", bare, "module")
+    git("-C", module, "worktree", "add", "-q", of_module)
+    (linked / "deep").mkdir()
+    for start, root in {
+        main: main,
+        linked: main,
+        linked / "deep": main,
+        module: module,
+        of_module: module,
+        of_bare: of_bare,
+    }.items():
+        assert (find_root(start), (await Repo.discover(start)).root) == (root, root), start
 
 
 def test_the_hint_fits_where_the_value_came_from(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from yokeflow.engine.landing_order import LandingOrder
@@ -116,6 +116,19 @@ class Ledger:
         tasks = self._plan.epic[epic].tasks
         return {task.id: self.commits[task.id] for task in tasks if task.id in self.commits}
 
+    def before(self) -> dict[str, Any]:
+        """What earlier runs left, for whoever sees the events of this one alone."""
+        return {
+            "landed": sorted(self.landed),
+            "skipped": sorted(self.skipped),
+            "failed": dict(self.failed),
+            "held": {
+                entry.item: {"kind": entry.kind, "reason": entry.reason}
+                for entry in self.waiting.values()
+                if entry.item in self._plan.epic
+            },
+        }
+
     def landable(self) -> list[str]:
         """Epics that can be landed now, the first one first."""
         return self._order.landable(self._finished - self._held, self.landed)
@@ -125,8 +138,8 @@ class Ledger:
         return self._order.waits_for(epic, self._finished, self.landed)
 
     def account(self, outcome: Outcome) -> None:
-        """Add up what a session took."""
-        self.work_seconds += outcome.seconds
+        """Add up what a session cost, and the time of those whose work counts."""
+        self.work_seconds += outcome.seconds if outcome.state == "completed" else 0.0
         if outcome.cost_usd is None:
             self.unknown_costs += 1
         else:
@@ -177,15 +190,13 @@ class Ledger:
         self._failures[task] = []
         self._failed_attempts[task] = 0
         self._resolve(task, "retry", by)
-        self._recorder.emit(
-            "task.reopened", epic=self._plan.tasks[task].epic, task=task, by=by, reason="retry"
-        )
+        self._recorder.emit("task.reopened", epic=self._plan.tasks[task].epic, task=task, by=by, reason="")
 
     def skip(self, task: str, *, by: str) -> None:
         """A person wants the task left out."""
         self.failed.pop(task, None)
         self._resolve(task, "skip", by)
-        self._recorder.emit("task.skipped", epic=self._plan.tasks[task].epic, task=task, by=by, reason="skip")
+        self._recorder.emit("task.skipped", epic=self._plan.tasks[task].epic, task=task, by=by, reason="")
         self.skipped.add(task)
         self._close(task, announce=True)
 
@@ -239,8 +250,14 @@ class Ledger:
     def _resolve(self, item: str, choice: str, by: str) -> None:
         for entry in [entry for entry in self.waiting.values() if entry.item == item]:
             del self.waiting[entry.intervention]
+            task = item if item in self._plan.tasks else ""
             self._recorder.emit(
-                "intervention.resolved", intervention=entry.intervention, choice=choice, by=by
+                "intervention.resolved",
+                epic=self._plan.tasks[task].epic if task else item,
+                task=task,
+                intervention=entry.intervention,
+                choice=choice,
+                by=by,
             )
 
 

@@ -44,7 +44,7 @@ class RunReport:
     target: str
     #: Seconds on the clock.
     seconds: float
-    #: Seconds of all sessions added up: what one at a time would have taken.
+    #: Seconds of the sessions whose work counts, added up: what one at a time would have taken.
     work_seconds: float
     #: Dollars of the sessions that know their cost; None when none does.
     cost_usd: float | None

@@ -90,7 +90,7 @@ class Run:
         self._workflow = Workflow(context, resolution, scheduler, ledger)
         started = monotonic()
         async with self._recording(store, project_id):
-            await self._announce(context, resolution)
+            await self._announce(context, resolution, ledger)
             async with Control(self._project, store, project_id, self._workflow, self._recorder):
                 error = await self._work()
             await tidy(context, ledger.landed & set(self._plan.epic))
@@ -188,7 +188,7 @@ class Run:
     def _found(self) -> None:
         self._recorder.emit("store.found")
 
-    async def _announce(self, context: Context, resolution: Resolution) -> None:
+    async def _announce(self, context: Context, resolution: Resolution, ledger: Ledger) -> None:
         config = context.config
         self._recorder.emit(
             "run.started",
@@ -205,6 +205,7 @@ class Run:
                 "tasks": self._options.tasks,
                 "agent": self._options.agent,
             },
+            before=ledger.before(),
         )
 
     async def _work(self) -> YokeError | None:
@@ -250,6 +251,8 @@ class Run:
             )
         if self._stopped or (self._workflow is not None and self._workflow.stopped):
             return "cancelled", ExitCode.INTERRUPTED, "stopped by a person"
+        if self._options.land:
+            return self._verdict_on_landing(ledger)
         if ledger.waiting:
             return "failed", ExitCode.FAILED, "something waits for a person"
         chosen = selected(self._plan, self._options)
@@ -257,4 +260,13 @@ class Run:
             return "failed", ExitCode.FAILED, "some tasks could not start"
         if any(epic not in ledger.landed for epic in ledger.finished_epics):
             return "failed", ExitCode.FAILED, "finished epics wait for others to land first"
+        return "completed", ExitCode.OK, ""
+
+    def _verdict_on_landing(self, ledger: Ledger) -> tuple[str, ExitCode, str]:
+        """A run that was asked to land some epics is about nothing else."""
+        missing = [epic for epic in self._options.land if epic not in ledger.landed]
+        if any(entry.item in missing for entry in ledger.waiting.values()):
+            return "failed", ExitCode.FAILED, "something waits for a person"
+        if missing:
+            return "failed", ExitCode.FAILED, f"{', '.join(missing)} waits for others to land first"
         return "completed", ExitCode.OK, ""

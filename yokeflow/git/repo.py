@@ -58,17 +58,8 @@ class Repo:
         Raises RepositoryError when there is none, git is older than 2.38, or nothing was committed yet.
         """
         await _check_version(start)
-        where = ("rev-parse", "--path-format=absolute")
-        try:
-            git_dir = Path((await run_git(*where, "--git-dir", cwd=start)).text)
-            common = Path((await run_git(*where, "--git-common-dir", cwd=start)).text)
-        except GitError as error:
-            raise _no_repository(start, error) from error
-        bare = (await run_git("rev-parse", "--is-bare-repository", cwd=common)).text == "true"
-        top = await run_git(*where, "--show-toplevel", cwd=start, ok=(0, 128))
-        repo = cls(
-            await _root(Path(top.text) if top.text else None, git_dir, common, bare=bare), common, bare=bare
-        )
+        git_dir, common, bare, top = await _locate(start)
+        repo = cls(await _root(top, git_dir, common, bare=bare), common, bare=bare)
         if not await repo.resolve("HEAD") and not await repo.refs("refs/heads/"):
             raise RepositoryError(
                 f"{repo.root} has no commit yet", hint='make one: git commit --allow-empty -m "Start"'
@@ -244,8 +235,25 @@ async def _check_version(start: Path) -> None:
         )
 
 
-def _no_repository(start: Path, error: GitError) -> RepositoryError:
-    if "dubious ownership" in error.stderr:
+async def _locate(start: Path) -> tuple[Path, Path, bool, Path | None]:
+    """Git folder, the one that all worktrees share, whether that is bare, and the top of the worktree."""
+    # A path may hold a newline, so that what is no path goes between them.
+    asked = ("--git-dir", "--is-bare-repository", "--git-common-dir", "--is-bare-repository")
+    # Outside of any worktree the last question fails after the others were answered.
+    where = ("rev-parse", "--path-format=absolute", *asked, "--show-toplevel")
+    said = await run_git(*where, cwd=start, ok=(0, 128))
+    found = re.split(r"\n(true|false)(?:\n|$)", said.text)
+    if len(found) < 5:
+        raise _no_repository(start, said.stderr)
+    git_dir, common, bare, top = Path(found[0]), Path(found[2]), found[1] == "true", found[4]
+    if git_dir != common:
+        # A linked worktree is never bare itself.
+        bare = (await run_git("rev-parse", "--is-bare-repository", cwd=common)).text == "true"
+    return git_dir, common, bare, Path(top) if top else None
+
+
+def _no_repository(start: Path, stderr: str) -> RepositoryError:
+    if "dubious ownership" in stderr:
         return RepositoryError(
             f"git does not trust the owner of {start}",
             hint="git config --global --add safe.directory <that folder>",

@@ -47,8 +47,8 @@ def _document(path: Path) -> Document:
     except DocumentError as error:
         if path.exists():
             raise
-        hint = "write one, name it with --plan, or let `yoke init` write an example"
-        raise DocumentError([replace(problem, hint=hint) for problem in error.problems]) from error
+        hint = "let `yoke init` write a first one, or name yours with `--plan FILE`"
+        raise DocumentError([replace(problem, hint="") for problem in error.problems], hint=hint) from error
 
 
 def _epic(item: EpicItem, position: int, positions: count[int]) -> Epic:
