@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,11 +18,15 @@ import psutil
 import pytest
 
 from yokeflow.engine import supervised
+from yokeflow.engine.nursery import NURSERY
 from yokeflow.engine.process import Exit, run_process, scrubbed_environment, sweep
 from yokeflow.engine.transcript import LONGEST_LINE, TAIL
 from yokeflow.errors import DiskFullError
 from yokeflow.model import Launch
 from yokeflow.testing import Script
+
+#: The program's parent is its supervisor, whose parent is the nursery.
+NAME_THE_NURSERY = ("sh", "-c", "cut -d ' ' -f 4 /proc/$PPID/stat")
 
 
 @pytest.fixture
@@ -66,6 +72,10 @@ async def appears(path: Path) -> int:
     """The process id in a file that some process writes."""
     await until(lambda: path.exists() and path.read_text().strip())
     return int(await asyncio.to_thread(path.read_text))
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def gone(*pids: int) -> None:
@@ -114,7 +124,8 @@ class TestEnds:
     async def test_stop_before_it_began(self, run):
         stop = asyncio.Event()
         stop.set()
-        assert (await run(Script().hang(), stop=stop)).why == "stopped"
+        ended = await run(Script().hang(), stop=stop)
+        assert (ended.code, ended.why) == (-signal.SIGTERM, "stopped")
 
     async def test_cancelling_kills_at_once(self, run, tmp_path):
         script = Script().daemon(tmp_path / "daemon").run(f"echo $$ > {tmp_path}/agent").hang(stubborn=True)
@@ -272,6 +283,20 @@ class TestNothingIsLeft:
         assert (ended.code, ended.why, ended.tail) == (-signal.SIGKILL, "stopped", "done\n")
         await gone(await appears(tmp_path / "child"))
 
+    async def test_nursery_that_is_killed(self, run, tmp_path):
+        script = Script().daemon(tmp_path / "daemon").run(f"echo $$ > {tmp_path}/agent").hang(stubborn=True)
+        task = asyncio.create_task(run(script, grace=600))
+        agent, daemon = await appears(tmp_path / "agent"), await appears(tmp_path / "daemon")
+        supervisor = psutil.Process(agent).ppid()
+        nursery = psutil.Process(supervisor).ppid()
+        os.kill(nursery, signal.SIGKILL)
+        ended = await task
+        assert (ended.code, ended.why) == (-signal.SIGKILL, "exited")
+        await gone(agent, daemon, supervisor, nursery)
+        again = await run(NAME_THE_NURSERY)
+        assert again.ok
+        assert int(again.tail) != nursery
+
     async def test_cancelling_twice(self, run, tmp_path):
         script = Script().run(f"echo $$ > {tmp_path}/agent; kill -STOP $PPID").hang(stubborn=True)
         task = asyncio.create_task(run(script))
@@ -297,10 +322,100 @@ class TestNothingIsLeft:
         with started(sys.executable, "-c", program, script.text, str(tmp_path)) as parent:
             agent, daemon = await appears(tmp_path / "agent"), await appears(tmp_path / "daemon")
             supervisor = psutil.Process(agent).ppid()
+            nursery = psutil.Process(supervisor).ppid()
             assert alive(agent)
             assert alive(daemon)
             parent.kill()
-        await gone(agent, daemon, supervisor)
+        await gone(agent, daemon, supervisor, nursery)
+
+
+class TestNursery:
+    async def test_one_out_of_reach_of_the_terminal_serves_all(self, run):
+        first, second = await asyncio.gather(run(NAME_THE_NURSERY), run(NAME_THE_NURSERY))
+        assert first.ok
+        assert first.tail == second.tail
+        nursery = int(first.tail)
+        assert os.getsid(nursery) == nursery != os.getsid(0)
+
+    def test_outlives_the_event_loop_and_thread_that_started_it(self, run):
+        NURSERY.close()
+        ended: list[Exit] = []
+        thread = threading.Thread(target=lambda: ended.append(asyncio.run(run(NAME_THE_NURSERY))))
+        thread.start()
+        thread.join()
+        ended.append(asyncio.run(run(NAME_THE_NURSERY)))
+        assert ended[0].tail == ended[1].tail
+
+    async def test_fifty_at_once(self, run, tmp_path):
+        programs = (Script().say(str(number)).exit(number) for number in range(50))
+        every = await asyncio.gather(
+            *(run(program, transcript=tmp_path / str(number)) for number, program in enumerate(programs))
+        )
+        assert [(ended.code, ended.tail) for ended in every] == [(n, f"{n}\n") for n in range(50)]
+
+    async def test_odd_bytes_arrive(self, run, tmp_path):
+        odd = b"\xff\xfe =\n'\"\\$x\xe4"
+        folder = tmp_path / os.fsdecode(odd)
+        folder.mkdir()
+        argv = ("sh", "-c", 'printf "%s|" "$1" "$ODD" "$2"; pwd', "sh", os.fsdecode(odd), "")
+        ended = await run(argv, cwd=folder, env={"ODD": os.fsdecode(odd)})
+        assert ended.ok
+        assert (tmp_path / "output.log").read_bytes() == b"%b|%b||%b\n" % (odd, odd, os.fsencode(folder))
+
+    async def test_large_environment(self, run):
+        env = {f"LARGE_{number}": "x" * 50_000 for number in range(20)}
+        assert int((await run(["sh", "-c", "env | grep -c ^LARGE_.*xx"], env=env)).tail) == 20
+
+    async def test_environment_that_no_program_can_have(self, run):
+        ended = await run(["true"], env={"LARGE": "x" * 200_000})
+        assert (ended.why, ended.tail) == ("unstartable", "cannot be started: Argument list too long: true")
+        assert (await run(["true"], env={"A=B": "c"})).why == "unstartable"
+
+    async def test_program_sees_no_files_of_others(self, run, tmp_path):
+        NURSERY.close()
+        with (tmp_path / "ours").open("w") as ours:
+            os.set_inheritable(ours.fileno(), True)
+            other = asyncio.create_task(
+                run(Script().run(f"echo $$ > {tmp_path}/other").hang(), transcript=tmp_path / "log")
+            )
+            await appears(tmp_path / "other")
+            ended = await run(["sh", "-c", "ls /proc/$$/fd; :"])
+            other.cancel()
+            await asyncio.wait({other})
+        assert ended.tail.split() == ["0", "1", "2"]
+
+    async def test_no_files_are_left_open(self, run):
+        stop = asyncio.Event()
+        stop.set()
+        await run(["true"])
+        before = open_files()
+        await asyncio.gather(
+            *(run(["cat"], stdin=b"x" * 500_000) for _ in range(5)),
+            *(run(["true"], stdin=b"x" * 500_000) for _ in range(5)),
+            *(run(["no-such-program"]) for _ in range(5)),
+            *(run(Script().hang(), stop=stop) for _ in range(5)),
+        )
+        assert open_files() == before
+
+    async def test_too_many_open_files(self, run):
+        await run(["true"])
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+        files: list[int] = []
+        try:
+            with suppress(OSError):
+                while True:
+                    files.append(os.open(os.devnull, os.O_RDONLY))
+            for _ in range(4):
+                os.close(files.pop())
+            ended = await run(["true"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for file in files:
+                os.close(file)
+        assert ended.why == "unstartable"
+        assert "Too many open files" in ended.tail
+        assert (await run(["true"])).ok
 
 
 class TestSweep:

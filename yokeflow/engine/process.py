@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from yokeflow.engine.environment import named_environment, scrubbed_environment, sweep
+from yokeflow.engine.nursery import NURSERY, request
 from yokeflow.engine.redact import redact_bytes, secret_values
 from yokeflow.engine.supervised import Supervised, Why
 from yokeflow.engine.transcript import TAIL, Lines, Transcript
@@ -20,13 +18,13 @@ from yokeflow.engine.transcript import TAIL, Lines, Transcript
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from yokeflow.model import Launch
 
 __all__ = ["TAIL", "Exit", "Why", "run_process", "scrubbed_environment", "sweep"]
 
 _FILES = 8192
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +79,13 @@ async def run_process(
     secrets = secret_values({**os.environ, **whole_env})
     with Transcript(transcript, limit, lambda data: redact_bytes(data, secrets)) as kept:
         try:
-            popen, status = _start(launch, cwd, whole_env, grace)
+            wanted = request(launch.argv, cwd=cwd, env=whole_env, stop_signal=launch.stop_signal, grace=grace)
+            child = NURSERY.bear(feed=bool(launch.stdin))
         except (OSError, ValueError) as error:
             return _unstartable(kept, _reason(error), started)
-        session = Supervised(popen, status, kept, mark)
+        session = Supervised(child, wanted, kept, mark)
         try:
-            await session.connect(launch.stdin, Lines(limit, on_line), Lines(limit, None))
+            session.connect(launch.stdin, Lines(limit, on_line), Lines(limit, None))
             why = await session.watch(timeout, silence, stop)
             if why != "exited":
                 await session.end(grace)
@@ -105,34 +104,6 @@ def _allow_many_files() -> None:
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _start(
-    launch: Launch, cwd: Path, env: Mapping[str, str], grace: float
-) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    if not launch.argv:
-        raise ValueError("the command line is empty")
-    reader, writer = os.pipe()
-    about = (os.getpid(), writer, int(launch.stop_signal), grace, env.get("LC_CTYPE", ""))
-    command = (sys.executable, "-I", "-S", "-E", str(_SUPERVISOR), *map(str, about), *launch.argv)
-    try:
-        popen = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.PIPE if launch.stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=(writer,),
-            start_new_session=True,
-        )
-    except BaseException:
-        os.close(reader)
-        raise
-    finally:
-        os.close(writer)
-    return popen, os.fdopen(reader, "rb", buffering=0)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
-from typing import IO, TYPE_CHECKING, Any, Literal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 from yokeflow.engine.environment import sweep
+from yokeflow.engine.pipes import Reader, Writer
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
+    from yokeflow.engine.nursery import Child
     from yokeflow.engine.transcript import Lines, Transcript
 
 #: Seconds that a supervisor may take for what should take it milliseconds.
@@ -21,40 +24,20 @@ _PATIENCE = 2.0
 Why = Literal["exited", "timeout", "silence", "stopped", "unstartable"]
 
 
-class _Pipe(asyncio.Protocol):
-    """One end of a pipe; what it reads goes straight to `take`, so nothing piles up."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
-        self.transport: asyncio.BaseTransport | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._take(data)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-
 class Supervised:
-    """A supervisor and the pipes to it. Nothing of its program is left once it has closed the status pipe."""
+    """A supervisor and the ways to it. Nothing of its program is left once it has closed its status."""
 
-    def __init__(
-        self, popen: subprocess.Popen[bytes], status: IO[bytes], kept: Transcript, mark: tuple[str, str]
-    ) -> None:
-        self._popen = popen
-        self._files = (status, popen.stdout, popen.stderr, popen.stdin)
+    def __init__(self, child: Child, request: bytes, kept: Transcript, mark: tuple[str, str]) -> None:
+        """Takes over the descriptors of `child`."""
+        self._child = child
         self._kept = kept
         self._mark = mark
         self._heard = self._started = time.monotonic()
         self._said = b""
-        self._status = _Pipe(self._take_status)
-        self._outputs: list[_Pipe] = []
-        self._input: _Pipe | None = None
+        self._orders = Writer(child.status, request)
+        self._status = Reader(child.status, self._take_status, first=self._orders.close)
+        self._outputs: tuple[Reader, ...] = ()
+        self._input: Writer | None = None
         self._lines: tuple[Lines, ...] = ()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error: Exception | None = None
@@ -62,40 +45,35 @@ class Supervised:
     @property
     def refusal(self) -> str:
         """Why the program did not start; empty when it did."""
-        said = self._said.decode(errors="replace")
-        return said[1:].partition("\n")[0] if said.startswith("!") else ""
+        ending = self._ending
+        return ending[1:].partition("\n")[0] if ending.startswith("!") else ""
 
     @property
     def code(self) -> int:
         """The program's exit code, negative for a signal; that of SIGKILL where the supervisor was killed."""
-        said = self._said.split()
-        return int(said[-1]) if said and not self.refusal else -signal.SIGKILL
+        ending = self._ending
+        return int(ending) if ending and not self.refusal else -signal.SIGKILL
 
-    async def connect(self, stdin: bytes, out: Lines, err: Lines) -> None:
+    def connect(self, stdin: bytes, out: Lines, err: Lines) -> None:
         """Feed the program and listen to it."""
-        loop = asyncio.get_running_loop()
-        status, stdout, stderr, feed = self._files
         self._lines = (out, err)
-        await loop.connect_read_pipe(lambda: self._status, status)
-        for stream, lines in ((stdout, out), (stderr, err)):
-            pipe = self._listener(lines)
-            self._outputs.append(pipe)
-            await loop.connect_read_pipe(lambda pipe=pipe: pipe, stream)  # type: ignore[misc]
-        if stdin:
-            pipe = self._input = _Pipe(lambda _data: None)
-            writer, _ = await loop.connect_write_pipe(lambda: pipe, feed)
-            writer.write(stdin)
-            writer.write_eof()
+        ends = ((self._child.stdout, out), (self._child.stderr, err))
+        self._outputs = tuple(self._listener(descriptor, lines) for descriptor, lines in ends)
+        descriptor = self._child.stdin
+        if descriptor is not None:
+            self._input = Writer(descriptor, stdin, then=lambda: os.close(descriptor))
 
     async def watch(self, timeout: float | None, silence: float | None, stop: asyncio.Event | None) -> Why:
         """Wait for the end of the program, or for a reason to end it."""
-        stopped = asyncio.ensure_future((stop or asyncio.Event()).wait())
-        waits: set[asyncio.Future[Any]] = {self._status.ended, self._broken, stopped}
+        waits: set[asyncio.Future[Any]] = {self._status.ended, self._broken}
+        stopped = asyncio.ensure_future(stop.wait()) if stop else None
+        if stopped:
+            waits.add(stopped)
         try:
             while True:
                 if self._status.ended.done():
                     return "exited"
-                if stopped.done() or self._broken.done():
+                if self._broken.done() or (stopped and stopped.done()):
                     return "stopped"
                 now = time.monotonic()
                 if timeout and now >= self._started + timeout:
@@ -107,11 +85,12 @@ class Supervised:
                 pause = min(ends) - now if ends else None
                 await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopped.cancel()
+            if stopped:
+                stopped.cancel()
 
     async def end(self, grace: float) -> None:
         """Have it stop cleanly, then by force; at once when its output cannot be kept."""
-        self._popen.send_signal(signal.SIGHUP if self._broken.done() else signal.SIGTERM)
+        self._orders.add(b"K" if self._broken.done() else b"T")
         await asyncio.wait({self._status.ended}, timeout=grace + _PATIENCE)
 
     async def close(self) -> None:
@@ -121,43 +100,46 @@ class Supervised:
         """
         try:
             if not self._status.ended.done():
-                self._popen.send_signal(signal.SIGHUP)
+                self._orders.add(b"K")
                 await asyncio.wait({self._status.ended}, timeout=_PATIENCE)
-            if not self._said:  # it was killed itself, so what it watched has other parents now
+            if not self._ending:  # it was killed itself, so what it watched has other parents now
                 await asyncio.to_thread(sweep, *self._mark)
-            if self._outputs:  # all that could write is dead: this reads up to the end of file
-                await asyncio.wait({pipe.ended for pipe in self._outputs}, timeout=1)
+            left = {pipe.ended for pipe in self._outputs if not pipe.ended.done()}
+            if left:  # all that could write is dead: this reads up to the end of file
+                await asyncio.wait(left, timeout=1)
         finally:
-            if not self._status.ended.done():
-                self._popen.kill()
-            self._popen.wait()
-            await self._release()
+            self._kill()
+            self._release()
         for lines in self._lines:
             self._guard(lambda lines=lines: self._kept.write(lines.finish()))  # type: ignore[misc]
         if self._error is not None:
             raise self._error
 
-    async def _release(self) -> None:
-        every = (*self._outputs, self._input, self._status)
-        pipes = [pipe for pipe in every if pipe and pipe.transport and not pipe.ended.done()]
-        for pipe in pipes:
-            if isinstance(pipe.transport, asyncio.WriteTransport):
-                pipe.transport.abort()
-            elif pipe.transport is not None:
-                pipe.transport.close()
-        if pipes:
-            await asyncio.wait({pipe.ended for pipe in pipes}, timeout=1)
-        for file in self._files:
-            if file is not None:
-                file.close()
+    @property
+    def _ending(self) -> str:
+        """What the supervisor said last, after its process id; empty when it did not come to that."""
+        return self._said.decode(errors="replace").partition("\n")[2]
 
-    def _listener(self, lines: Lines) -> _Pipe:
+    def _kill(self) -> None:
+        """End a supervisor that does not answer. While its socket is open, its process id is its own."""
+        self._status.read()
+        pid = self._said.partition(b"\n")[0]
+        if pid and not self._status.ended.done():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+    def _release(self) -> None:
+        for end in (self._input, *self._outputs, self._status):
+            if end is not None:
+                end.close()
+
+    def _listener(self, descriptor: int, lines: Lines) -> Reader:
         def take(data: bytes) -> None:
             self._heard = time.monotonic()
             if self._error is None:
                 self._guard(lambda: self._kept.write(lines.feed(data)))
 
-        return _Pipe(take)
+        return Reader(descriptor, take)
 
     def _take_status(self, data: bytes) -> None:
         self._said += data
