@@ -42,8 +42,8 @@ def server() -> Iterator[dict[str, str]]:
             env = {**os.environ, **_GIT, "YOKE_PLUGINS": ""}
             env.pop("PYTHONDONTWRITEBYTECODE", None)
             yield env
-            stop_server()
         finally:
+            stop_server()
             if before is None:
                 del os.environ["YOKE_HOME"]
             else:
