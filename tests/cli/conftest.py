@@ -48,7 +48,13 @@ class Story:
 
     def begin(self) -> None:
         """The run starts with all tasks of the plan."""
-        self.tell("run.started", target="main", concurrency=3, batches=[list(self.plan.tasks)])
+        self.tell(
+            "run.started",
+            target="main",
+            strategy="by_epic",
+            concurrency=3,
+            batches=[list(self.plan.tasks)],
+        )
 
     def start(self, task: str, attempt: int = 1) -> None:
         """A session starts."""

@@ -71,7 +71,10 @@ def test_the_demo_lands_all_epics_and_the_result_works(tmp_path, monkeypatch, ca
     assert main(["demo", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "13 of 13 tasks, 4 of 4 epics landed" in said
-    assert "What to type next" in said
+    assert "cost     $0.00" in said
+    report, _, advice = said.partition("What to type next")
+    assert "yoke status" not in report
+    assert advice.splitlines()[1].strip().startswith("cd ")
     epics = git(
         folder, "log", "main", "--first-parent", "--format=%(trailers:key=Yoke-Epic,valueonly,separator=)"
     )
@@ -85,7 +88,7 @@ def test_the_demo_lands_all_epics_and_the_result_works(tmp_path, monkeypatch, ca
     assert main(["show", "numbers.parse"]) == 0
     shown = capsys.readouterr().out
     assert "1. shell completed" in shown
-    assert "cost unknown" in shown
+    assert "cost $0.00" in shown
     assert "task: passed" in shown
     assert "Left to right within one level" in shown
     assert main(["attention"]) == 0

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 from rich.console import Console
 
-from yokeflow.cli.live import Phase
+from yokeflow.cli.lines import event_lines
 from yokeflow.cli.live_frame import FOOTER, frame
+from yokeflow.cli.live_items import Phase
 from yokeflow.cli.live_view import LiveView
+from yokeflow.cli.words import shortened
 from yokeflow.events import Event
 
 SIZES = [(80, 24), (100, 30), (200, 60), (60, 12), (40, 8)]
@@ -41,11 +44,48 @@ def test_a_task_goes_through_its_phases(story):
     assert (task.seconds, task.cost, task.commit[:6]) == (10.0, 0.25, "c0ffee")
 
 
-def test_tasks_that_the_run_is_not_about_are_outside(story):
-    story.tell("run.started", target="main", batches=[["app.main"], ["app.help"]])
-    assert story.state.tasks["core.one"].phase is Phase.OUTSIDE
-    assert [task.task.id for task in story.state.in_run()] == ["app.main", "app.help"]
-    assert "0/2 tasks · 0/1 landed" in picture(story)[0]
+def test_a_later_run_counts_what_earlier_ones_did(story):
+    before = {"landed": ["core"], "skipped": ["core.two"]}
+    story.tell("run.started", target="main", batches=[["app.main"], ["app.help"]], before=before)
+    assert "2/4 tasks (1 skipped) · 1/2 landed" in picture(story)[0]
+    lines = picture(story)
+    assert row(lines, "core ").startswith(" ✔")
+    assert row(lines, "core ").endswith("landed before  2/2")
+    assert row(lines, "core.one").startswith("   ✔")
+    assert row(lines, "core.one").endswith("done before")
+    assert row(lines, "core.two").startswith("   –")
+
+
+def test_a_later_run_shows_what_is_held_and_what_waits_for_it(story):
+    held = {"core": {"kind": "conflict", "reason": "core conflicts with main in a"}}
+    before = {"landed": [], "skipped": [], "held": held, "failed": {"app.main": "red"}}
+    story.tell("run.started", target="main", batches=[["app.main"]], before=before)
+    lines = picture(story)
+    assert row(lines, "core ").startswith(" ✘")
+    assert "conflict: core conflicts" in row(lines, "core ")
+    assert row(lines, "app.main").endswith("red")
+    story.tell("run.started", target="main", batches=[], before={**before, "failed": {}})
+    assert row(picture(story), "app ").startswith(" ◌")
+    assert row(picture(story), "app ").endswith("queued to land, after core  2/2")
+
+
+def test_a_session_that_failed_tells_its_last_lines(story):
+    story.begin()
+    story.start("core.one")
+    story.tell("session.output", task="core.one", kind="text", text="working")
+    output = "working\nTraceback\n\nValueError: no\n"
+    story.tell("session.finished", task="core.one", state="failed", reason="exit code 1", output=output)
+    assert [text for _, text in story.state.output] == ["working", "Traceback", "ValueError: no"]
+    said = [click.unstyle(line).split("  ")[1] for line in event_lines(story.events[-1])]
+    assert said[0].startswith("core.one: session failed")
+    assert said[0].endswith(": exit code 1")
+    assert said[1:] == [f"core.one: | {text}" for text in ("working", "Traceback", "ValueError: no")]
+
+
+def test_long_ids_are_cut_in_the_middle():
+    shown = [shortened(f"a-very-long-name.{end}", 10) for end in ("one", "two")]
+    assert shown == ["a-ver….one", "a-ver….two"]
+    assert shortened("short", 5) == "short"
 
 
 def test_an_unknown_cost_is_never_shown_as_nothing(story):
@@ -107,7 +147,7 @@ def test_trouble_is_shown_with_the_command_that_answers_it(story):
     story.tell("task.blocked", task="core.two", by=["core.one"])
     lines = picture(story, width=100)
     assert row(lines, "core.one").endswith("check `make test` failed (2)")
-    assert row(lines, "core.two").endswith("blocked by core.one")
+    assert row(lines, "core.two").endswith("waits for core.one")
     assert any(line.startswith(" ! core.one") and "yoke retry core.one" in line for line in lines)
     story.tell("intervention.resolved", intervention="i-core.one", choice="retry", by="ada")
     assert not any(line.startswith(" !") for line in picture(story))

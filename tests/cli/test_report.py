@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
+from yokeflow.cli.advice import Place
 from yokeflow.cli.report import report_lines
 from yokeflow.engine.report import Landed, RunReport, Waiting
 from yokeflow.errors import ExitCode
@@ -97,7 +98,7 @@ def test_what_failed_has_its_reason_and_the_commands_to_type(story):
     assert "yoke show core.one" in text
     assert "3 tasks held up by core.one: app.help, app.main, core.two" in lines
     assert "  ✘ core  0/2 tasks done, failed: core.one" in lines
-    assert "  ○ app   0/2 tasks done, waits for core.one, core" in lines
+    assert "  ○ app   0/2 tasks done, waits for core, core.one" in lines
     assert any(line.strip().startswith("yoke attention") for line in lines)
 
 
@@ -126,6 +127,60 @@ def test_a_cancelled_run_says_how_to_go_on(story):
     lines = said(story, state="cancelled", reason="stopped by a person")
     assert "■ cancelled: stopped by a person" in lines
     assert any(line.strip().startswith("yoke resume") for line in lines)
+
+
+def test_a_run_with_nothing_to_do_says_so(story):
+    story.tell("run.started", target="main", batches=[], before={"landed": ["core", "app"]})
+    lines = said(story)
+    assert lines[1] == "✔ everything was done already: 4 tasks, 2 epics landed before"
+    assert not any("done  " in line or "Nothing landed" in line for line in lines)
+
+
+def test_a_selection_with_nothing_to_do_says_so(story):
+    story.tell("run.started", target="main", batches=[["app.help"]], before={"landed": ["core"]})
+    assert said(story)[1] == "✔ all that was asked for was done already: 3 tasks, 1 epic landed before"
+
+
+def test_a_later_run_counts_everything_and_says_what_was_before(story):
+    before = {"landed": ["core"], "skipped": ["core.two"]}
+    story.tell("run.started", target="main", batches=[["app.main"], ["app.help"]], before=before)
+    for task in ("app.main", "app.help"):
+        story.start(task)
+        story.end(task)
+    story.land("app")
+    figures = "4 of 4 tasks, 2 of 2 epics landed, 1 skipped, 2 tasks and 1 epic of them before"
+    assert f"  done     {figures}" in said(story)
+
+
+def test_a_finished_epic_says_for_which_it_waits(story):
+    held = {"core": {"kind": "conflict", "reason": "core conflicts with main in a"}}
+    story.tell("run.started", target="main", batches=[], before={"landed": [], "held": held})
+    waiting = Waiting("i", "conflict", "core", "core conflicts with main in a", ("land",))
+    lines = said(story, state="failed", waiting=(waiting,))
+    assert "  ○ app   2/2 tasks done, waits for core to land" in lines
+    assert any(line.startswith("  ✘ core  2/2 tasks done, conflict") for line in lines)
+
+
+def test_a_conflict_is_merged_where_the_branch_is(story, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    held = {"core": {"kind": "conflict", "reason": "core conflicts with main in a"}}
+    story.tell("run.started", target="main", batches=[], before={"landed": [], "held": held})
+    waiting = (Waiting("i", "conflict", "core", "core conflicts with main in a", ("land",)),)
+    place = Place(tmp_path / ".worktrees", "epic/", "main")
+
+    def typed():
+        told = report_lines(story.state, report(story, state="failed", waiting=waiting), 100, place)
+        lines = [click.unstyle(line).strip().partition("   ")[0].partition("  ")[0] for line in told]
+        return lines[lines.index("yoke show core") + 1 :][:2]
+
+    assert typed() == ["git switch epic/core && git merge main", "yoke land core"]
+    (tmp_path / ".worktrees" / "core").mkdir(parents=True)
+    assert typed() == ["git -C .worktrees/core merge main", "yoke land core"]
+
+
+def test_without_advice_nothing_is_said_about_what_comes_next(finished):
+    told = report_lines(finished.state, report(finished), 100, advise=False)
+    assert not any("yoke status" in line for line in told)
 
 
 def test_long_titles_are_cut(finished):

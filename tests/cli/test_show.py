@@ -43,7 +43,7 @@ def yoke(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_task_an_epic_and_what_is_not_there(project):
     shown = yoke(project, "show", "good.one").stdout
-    assert "task of good, completed, cost unknown" in shown
+    assert "task of good, completed, cost $0.00" in shown
     assert "task: passed in" in shown
     assert "its last 20 lines" in shown
     assert "│ 30" in shown
@@ -54,7 +54,7 @@ def test_a_task_an_epic_and_what_is_not_there(project):
     assert (missing.returncode, "has no attempt 9" in missing.stderr) == (2, True)
     assert "did you mean good.one?" in yoke(project, "show", "good.on").stderr
     epic = json.loads(yoke(project, "show", "good", "--json").stdout)
-    assert (epic["kind"], epic["status"], epic["cost_usd"]) == ("epic", "completed", None)
+    assert (epic["kind"], epic["status"], epic["cost_usd"]) == ("epic", "completed", 0.0)
     assert epic["landings"][0]["status"] == "landed"
     assert "landed on main as" in yoke(project, "show", "good").stdout
 

@@ -138,7 +138,9 @@ async def test_an_item_is_shown_with_all_that_belongs_to_it(store, project, told
     ]
     assert task["commits"] == [COMMIT]
     assert [(q["kind"], q["choice"], q["by"]) for q in task["interventions"]] == [("attempts", "retry", "me")]
-    assert successor["depends_on"] == [{"id": "1a", "type": "hard", "reason": "", "status": "completed"}]
+    assert successor["depends_on"] == [
+        {"id": "1a", "type": "hard", "reason": "", "status": "completed", "of": "1b"}
+    ]
     assert [(landing["status"], landing["commit"]) for landing in epic["landings"]] == [("landed", "d" * 40)]
     assert [task["id"] for task in epic["tasks"]] == ["1a", "1b"]
     assert epic["commits"] == [COMMIT, "d" * 40]

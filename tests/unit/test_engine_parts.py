@@ -12,7 +12,7 @@ import pytest
 
 from yokeflow.config import Config
 from yokeflow.engine.decide import Decisions, EventHook, soft
-from yokeflow.engine.landing_order import LandingOrder
+from yokeflow.engine.landing_order import landing_order
 from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.recorder import Recorder
@@ -53,19 +53,19 @@ def plan_of(*edges: tuple[str, str], epics: str = "abc") -> Plan:
 
 class TestLandingOrder:
     def test_an_epic_lands_after_those_it_builds_on(self) -> None:
-        order = LandingOrder(plan_of(("a", "b"), ("b.1", "c")))
+        order = landing_order(plan_of(("a", "b"), ("b.1", "c")))
         assert order.landable({"b", "c"}, set()) == []
         assert order.landable({"a", "b", "c"}, set()) == ["a"]
         assert order.landable({"a", "b", "c"}, {"a"}) == ["b"]
         assert order.waits_for("c", {"c"}, {"a"}) == ["b"]
 
     def test_epics_that_need_each_other_land_when_both_are_finished(self) -> None:
-        order = LandingOrder(plan_of(("a.1", "b"), ("b.1", "a")))
+        order = landing_order(plan_of(("a.1", "b"), ("b.1", "a")))
         assert order.landable({"a"}, set()) == []
         assert order.landable({"a", "b"}, set()) == ["a", "b"]
 
     def test_a_circle_waits_for_those_outside_of_it(self) -> None:
-        order = LandingOrder(plan_of(("a.1", "b"), ("b.1", "a"), ("c", "a")))
+        order = landing_order(plan_of(("a.1", "b"), ("b.1", "a"), ("c", "a")))
         assert order.landable({"a", "b"}, set()) == ["b"]
         assert order.landable({"a", "b", "c"}, set()) == ["b", "c"]
 

@@ -420,7 +420,7 @@ epics:
 def test_a_missing_file_says_how_to_get_one(tmp_path):
     with pytest.raises(DocumentError) as caught:
         load_plan(tmp_path / "plan.yaml")
-    assert "yoke init" in caught.value.problems[0].hint
+    assert "yoke init" in caught.value.hint
 
 
 def many(epics, tasks):

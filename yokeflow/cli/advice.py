@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
+
+    from yokeflow.engine.project import Project
 
 
 class Answer(NamedTuple):
@@ -15,6 +19,34 @@ class Answer(NamedTuple):
     command: str
     #: What happens then.
     effect: str
+
+
+class Place(NamedTuple):
+    """Where a person can work on the branch of an epic."""
+
+    #: Folder of the worktrees.
+    worktrees: Path
+    #: What goes before an epic's id to name its branch.
+    prefix: str
+    target: str
+
+    def merge(self, epic: str) -> Answer:
+        """How to resolve a conflict of an epic with the target, before it is landed again."""
+        worktree = self.worktrees / epic
+        merge = f"merge {quote(self.target)}"
+        if worktree.is_dir():
+            command = f"git -C {quote(os.path.relpath(worktree))} {merge}"
+        else:
+            command = f"git switch {quote(self.prefix + epic)} && git {merge}"
+        return Answer(command, "merge by hand: resolve the conflict there and commit")
+
+
+async def place_of(project: Project) -> Place:
+    """Where people find the branches of a project's epics."""
+    config = project.config
+    target = await project.repo.target_branch(config.project.target)
+    worktrees = project.repo.worktree_folder(config.parallel.worktree_dir)
+    return Place(worktrees, config.project.branch_prefix, target)
 
 
 _OF_TASK = {

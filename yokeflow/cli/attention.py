@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.cli.advice import answers, consequence
-from yokeflow.cli.opened import project_status
+from yokeflow.cli.advice import answers, consequence, place_of
+from yokeflow.cli.opened import opened
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from yokeflow.cli.advice import Answer, Place
 
 
 @click.command(epilog=options.examples("yoke attention", "yoke attention --json"))
 @options.as_json
 def command(*, as_json: bool) -> None:
     """Show what waits for you: why, since when, what it holds up, and the commands that answer it."""
-    state = asyncio.run(project_status())
+    state, place = asyncio.run(_read())
     waiting = state["interventions"]
     if as_json:
         output.data(waiting)
@@ -30,19 +32,30 @@ def command(*, as_json: bool) -> None:
         output.line("Nothing waits for you.")
     else:
         epics = {item["id"] for item in state["items"] if item["kind"] == "epic"}
+        conflicts = {entry["epic"] for entry in state["landings"] if entry["status"] == "conflict"}
         for entry in waiting:
-            for line in _lines(entry, datetime.now(UTC), of_epic=entry["item"] in epics):
+            item = entry["item"]
+            merge = [place.merge(item)] if entry["kind"] == "conflict" and item in conflicts else []
+            for line in _lines(entry, datetime.now(UTC), merge, of_epic=item in epics):
                 output.line(line)
 
 
-def _lines(entry: Mapping[str, Any], now: datetime, *, of_epic: bool) -> Iterator[str]:
+async def _read() -> tuple[dict[str, Any], Place]:
+    async with opened() as found:
+        return await found.status(), await place_of(found.project)
+
+
+def _lines(
+    entry: Mapping[str, Any], now: datetime, first: Sequence[Answer], *, of_epic: bool
+) -> Iterator[str]:
     item = entry["item"] or "the run"
     age = ago(datetime.fromisoformat(entry["opened"]), now)
     mark = style("!", fg="yellow", bold=True)
     yield f"{mark} {style(clean(item), bold=True)}  {clean(first_line(entry['reason']))}"
     yield f"    waits for {age}; {consequence(item, of_epic=of_epic)}"
     rows = [(f"yoke show {item}", "see what happened")]
-    rows += [(answer.command, answer.effect) for answer in answers(item, entry["choices"], of_epic=of_epic)]
+    offered = [*first, *answers(item, entry["choices"], of_epic=of_epic)]
+    rows += [(answer.command, answer.effect) for answer in offered]
     size = max(len(command) for command, _ in rows)
     for typed, effect in rows:
         yield f"    {style(typed.ljust(size), fg='cyan')}  {style(effect, dim=True)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from yokeflow.engine.demo import make_demo
 from yokeflow.engine.project import Project
 from yokeflow.engine.selection import RunOptions
 from yokeflow.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NEXT = (
     ("cd {folder}", "look at what was made"),
@@ -43,14 +47,14 @@ async def _demo(folder: Path, *, run: bool, as_json: bool) -> ExitCode:
     code = ExitCode.OK
     if run:
         project = await Project.open(folder)
-        code = await run_and_show(project, project.load_plan(), RunOptions(), as_json=as_json)
-    if not as_json and code is ExitCode.OK:
-        _say_next(folder, run=run)
+        code = await run_and_show(project, project.load_plan(), RunOptions(), as_json=as_json, advise=False)
+    if not as_json:
+        rows = _NEXT if run else (_NEXT[0], ("yoke run", "do the plan"))
+        _say_next(folder, rows if code is ExitCode.OK else (_NEXT[0], ("yoke resume", "go on with it")))
     return code
 
 
-def _say_next(folder: Path, *, run: bool) -> None:
-    rows = _NEXT if run else (_NEXT[0], ("yoke run", "do the plan"))
+def _say_next(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
     commands = [(command.format(folder=quote(str(folder))), effect) for command, effect in rows]
     size = max(len(command) for command, _ in commands)
     output.line()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, style
-from yokeflow.cli.words import count, first_line, money, short, span
+from yokeflow.cli.words import count, first_line, last_lines, money, short, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from yokeflow.events import Event
 
@@ -24,6 +25,15 @@ def event_line(event: Event, *, date: bool = False) -> str:
     subject = event.task or event.epic or "run"
     text, colour = describe(event)
     return f"{style(when, dim=True)}  {clean(subject)}: {style(text, fg=colour)}"
+
+
+def event_lines(event: Event, *, date: bool = False) -> Iterator[str]:
+    """The line of an event; a session that failed also tells the last lines that were printed."""
+    yield event_line(event, date=date)
+    if event.type == "session.finished" and event.data.get("state") == "failed":
+        for said in last_lines(event.data):
+            told = replace(event, type="session.output", data={"text": said})
+            yield event_line(told, date=date)
 
 
 def describe(event: Event) -> tuple[str, str | None]:

@@ -4,134 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.cli.live_items import ACTIVE, SATISFIED, Landing, LiveEpic, LiveTask, Phase, Question
+from yokeflow.cli.words import last_lines
+from yokeflow.engine.landing_order import landing_order
 from yokeflow.model import Strength
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.events import Event
     from yokeflow.model import Dependency, Epic, Plan, Task
 
 _OUTPUT_LINES = 40
-
-
-class Phase(StrEnum):
-    """Where a task is on its way."""
-
-    OUTSIDE = "outside"
-    """Not part of this run: finished before, or not asked for."""
-    WAITING = "waiting"
-    READY = "ready"
-    RUNNING = "running"
-    CHECKING = "checking"
-    DONE = "done"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-    SKIPPED = "skipped"
-
-
-OVER = frozenset({Phase.OUTSIDE, Phase.DONE, Phase.FAILED, Phase.BLOCKED, Phase.SKIPPED})
-ACTIVE = frozenset({Phase.RUNNING, Phase.CHECKING})
-#: A hard successor need not wait for a task in one of these.
-SATISFIED = frozenset({Phase.OUTSIDE, Phase.DONE, Phase.SKIPPED})
-
-
-@dataclass(slots=True)
-class LiveTask:
-    """One task of the plan as far as the run got with it."""
-
-    task: Task
-    #: Predecessors as the plan names them, those of its epic too.
-    predecessors: tuple[str, ...]
-    phase: Phase = Phase.WAITING
-    attempt: int = 0
-    agent: str = ""
-    model: str = ""
-    lane: str = ""
-    #: When the session in progress started.
-    started: datetime | None = None
-    #: Seconds of all finished sessions.
-    seconds: float = 0.0
-    #: Dollars of all finished sessions whose cost is known; None while there is none.
-    cost: float | None = None
-    #: At least one finished session did not say what it cost.
-    cost_unknown: bool = False
-    #: Why the last attempt did not count, or what blocks it.
-    reason: str = ""
-    commit: str = ""
-
-
-@dataclass(slots=True)
-class LiveEpic:
-    """One epic and its way onto the target branch."""
-
-    epic: Epic
-    tasks: list[LiveTask]
-    #: A LandingStatus, or empty before it is queued.
-    landing: str = ""
-    #: When it became that.
-    landing_started: datetime | None = None
-    commit: str = ""
-    reason: str = ""
-
-    @property
-    def settled(self) -> bool:
-        """Nothing more happens to it by itself."""
-        return self.landing == "landed" or not self.in_run
-
-    @property
-    def in_run(self) -> bool:
-        """This run is about it: about its tasks, or at least its landing."""
-        return bool(self.landing) or any(task.phase is not Phase.OUTSIDE for task in self.tasks)
-
-    @property
-    def active(self) -> bool:
-        """A session or its landing is under way."""
-        return self.landing in ("queued", "testing") or any(task.phase in ACTIVE for task in self.tasks)
-
-    @property
-    def troubled(self) -> bool:
-        """Somebody has to look at it."""
-        lost = any(task.phase is Phase.FAILED for task in self.tasks)
-        return lost or self.landing in ("rejected", "conflict")
-
-    @property
-    def untouched(self) -> bool:
-        """Nothing of it has started."""
-        idle = (Phase.WAITING, Phase.OUTSIDE, Phase.BLOCKED)
-        return not self.landing and all(task.phase in idle for task in self.tasks)
-
-    def done(self) -> int:
-        """Number of its tasks that nothing waits for any more."""
-        return sum(task.phase in SATISFIED for task in self.tasks)
-
-
-@dataclass(frozen=True, slots=True)
-class Landing:
-    """An epic that reached the target branch in this run."""
-
-    epic: str
-    commit: str
-    at: datetime
-    tasks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """An open intervention."""
-
-    id: str
-    kind: str
-    item: str
-    #: The item is an epic, not a task.
-    of_epic: bool
-    reason: str
-    choices: tuple[str, ...]
-    opened: datetime
 
 
 @dataclass(slots=True)
@@ -140,8 +28,10 @@ class LiveState:
 
     epics: dict[str, LiveEpic]
     tasks: dict[str, LiveTask]
+    order: LandingOrder
     run: str = ""
     target: str = ""
+    strategy: str = ""
     concurrency: int = 0
     started: datetime | None = None
     finished: datetime | None = None
@@ -162,7 +52,7 @@ class LiveState:
         """The state before the first event."""
         tasks = {task.id: LiveTask(task, _named(plan.epic[task.epic], task)) for task in plan.tasks.values()}
         epics = {epic.id: LiveEpic(epic, [tasks[task.id] for task in epic.tasks]) for epic in plan.epics}
-        return cls(epics, tasks)
+        return cls(epics, tasks, landing_order(plan))
 
     def apply(self, event: Event) -> None:
         """Take in one event; unknown types, and items that are not in the plan, change nothing."""
@@ -175,22 +65,39 @@ class LiveState:
         active = [task for task in self.tasks.values() if task.phase in ACTIVE]
         return sorted(active, key=lambda task: (task.started is None, task.started))
 
-    def in_run(self) -> list[LiveTask]:
-        """Tasks that this run is about."""
-        return [task for task in self.tasks.values() if task.phase is not Phase.OUTSIDE]
+    def done(self) -> int:
+        """Number of tasks that nothing waits for any more, whichever run did them."""
+        return sum(epic.done() for epic in self.epics.values())
+
+    def skipped(self) -> int:
+        """Number of tasks that were left out."""
+        return sum(task.phase is Phase.SKIPPED for task in self.tasks.values())
+
+    def landed(self) -> int:
+        """Number of epics on the target branch, whichever run landed them."""
+        return sum(epic.landing == "landed" for epic in self.epics.values())
 
     def waits_for(self, task: LiveTask) -> list[str]:
-        """Predecessors that hold a task up; in a shared lane, the task that has it."""
-        open_ones = [name for name in task.predecessors if not self._satisfied(name)]
-        if open_ones or task.phase is not Phase.READY:
+        """Predecessors that hold an unfinished task up; in a lane of its epic, the task that has it."""
+        if task.phase in SATISFIED:
+            return []
+        open_ones = sorted(name for name in task.predecessors if not self._satisfied(name))
+        if open_ones or task.phase is not Phase.READY or self.strategy != "by_epic":
             return open_ones
         return [other.task.id for other in self.epics[task.task.epic].tasks if other.phase in ACTIVE]
 
     def epic_waits_for(self, epic: LiveEpic) -> list[str]:
-        """Predecessors outside an epic that hold all of its unfinished tasks up."""
+        """What is outside an epic and holds it up, when nothing of it can start."""
+        if not epic.stalled:
+            return []
         own = {task.task.id for task in epic.tasks} | {epic.epic.id}
-        names = [name for task in epic.tasks for name in self.waits_for(task) if name not in own]
-        return list(dict.fromkeys(names))
+        return sorted({name for task in epic.tasks for name in self.waits_for(task)} - own)
+
+    def lands_after(self, epic: LiveEpic) -> list[str]:
+        """Epics that must land before this one."""
+        finished = {name for name, each in self.epics.items() if each.finished}
+        landed = {name for name, each in self.epics.items() if each.settled}
+        return self.order.waits_for(epic.epic.id, finished, landed)
 
     def predecessors_of(self, epic: str) -> list[str]:
         """Epics of which something has to be done before something of this one."""
@@ -205,7 +112,7 @@ class LiveState:
 
     def _satisfied(self, name: str) -> bool:
         if name in self.epics:
-            return all(task.phase in SATISFIED for task in self.epics[name].tasks)
+            return self.epics[name].finished
         return name not in self.tasks or self.tasks[name].phase in SATISFIED
 
 
@@ -219,12 +126,38 @@ def _named(epic: Epic, task: Task) -> tuple[str, ...]:
 def _run_started(state: LiveState, event: Event) -> None:
     state.run, state.started = event.run, event.at
     state.target = event.data.get("target", "")
+    state.strategy = event.data.get("strategy", "")
     state.concurrency = event.data.get("concurrency", 0)
     batches = event.data.get("batches")
     if batches is not None:
         included = {task for batch in batches for task in batch}
-        for task in state.tasks.values():
-            task.phase = Phase.WAITING if task.task.id in included else Phase.OUTSIDE
+        _take_over_tasks(state, included, event.data.get("before", {}))
+        _take_over_epics(state, event)
+
+
+def _take_over_tasks(state: LiveState, included: set[str], before: Mapping[str, Any]) -> None:
+    """What is not in any batch was done in an earlier run."""
+    skipped, failed = set(before.get("skipped", ())), before.get("failed", {})
+    for name, task in state.tasks.items():
+        task.earlier = name not in included
+        task.phase = Phase.WAITING
+        if task.earlier:
+            task.phase = Phase.SKIPPED if name in skipped else Phase.DONE
+        elif name in failed:
+            task.phase, task.reason = Phase.FAILED, str(failed[name])
+
+
+def _take_over_epics(state: LiveState, event: Event) -> None:
+    before = event.data.get("before", {})
+    for name, epic in state.epics.items():
+        if name in before.get("held", {}):
+            held = before["held"][name]
+            epic.landing = "conflict" if held["kind"] == "conflict" else "rejected"
+            epic.reason = str(held["reason"])
+        elif name in before.get("landed", ()) and not all(t.phase is Phase.SKIPPED for t in epic.tasks):
+            epic.landing = "landed"
+        elif epic.finished and not epic.settled:
+            epic.landing, epic.landing_started = "queued", event.at
 
 
 def _run_finished(state: LiveState, event: Event) -> None:
@@ -287,8 +220,13 @@ def _session_started(task: LiveTask, event: Event) -> None:
     task.agent, task.model = data.get("agent", ""), data.get("model", "")
 
 
-def _session_finished(task: LiveTask, event: Event) -> None:
-    data = event.data
+def _session_finished(state: LiveState, event: Event) -> None:
+    task, data = state.tasks.get(event.task), event.data
+    if task is None:
+        return
+    if data.get("state") == "failed":
+        shown = {text for name, text in state.output if name == event.task}
+        state.output.extend((event.task, line) for line in last_lines(data) if line not in shown)
     task.started = None
     task.seconds += data.get("seconds", 0.0)
     cost = data.get("cost_usd")
@@ -367,7 +305,7 @@ _CHANGES: dict[str, Callable[[LiveState, Event], None]] = {
     "task.reopened": _phase(Phase.WAITING),
     "session.started": _on_task(_session_started),
     "session.output": _session_output,
-    "session.finished": _on_task(_session_finished),
+    "session.finished": _session_finished,
     "check.finished": _check_finished,
     "landing.queued": _landing("queued"),
     "landing.testing": _landing("testing"),

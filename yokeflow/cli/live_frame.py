@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from yokeflow.cli import live_rows as rows
-from yokeflow.cli.live import ACTIVE, LiveState, Phase
+from yokeflow.cli.live_items import ACTIVE, Phase
 from yokeflow.cli.output import clean
 from yokeflow.cli.words import clock, count, spent
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from yokeflow.cli.live import LiveEpic, LiveTask
+    from yokeflow.cli.live import LiveState
+    from yokeflow.cli.live_items import LiveEpic, LiveTask
 
 _MOST_OUTPUT = 10
 _LEAST_OUTPUT = 3
 _MOST_QUESTIONS = 3
-FOOTER = "^C stops when the running sessions are done, twice at once"
+FOOTER = "^C stops the running sessions, twice kills them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,12 @@ def frame(state: LiveState, now: datetime, width: int, height: int, notice: str 
 
 
 def _head(state: LiveState, now: datetime, width: int) -> Text:
-    ours = state.in_run()
-    done = sum(task.phase is Phase.DONE for task in ours)
-    of_run = [epic for epic in state.epics.values() if epic.in_run]
-    landed = sum(epic.landing == "landed" for epic in of_run)
     started = state.started or now
     known, unknown = state.cost()
-    facts = [f"{done}/{len(ours)} tasks", f"{landed}/{len(of_run)} landed"]
+    skipped = state.skipped()
+    facts = [f"{state.done()}/{len(state.tasks)} tasks", f"{state.landed()}/{len(state.epics)} landed"]
+    if skipped:
+        facts[0] += f" ({skipped} skipped)"
     if known is not None:
         facts.append(spent(known, unknown=unknown))
     facts.append(clock(((state.finished or now) - started).total_seconds()))
@@ -87,8 +87,7 @@ def _head(state: LiveState, now: datetime, width: int) -> Text:
 
 
 def _bar(state: LiveState, width: int) -> Text:
-    ours = state.in_run()
-    total, size = max(len(ours), 1), width - 2
+    total, size = max(len(state.tasks), 1), width - 2
     ends = []
     reached = 0
     for phases, look in (
@@ -96,7 +95,7 @@ def _bar(state: LiveState, width: int) -> Text:
         ((Phase.FAILED,), "red"),
         (tuple(ACTIVE), "cyan"),
     ):
-        reached += sum(task.phase in phases for task in ours)
+        reached += sum(task.phase in phases for task in state.tasks.values())
         ends.append((reached * size // total, look))
     bar, start = Text(" "), 0
     for end, look in ends:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from yokeflow.cli.advice import answers
-from yokeflow.cli.live import ACTIVE, Phase
+from yokeflow.cli.live_items import ACTIVE, Phase
 from yokeflow.cli.output import clean
-from yokeflow.cli.words import ago, clock, count, few, first_line, money, short
+from yokeflow.cli.words import ago, clock, count, first_line, money, queued, short, shortened, waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from yokeflow.cli.live import LiveEpic, LiveState, LiveTask, Question
+    from yokeflow.cli.live import LiveState
+    from yokeflow.cli.live_items import LiveEpic, LiveTask, Question
 
 _TURNING = "◐◓◑◒"
 _ICONS = {
-    Phase.OUTSIDE: ("·", "dim"),
     Phase.WAITING: ("○", "dim"),
     Phase.READY: ("◌", "cyan"),
     Phase.DONE: ("✔", "green"),
@@ -28,7 +28,12 @@ _ICONS = {
     Phase.BLOCKED: ("⊘", "yellow"),
     Phase.SKIPPED: ("–", "dim"),
 }
-_LANDING_ICONS = {"landed": ("✔", "green"), "rejected": ("✘", "red"), "conflict": ("✘", "red")}
+_LANDING_ICONS = {
+    "landed": ("✔", "green"),
+    "rejected": ("✘", "red"),
+    "conflict": ("✘", "red"),
+    "queued": ("◌", "cyan"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ def epic_row(state: LiveState, epic: LiveEpic, now: datetime, shape: Shape) -> T
 def task_row(state: LiveState, task: LiveTask, now: datetime, shape: Shape) -> Text:
     """A task: who does it since when, or what it waits for."""
     icon, look = (_turning(now), "cyan") if task.phase in ACTIVE else _ICONS[task.phase]
+    look = "dim" if task.earlier else look
     left = Text.assemble((f"   {icon} ", look), _column(task.task.id, shape.name), "  ")
     left.append(clean(task.task.title), "" if task.phase in ACTIVE else "dim")
     return line(left, _task_status(state, task, now, shape), shape.width)
@@ -113,8 +119,7 @@ def fitted(text: Text, width: int) -> Text:
 
 
 def _column(text: str, size: int) -> str:
-    text = clean(text)
-    return f"{text[: size - 1]}…" if len(text) > size else text.ljust(size)
+    return shortened(clean(text), size).ljust(size)
 
 
 def _flat(text: str) -> str:
@@ -132,17 +137,17 @@ def _epic_icon(epic: LiveEpic, now: datetime) -> tuple[str, str]:
         return "✘", "red"
     if epic.active:
         return _turning(now), "bold cyan"
-    if epic.settled:
-        return "·", "dim"
-    return "○", "dim"
+    return ("–", "dim") if epic.settled else ("○", "dim")
 
 
 def _epic_status(state: LiveState, epic: LiveEpic, now: datetime) -> Text | None:
     match epic.landing:
         case "landed":
+            if not epic.commit:
+                return Text("landed before", "dim")
             return Text.assemble(("landed ", "green"), (short(epic.commit), "yellow"))
         case "queued":
-            return Text("queued to land", "cyan")
+            return Text(queued(state.lands_after(epic)), "cyan")
         case "testing":
             since = (now - (epic.landing_started or now)).total_seconds()
             return Text(f"landing: checks {clock(since)}", "cyan")
@@ -150,16 +155,18 @@ def _epic_status(state: LiveState, epic: LiveEpic, now: datetime) -> Text | None
             return Text(f"rejected: {_flat(first_line(epic.reason))}", "red")
         case "conflict":
             return Text(f"conflict: {_flat(epic.reason)}", "red")
-    if epic.untouched and not epic.settled:
-        waits = state.epic_waits_for(epic)
-        return Text(f"waits for {few(waits)}", "dim") if waits else None
-    return Text("over before", "dim") if epic.settled else None
+    if epic.settled:
+        return Text("skipped", "dim")
+    names = state.epic_waits_for(epic)
+    return Text(waits(names), "dim") if names else None
 
 
 def _task_status(state: LiveState, task: LiveTask, now: datetime, shape: Shape) -> Text:
     match task.phase:
         case Phase.RUNNING | Phase.CHECKING:
             return _working(task, now, shape)
+        case Phase.DONE if task.earlier:
+            return Text("done before", "dim")
         case Phase.DONE:
             cost = f"{money(task.cost)}  " if task.cost is not None else ""
             tries = f"attempt {task.attempt}  " if task.attempt > 1 else ""
@@ -167,11 +174,9 @@ def _task_status(state: LiveState, task: LiveTask, now: datetime, shape: Shape) 
         case Phase.FAILED:
             return Text(_flat(first_line(task.reason)) or "failed", "red")
         case Phase.BLOCKED:
-            return Text(f"blocked by {task.reason}" if task.reason else "blocked", "yellow")
+            return Text(waits(state.waits_for(task)) or "blocked", "yellow")
         case Phase.SKIPPED:
             return Text("skipped", "dim")
-        case Phase.OUTSIDE:
-            return Text("")
     return _not_yet(state, task)
 
 
@@ -190,9 +195,8 @@ def _working(task: LiveTask, now: datetime, shape: Shape) -> Text:
 
 
 def _not_yet(state: LiveState, task: LiveTask) -> Text:
-    waits = state.waits_for(task)
     if task.reason:
         return Text(f"again after: {_flat(first_line(task.reason))}", "yellow")
-    if waits:
-        return Text(f"waits for {few(waits)}", "dim")
+    if names := state.waits_for(task):
+        return Text(waits(names), "dim")
     return Text("ready", "cyan") if task.phase is Phase.READY else Text("")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.cli.lines import event_line
+from yokeflow.cli.lines import event_lines
 from yokeflow.cli.opened import opened
 from yokeflow.store import history
 
@@ -66,4 +66,5 @@ def _print(entries: Iterable[Entry], *, as_json: bool) -> None:
         if as_json:
             output.data_line(entry.event.to_json())
         else:
-            output.line(event_line(entry.event, date=True))
+            for line in event_lines(entry.event, date=True):
+                output.line(line)

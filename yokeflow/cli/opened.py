@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from yokeflow.engine.glance import truthful
+from yokeflow.engine.glance import in_landing_order, lands_later, truthful
 from yokeflow.engine.lock import holder
 from yokeflow.engine.project import Project
 from yokeflow.store import items
-from yokeflow.store.status import status
+from yokeflow.store.status import epic_edges, status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +34,8 @@ class Opened(NamedTuple):
             if not answer["items"] and (self.project.repo.root / self.project.config.plan).exists():
                 await items.sync_plan(connection, self.id, self.project.load_plan())
                 answer = await status(connection, self.id)
+            edges = await epic_edges(connection, self.id) if lands_later(answer) else ()
+            answer = in_landing_order(answer, edges)
         return truthful(answer, held, self.project.lock_file)
 
 

@@ -6,35 +6,56 @@ from typing import TYPE_CHECKING
 
 from yokeflow.cli.advice import answers
 from yokeflow.cli.graph import draw
-from yokeflow.cli.live import Phase
+from yokeflow.cli.live_items import Phase
 from yokeflow.cli.output import clean, cut, style, width
-from yokeflow.cli.words import clock, count, few, first_line, money, short, span
+from yokeflow.cli.words import clock, count, few, first_line, money, short, span, waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from yokeflow.cli.live import LiveEpic, LiveState
+    from yokeflow.cli.advice import Answer, Place
+    from yokeflow.cli.live import LiveState
+    from yokeflow.cli.live_items import LiveEpic
     from yokeflow.engine.report import RunReport, Waiting
 
 _MARKS = {"completed": ("✔", "green"), "failed": ("✘", "red"), "cancelled": ("■", "yellow")}
 
 
-def report_lines(state: LiveState, report: RunReport, columns: int) -> list[str]:
-    """The report, styled, for `output.line`. Lines of others' text are cut to `columns`."""
-    lines = ["", _verdict(report)]
+def report_lines(
+    state: LiveState,
+    report: RunReport,
+    columns: int,
+    place: Place | None = None,
+    *,
+    advise: bool = True,
+) -> list[str]:
+    """The report, styled, for `output.line`. Lines of others' text are cut to `columns`.
+
+    `place` is for advice on conflicts; without `advise` it does not tell what to type next.
+    """
+    idle = report.state == "completed" and not report.completed and not report.landed
+    lines = ["", _idle(state) if idle else _verdict(report)]
     for block in (
-        _landed(state, report, columns),
-        _not_landed(state, report, columns),
-        _waiting(state, report, columns),
+        () if idle else _landed(state, report, columns),
+        () if idle and state.done() == len(state.tasks) else _not_landed(state, report, columns),
+        _waiting(state, report, columns, place),
         _failed(report, columns),
         _blocked(report, columns),
-        _figures(state, report),
-        _next(report),
+        () if idle else _figures(state, report),
+        _next(report) if advise else (),
     ):
         section = list(block)
         if section:
             lines += ["", *section]
     return lines
+
+
+def _idle(state: LiveState) -> str:
+    """A run that had nothing to do."""
+    everything = all(epic.settled for epic in state.epics.values())
+    what = "everything" if everything else "all that was asked for"
+    before = f"{count(state.done(), 'task')}, {count(state.landed(), 'epic')} landed before"
+    return style(f"✔ {what} was done already: {before}", fg="green", bold=True)
 
 
 def _verdict(report: RunReport) -> str:
@@ -81,26 +102,30 @@ def _not_landed(state: LiveState, report: RunReport, columns: int) -> Iterator[s
 def _why(state: LiveState, epic: LiveEpic) -> str:
     if epic.landing in ("rejected", "conflict"):
         return f", {epic.landing}: {first_line(epic.reason)}"
-    if epic.landing:
-        return ", ready to land"
+    if epic.landing or epic.finished:
+        behind = state.lands_after(epic)
+        return f", waits for {few(behind)} to land" if behind else ", ready to land"
     failed = [task.task.id for task in epic.tasks if task.phase is Phase.FAILED]
     if failed:
         return f", failed: {few(failed)}"
-    waits = state.epic_waits_for(epic)
-    return f", waits for {few(waits)}" if waits else ""
+    names = state.epic_waits_for(epic)
+    return f", {waits(names)}" if names else ""
 
 
-def _waiting(state: LiveState, report: RunReport, columns: int) -> Iterator[str]:
+def _waiting(state: LiveState, report: RunReport, columns: int, place: Place | None) -> Iterator[str]:
     if report.waiting:
         yield style("Waits for you", bold=True)
     for entry in report.waiting:
-        yield from _question(entry, columns, of_epic=entry.item in state.epics)
+        epic = state.epics.get(entry.item)
+        conflict = place and epic and entry.kind == epic.landing == "conflict"
+        merge = [place.merge(entry.item)] if place and conflict else []
+        yield from _question(entry, columns, merge, of_epic=epic is not None)
 
 
-def _question(entry: Waiting, columns: int, *, of_epic: bool) -> Iterator[str]:
+def _question(entry: Waiting, columns: int, first: Sequence[Answer], *, of_epic: bool) -> Iterator[str]:
     reason = cut(clean(first_line(entry.reason)), max(columns - width(entry.item) - 6, 20))
     yield f"  {style('!', fg='yellow', bold=True)} {style(clean(entry.item), bold=True)}  {reason}"
-    offered = answers(entry.item, entry.choices, of_epic=of_epic)
+    offered = [*first, *answers(entry.item, entry.choices, of_epic=of_epic)]
     rows = [(answer.command, answer.effect) for answer in offered]
     rows.insert(0, (f"yoke show {entry.item}", "see what happened"))
     size = max(len(command) for command, _ in rows)
@@ -130,10 +155,13 @@ def _blocked(report: RunReport, columns: int) -> Iterator[str]:
 
 
 def _figures(state: LiveState, report: RunReport) -> Iterator[str]:
-    ours = len(state.in_run())
-    epics = sum(epic.in_run for epic in state.epics.values())
-    done = f"{len(report.completed)} of {count(ours, 'task')}"
-    yield f"  done     {done}, {len(report.landed)} of {count(epics, 'epic')} landed"
+    tasks = f"{state.done()} of {count(len(state.tasks), 'task')}"
+    epics = f"{state.landed()} of {count(len(state.epics), 'epic')} landed"
+    earlier = sum(task.earlier for task in state.tasks.values()), state.landed() - len(report.landed)
+    notes = [f"{state.skipped()} skipped" if state.skipped() else ""]
+    if any(earlier):
+        notes.append(f"{count(earlier[0], 'task')} and {count(max(earlier[1], 0), 'epic')} of them before")
+    yield f"  done     {', '.join(filter(None, (tasks, epics, *notes)))}"
     yield f"  time     {clock(report.seconds)}{_saved(report)}"
     yield f"  cost     {_cost(report)}"
 

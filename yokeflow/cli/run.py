@@ -63,8 +63,8 @@ def command(
 ) -> ExitCode:
     """Do the plan: run every unfinished task, check it, and land the epics that are done.
 
-    Run it again at any time: it goes on where it stopped. ^C once lets the running sessions end, twice kills
-    them. Without a terminal each event is a line.
+    Run it again at any time: it goes on where it stopped. ^C stops the running sessions, twice kills them.
+    Without a terminal each event is a line.
     """
     overrides = {
         "parallel.max_concurrency": max_concurrency,

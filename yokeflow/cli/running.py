@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from yokeflow.cli import output
-from yokeflow.cli.lines import event_line
+from yokeflow.cli.advice import place_of
+from yokeflow.cli.lines import event_lines
 from yokeflow.cli.live import LiveState
 from yokeflow.cli.live_view import LiveView
 from yokeflow.cli.report import report_lines
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from yokeflow.events import Event
     from yokeflow.model import Plan
 
-_STOPPING = "stopping: waiting for the running sessions to end; ^C again kills them"
+_STOPPING = "stopping the running sessions; ^C again kills them"
 _KILLED = "killed; `yoke run` puts right what is left and goes on"
 
 
@@ -37,10 +38,12 @@ class _Show(NamedTuple):
     notice: Callable[[str], None]
 
 
-async def run_and_show(project: Project, plan: Plan, options: RunOptions, *, as_json: bool) -> ExitCode:
-    """Run, show it meanwhile, report at the end; the exit code for the shell.
+async def run_and_show(
+    project: Project, plan: Plan, options: RunOptions, *, as_json: bool, advise: bool = True
+) -> ExitCode:
+    """Run, show it meanwhile, report at the end, with what to type next; the exit code for the shell.
 
-    ^C (or SIGTERM) once stops cleanly, twice kills.
+    ^C (or SIGTERM) once stops the sessions and cleans up, twice kills.
     """
     _spare_threads()
     state = LiveState.of(plan)
@@ -52,7 +55,8 @@ async def run_and_show(project: Project, plan: Plan, options: RunOptions, *, as_
         output.note(_KILLED)
         return ExitCode.INTERRUPTED
     if not as_json:
-        for line in report_lines(state, report, output.columns()):
+        place = await place_of(project)
+        for line in report_lines(state, report, output.columns(), place, advise=advise):
             output.line(line)
     return report.exit_code
 
@@ -74,7 +78,8 @@ async def _show(state: LiveState, stack: AsyncExitStack, *, as_json: bool) -> _S
 
     def tell(event: Event) -> None:
         state.apply(event)
-        output.line(event_line(event))
+        for line in event_lines(event):
+            output.line(line)
 
     return _Show(tell, output.note)
 

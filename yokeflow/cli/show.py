@@ -12,13 +12,13 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers
 from yokeflow.cli.opened import opened
-from yokeflow.cli.output import clean, style
+from yokeflow.cli.output import clean, style, width
 from yokeflow.cli.words import money, short, span, spent
 from yokeflow.errors import UsageError
 from yokeflow.store import history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Data = Mapping[str, Any]
 
@@ -81,15 +81,12 @@ def item_lines(data: Data) -> Iterator[str]:
     epic = f" of {data['epic']}" if data["epic"] else ""
     yield f"{data['kind']}{epic}, {state}{_because(data)}, cost {_cost(data)}"
     for title, rows in (
-        ("Depends on", [f"{d['id']}  {d['type']}, {d['status']}" for d in data["depends_on"]]),
-        (
-            "Tasks",
-            [f"{t['id']}  {t['status']} {short(t['commit'] or '')}  {t['title']}" for t in data["tasks"]],
-        ),
+        ("Depends on", _aligned(_dependency(data["id"], each) for each in data["depends_on"])),
+        ("Tasks", _aligned(_task(each) for each in data["tasks"])),
         ("Attempts", [_attempt(n, session) for n, session in enumerate(data["sessions"], 1)]),
         ("Checks", [_check(check) for check in data["checks"]]),
         ("Landings", [_landing(landing) for landing in data["landings"]]),
-        ("Commits", list(data["commits"])),
+        ("Commits", [short(commit) for commit in data["commits"]]),
         ("Waits for you", _questions(data)),
     ):
         yield from _section(title, rows)
@@ -112,6 +109,25 @@ def _section(title: str, rows: Sequence[str]) -> Iterator[str]:
         yield style(title, bold=True)
         for row in rows:
             yield f"  {' '.join(clean(row).split(chr(10)))}"
+
+
+def _dependency(item: str, edge: Data) -> tuple[str, str, str]:
+    inherited = f"of its epic {edge['of']}" if edge.get("of", item) != item else ""
+    return edge["id"], f"{edge['type']}, {edge['status']}", inherited
+
+
+def _task(task: Data) -> tuple[str, ...]:
+    return task["id"], task["status"], short(task["commit"] or ""), task["title"]
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Cells in columns."""
+    cleaned = [[clean(cell) for cell in row] for row in rows]
+    sizes = [max(width(cell) for cell in column) for column in zip(*cleaned, strict=True)]
+    return [
+        "  ".join(cell + " " * (size - width(cell)) for cell, size in zip(row, sizes, strict=True)).rstrip()
+        for row in cleaned
+    ]
 
 
 def _attempt(number: int, session: Data) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, cut, style, width
-from yokeflow.cli.words import clock, count, few, first_line, money, short
+from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,16 @@ _MARKS = {
     "failed": ("✘", "red"),
     "cancelled": ("–", None),
 }
+#: Of epics, whose work counts only where it landed.
+_LANDINGS = {
+    "landed": ("✔", "green"),
+    "rejected": ("✘", "red"),
+    "conflict": ("✘", "red"),
+    "queued": ("◌", "cyan"),
+    "testing": ("●", "cyan"),
+}
+_DONE = frozenset({"completed", "cancelled"})
+_IDLE = frozenset({"proposed", "pending", "blocked"})
 #: Begun, unfinished, and nothing of it runs.
 _BEGUN = ("◐", None)
 
@@ -43,7 +53,8 @@ def status_lines(state: Data, columns: int, *, everything: bool = False) -> Iter
         yield _epic_line(epic, tasks, landing, asked, name, columns, live=live)
         if everything or landing.get("status") != "landed":
             for task in tasks:
-                yield _line("   ", task, name, _task_state(task, asked, live=live), columns, live=live)
+                told = _task_state(task, asked, _lane(state, tasks) if live else [], live=live)
+                yield _line("   ", task, name, told, columns, _mark(task, live=live))
     yield from _waiting(state, columns)
 
 
@@ -56,9 +67,10 @@ def _head(state: Data) -> Iterator[str]:
         run_id = style(run["id"], dim=True)
         yield f"{name}: run {run['state']}, {clock(run['elapsed'])}, cost {money(run['cost_usd'])}  {run_id}"
     tasks = [item for item in state["items"] if item["kind"] != "epic"]
-    done = sum(item["status"] == "completed" for item in tasks)
+    done = sum(item["status"] in _DONE for item in tasks)
+    skipped = sum(item["status"] == "cancelled" for item in tasks)
     landed = sum(entry["status"] == "landed" for entry in state["landings"])
-    yield f"{done} of {count(len(tasks), 'task')} done, {count(landed, 'epic')} landed"
+    yield f"{number_done(done, skipped, len(tasks), 'task')}, {count(landed, 'epic')} landed"
     yield ""
 
 
@@ -72,21 +84,52 @@ def _epic_line(
     *,
     live: bool,
 ) -> str:
-    done = sum(task["status"] in ("completed", "cancelled") for task in tasks)
+    done = sum(task["status"] in _DONE for task in tasks)
     match landing.get("status"):
         case "landed":
             told = f"landed {short(landing['commit'] or '')}"
         case "rejected" | "conflict" as status:
             told = f"{status}: {first_line(landing['reason'] or '')}"
         case None:
-            told = _waits(epic, asked) or _stopped(epic, tasks, live=live)
-        case status:
-            told = f"landing: {status}"
+            told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live)
+        case "queued":
+            told = queued(landing.get("waits_for", ()))
+        case _:
+            told = "landing: checks"
     told = f"{told}  {done}/{len(tasks)}" if told else f"{done}/{len(tasks)}"
-    works = landing.get("status") in {"queued", "testing"} or any(
-        task["status"] == "in_progress" for task in tasks
-    )
-    return _line("", epic, name + 2, told, columns, live=live and works)
+    return _line("", epic, name + 2, told, columns, _epic_mark(epic, tasks, landing, live=live))
+
+
+def _epic_mark(epic: Data, tasks: Sequence[Data], landing: Data, *, live: bool) -> tuple[str, str | None]:
+    """The same as in the live view."""
+    if landing:
+        return _LANDINGS[landing["status"]]
+    states = {task["status"] for task in tasks}
+    if states == {"cancelled"}:
+        return _MARKS["cancelled"]
+    if "failed" in states:
+        return _MARKS["failed"]
+    return _mark(epic, live=live and "in_progress" in states)
+
+
+def _mark(item: Data, *, live: bool) -> tuple[str, str | None]:
+    """`live` is whether something of the item may be running."""
+    return _BEGUN if item["status"] == "in_progress" and not live else _MARKS[item["status"]]
+
+
+def _epic_waits(epic: Data, tasks: Sequence[Data], asked: set[str]) -> str:
+    """What is outside an epic and holds it up, when nothing of it can start."""
+    open_ones = [task for task in tasks if task["status"] not in _DONE]
+    if not all(task["status"] in _IDLE and task["waits_for"] for task in open_ones):
+        return ""
+    own = {task["id"] for task in tasks} | {epic["id"]}
+    return _waits({"waits_for": sorted({name for t in open_ones for name in t["waits_for"]} - own)}, asked)
+
+
+def _lane(state: Data, tasks: Sequence[Data]) -> list[str]:
+    """The tasks that have the lane of their epic, where epics have one each."""
+    shared = (state["run"] or {}).get("strategy") == "by_epic"
+    return [task["id"] for task in tasks if task["status"] == "in_progress"] if shared else []
 
 
 def _stopped(epic: Data, tasks: Sequence[Data], *, live: bool) -> str:
@@ -97,11 +140,8 @@ def _stopped(epic: Data, tasks: Sequence[Data], *, live: bool) -> str:
     return f"stopped, {failed} failed" if failed else "stopped"
 
 
-def _line(indent: str, item: Data, name: int, told: str, columns: int, *, live: bool) -> str:
-    """`live` is whether something of the item may be running."""
-    mark, colour = _MARKS[item["status"]]
-    if item["status"] == "in_progress" and not live:
-        mark, colour = _BEGUN
+def _line(indent: str, item: Data, name: int, told: str, columns: int, look: tuple[str, str | None]) -> str:
+    mark, colour = look
     told = cut(clean(told), columns // 2)
     size = name if indent else name + 1
     left = f"{indent}{style(mark, fg=colour)} {item['id'].ljust(size)}  "
@@ -110,10 +150,12 @@ def _line(indent: str, item: Data, name: int, told: str, columns: int, *, live: 
     title = cut(clean(item["title"]), free - 3) if free > 6 else ""
     space = " " * max(free - width(title) - 1, 1)
     looks: dict[str, Any] = {"bold": True} if not indent else {"dim": True}
+    if not told:
+        return f"{left}{style(title, **looks)}" if title else left.rstrip()
     return f"{left}{style(title, **looks)}{space}{style(told, fg=colour) if colour else told}"
 
 
-def _task_state(task: Data, asked: set[str], *, live: bool) -> str:
+def _task_state(task: Data, asked: set[str], lane: Sequence[str], *, live: bool) -> str:
     tries = f", attempt {task['attempts']}" if task["attempts"] > 1 else ""
     cost = "" if task["cost_usd"] is None else f"  {money(task['cost_usd'])}"
     match task["status"]:
@@ -122,15 +164,16 @@ def _task_state(task: Data, asked: set[str], *, live: bool) -> str:
         case "in_progress":
             return f"{'runs' if live else 'interrupted'}{tries}{cost}"
         case "cancelled":
-            return "left out"
+            return "skipped"
         case "failed":
             return f"failed{tries}{cost}"
-    return _waits(task, asked)
+    names = task["waits_for"] or lane
+    return _waits({"waits_for": names}, asked) or ("ready" if live else "")
 
 
 def _waits(item: Data, asked: set[str]) -> str:
     names = ["you" if name in asked else name for name in item["waits_for"]]
-    return f"waits for {few(names)}" if names else ""
+    return waits(names)
 
 
 def _waiting(state: Data, columns: int) -> Iterator[str]:

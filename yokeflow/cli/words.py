@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
@@ -66,6 +66,36 @@ def few(names: Sequence[str], most: int = 2) -> str:
     """The first names and how many more there are."""
     shown = ", ".join(names[:most])
     return f"{shown} +{len(names) - most}" if len(names) > most else shown
+
+
+def waits(names: Sequence[str]) -> str:
+    """What something waits for; empty when it does not."""
+    return f"waits for {few(names)}" if names else ""
+
+
+def queued(behind: Sequence[str]) -> str:
+    """A landing that has not begun, and the epics that must land before it."""
+    return f"queued to land, after {few(behind)}" if behind else "queued to land"
+
+
+def number_done(done: int, skipped: int, total: int, noun: str) -> str:
+    """How many are done of how many; what was left out counts, and is named."""
+    left_out = f" ({skipped} skipped)" if skipped else ""
+    return f"{done} of {count(total, noun)} done{left_out}"
+
+
+def shortened(text: str, size: int) -> str:
+    """Text of at most `size` characters; ids often differ at their end, so that the middle gives way."""
+    if len(text) <= size:
+        return text
+    end = (size - 1) // 2
+    return f"{text[: size - 1 - end]}…{text[len(text) - end :]}"
+
+
+def last_lines(data: Mapping[str, Any], most: int = 5) -> list[str]:
+    """The end of what a session or check that failed printed."""
+    lines = [line.rstrip() for line in str(data.get("output", "")).splitlines()]
+    return [line for line in lines if line.strip()][-most:]
 
 
 def first_line(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from yokeflow.engine.landing_order import LandingOrder
 from yokeflow.engine.lock import Holder, holder
 from yokeflow.git.repo import Repo
 from yokeflow.settings import load_config
@@ -17,10 +18,10 @@ from yokeflow.store.announcements import announcements
 from yokeflow.store.driver import connection
 from yokeflow.store.journal import Journal
 from yokeflow.store.server import ensure_server
-from yokeflow.store.status import STATUS
+from yokeflow.store.status import EPIC_EDGES, STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
     from yokeflow.store.announcements import Announced
@@ -82,6 +83,37 @@ def truthful(state: dict[str, Any], held: Holder | None, lock: Path) -> dict[str
     return state
 
 
+def lands_later(state: Mapping[str, Any]) -> bool:
+    """Whether an epic is queued to land, so that it may wait for others."""
+    return any(entry["status"] == "queued" for entry in state["landings"])
+
+
+def in_landing_order(state: dict[str, Any], edges: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The state, in which every queued landing says for which epics it waits.
+
+    `edges` tells which epic takes in work of which other one.
+    """
+    tasks: dict[str, list[str]] = {item["id"]: [] for item in state["items"] if item["kind"] == "epic"}
+    direct: dict[str, set[str]] = {epic: set() for epic in tasks}
+    for item in state["items"]:
+        if item["epic"] in tasks:
+            tasks[item["epic"]].append(item["status"])
+    for after, before in edges:
+        if after != before and after in direct and before in direct:
+            direct[after].add(before)
+    finished = {epic for epic, states in tasks.items() if {*states} <= {"completed", "cancelled"}}
+    landed = {entry["epic"] for entry in state["landings"] if entry["status"] == "landed"}
+    # Where everything was left out there is nothing to land.
+    landed |= {epic for epic, states in tasks.items() if states and {*states} == {"cancelled"}}
+    order = LandingOrder(direct)
+
+    def waits(entry: Mapping[str, Any]) -> list[str]:
+        known = entry["status"] == "queued" and entry["epic"] in direct
+        return order.waits_for(entry["epic"], finished, landed) if known else []
+
+    return {**state, "landings": [{**entry, "waits_for": waits(entry)} for entry in state["landings"]]}
+
+
 async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] | None:
     project = await opened.fetchrow(_PROJECT, str(repo.common_dir))
     if project is None:
@@ -95,4 +127,9 @@ async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] |
     state: dict[str, Any] = json.loads(
         await opened.fetchval(STATUS.replace(":project", "$1"), str(project["id"]))
     )
-    return state if state["items"] else None
+    if not state["items"]:
+        return None
+    edges: Iterable[tuple[str, str]] = ()
+    if lands_later(state):
+        edges = await opened.fetch(EPIC_EDGES.replace(":project", "$1"), str(project["id"]))
+    return in_landing_order(state, edges)

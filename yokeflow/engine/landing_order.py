@@ -20,14 +20,15 @@ class LandingOrder:
     soon as both are finished.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, direct: Mapping[str, Collection[str]]) -> None:
+        """`direct` tells from which epics each one, in plan order, takes in work."""
+        self._direct = direct
 
     def landable(self, finished: Collection[str], landed: Collection[str]) -> list[str]:
         """Finished epics that may land now, in plan order."""
         return [
             epic
-            for epic in self._plan.epic
+            for epic in self._direct
             if epic in finished and epic not in landed and not self.waits_for(epic, finished, landed)
         ]
 
@@ -38,20 +39,6 @@ class LandingOrder:
             for other in self._direct[epic]
             if other not in landed and not (other in finished and epic in self._all[other])
         )
-
-    @cached_property
-    def _direct(self) -> Mapping[str, set[str]]:
-        """Epics from which each epic takes in work by hard dependencies."""
-        plan = self._plan
-        found: dict[str, set[str]] = {epic: set() for epic in plan.epic}
-        for epic in plan.epics:
-            declared = [*epic.depends_on, *(edge for task in epic.tasks for edge in task.depends_on)]
-            for dependency in declared:
-                if dependency.strength is Strength.HARD:
-                    name = dependency.predecessor
-                    found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
-            found[epic.id].discard(epic.id)
-        return found
 
     @cached_property
     def _all(self) -> Mapping[str, set[str]]:
@@ -67,3 +54,16 @@ class LandingOrder:
                     stack.extend(self._direct[epic])
             reach[start] = seen
         return reach
+
+
+def landing_order(plan: Plan) -> LandingOrder:
+    """The order that the hard dependencies of a plan ask for."""
+    found: dict[str, set[str]] = {epic: set() for epic in plan.epic}
+    for epic in plan.epics:
+        declared = [*epic.depends_on, *(edge for task in epic.tasks for edge in task.depends_on)]
+        for dependency in declared:
+            if dependency.strength is Strength.HARD:
+                name = dependency.predecessor
+                found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
+        found[epic.id].discard(epic.id)
+    return LandingOrder(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from yokeflow.engine.landing_order import LandingOrder
+from yokeflow.engine.landing_order import landing_order
 from yokeflow.engine.report import Landed, Waiting
 from yokeflow.model import LandingStatus, Status
 from yokeflow.store import items, learned, unfinished
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.attempt import Outcome
     from yokeflow.engine.landing import LandingResult
+    from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.engine.recorder import Recorder
     from yokeflow.model import Failure, Plan, Task
     from yokeflow.store.connection import Store
@@ -272,5 +273,5 @@ async def load_ledger(
         durations = await learned.durations(connection, project_id)
     open_ = [Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices) for entry in waiting]
     landed = {epic for epic, landing in landings.items() if landing.status is LandingStatus.LANDED}
-    ledger = Ledger(plan, LandingOrder(plan), recorder, states, landed & set(plan.epic), open_)
+    ledger = Ledger(plan, landing_order(plan), recorder, states, landed & set(plan.epic), open_)
     return ledger, durations

@@ -40,10 +40,11 @@ SELECT CAST(json_build_object(
     'completed', item.completed_at, 'in_plan', item.deleted_at IS NULL,
     'depends_on', (
         SELECT coalesce(json_agg(json_build_object(
-            'id', before.key, 'type', edge.strength, 'reason', edge.reason, 'status', before.status)
-            ORDER BY before.key), '[]')
+            'id', before.key, 'type', edge.strength, 'reason', edge.reason, 'status', before.status,
+            'of', CASE WHEN edge.successor_id = item.id THEN item.key ELSE item.epic END)
+            ORDER BY edge.successor_id <> item.id, before.key), '[]')
         FROM work_item_dependencies edge JOIN work_items before ON before.id = edge.predecessor_id
-        WHERE edge.successor_id = item.id),
+        WHERE edge.successor_id IN (item.id, item.parent_id)),
     'tasks', (
         SELECT coalesce(json_agg(json_build_object(
             'id', key, 'title', title, 'status', status, 'commit', commit) ORDER BY position), '[]')

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,7 +32,7 @@ SELECT CAST(json_build_object(
     'project', (SELECT name FROM projects WHERE id = CAST(:project AS uuid)),
     'run', (
         SELECT json_build_object(
-            'id', run.id, 'state', run.state, 'started', run.started_at,
+            'id', run.id, 'state', run.state, 'strategy', run.strategy, 'started', run.started_at,
             'elapsed', CAST(extract(epoch FROM coalesce(run.finished_at, now()) - run.started_at)
                             AS double precision),
             'cost_usd', (SELECT CAST(sum(cost_usd) AS double precision)
@@ -72,6 +73,18 @@ SELECT CAST(json_build_object(
 ) AS text)
 """
 
+#: Pairs of epics of which the first takes in work of the second, by hard dependencies, its tasks' too.
+EPIC_EDGES = """
+SELECT DISTINCT coalesce(epic.key, after.key), coalesce(above.key, before.key)
+FROM work_item_dependencies edge
+JOIN work_items after ON after.id = edge.successor_id
+JOIN work_items before ON before.id = edge.predecessor_id
+LEFT JOIN work_items epic ON epic.id = after.parent_id
+LEFT JOIN work_items above ON above.id = before.parent_id
+WHERE after.project_id = CAST(:project AS uuid) AND edge.strength = 'hard'
+  AND after.deleted_at IS NULL AND before.deleted_at IS NULL
+"""
+
 
 async def status(conn: AsyncConnection, project_id: UUID) -> dict[str, Any]:
     """The object of `yoke status --json`; `source.age_seconds` is 0 since the caller drained before."""
@@ -80,3 +93,10 @@ async def status(conn: AsyncConnection, project_id: UUID) -> dict[str, Any]:
     found = await conn.exec_driver_sql(STATUS.replace(":project", "$1"), (str(project_id),))
     answer: dict[str, Any] = json.loads(found.scalar_one())
     return answer
+
+
+async def epic_edges(conn: AsyncConnection, project_id: UUID) -> list[tuple[str, str]]:
+    """Which epic takes in work of which other one."""
+    found = await conn.exec_driver_sql(EPIC_EDGES.replace(":project", "$1"), (str(project_id),))
+    rows: Sequence[Any] = found.all()
+    return [(after, before) for after, before in rows]
