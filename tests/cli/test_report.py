@@ -23,7 +23,9 @@ def report(story, **changes):
         "work_seconds": 90.0,
         "cost_usd": 1.5,
         "unknown_costs": 0,
-        "completed": tuple(name for name, task in state.tasks.items() if task.phase == "done"),
+        "completed": tuple(
+            name for name, task in state.tasks.items() if task.phase == "done" and not task.earlier
+        ),
         "failed": {},
         "blocked": {},
         "landed": tuple(Landed(entry.epic, entry.commit, entry.tasks) for entry in state.landings),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import click
+import pytest
 
 from yokeflow.__main__ import main
 from yokeflow.cli import output
 from yokeflow.cli.advice import answers, consequence
+from yokeflow.cli.live_frame import frame
 from yokeflow.cli.status_view import status_lines
 from yokeflow.cli.words import clock, money, span, spent
+from yokeflow.engine.glance import in_landing_order
 
 
 def item(name, kind="task", **changes):
@@ -62,6 +65,79 @@ def test_status_tells_how_far_each_item_is():
     assert shown[6].endswith("waits for core.two, you")
     assert "! core.three  why" in shown
     assert all(len(line) <= 80 for line in shown)
+
+
+def test_what_was_skipped_counts_as_done_and_is_named():
+    told = state(item("core", "epic"), item("core.one", status="cancelled"), item("core.two"))
+    shown = lines(told)
+    assert shown[1] == "1 of 2 tasks done (1 skipped), 0 epics landed"
+    assert shown[3].endswith("1/2")
+    assert shown[4].endswith("skipped")
+
+
+@pytest.mark.parametrize(
+    ("landing", "mark", "told"),
+    [
+        ({"status": "conflict", "reason": "conflict in a, b"}, "✘", "conflict: a, b  1/1"),
+        ({"status": "rejected", "reason": "red"}, "✘", "rejected: red  1/1"),
+        ({"status": "queued", "waits_for": ["two"]}, "◌", "queued to land, after two  1/1"),
+        ({"status": "queued"}, "◌", "queued to land  1/1"),
+    ],
+)
+def test_an_epic_that_did_not_land_is_not_ticked_off(landing, mark, told):
+    landings = [{"epic": "core", "commit": None, "reason": None, **landing}]
+    done = item("core", "epic", status="completed"), item("core.one", status="completed")
+    shown = lines(state(*done, landings=landings))[3]
+    assert shown.startswith(f"{mark} core")
+    assert shown.endswith(told)
+
+
+def test_nothing_is_padded_where_nothing_is_told():
+    run = {"id": "r1", "state": "cancelled", "strategy": "by_epic", "elapsed": 5.0, "cost_usd": None}
+    for shown in lines(state(item("core", "epic"), item("core.one"), run=run), 100):
+        assert shown == shown.rstrip()
+
+
+def test_status_and_live_view_say_the_same_about_waiting(story):
+    story.begin()
+    story.tell("task.ready", task="core.one")
+    story.start("core.one")
+    story.tell("task.ready", task="core.two")
+    story.state.tasks["core.two"].predecessors = ()
+    live = [line.plain for line in frame(story.state, story.now, 80, 24)]
+    run = {"id": "r1", "state": "running", "strategy": "by_epic", "elapsed": 5.0, "cost_usd": None}
+    told = state(
+        item("core", "epic", status="in_progress"),
+        item("core.one", status="in_progress"),
+        item("core.two"),
+        item("app", "epic", waits_for=[]),
+        item("app.main", waits_for=["core.one"]),
+        item("app.help", waits_for=["app.main", "core"]),
+        run=run,
+    )
+    for text in lines(told):
+        name = text.split()[1] if len(text.split()) > 1 else ""
+        if "." in name and name != "core.one":
+            [same] = [line for line in live if f" {name} " in line]
+            assert same.split("  ")[-1].strip() == text.split("  ")[-1].strip()
+    assert any("app " in line and "waits for core, core.one" in line for line in live)
+    assert any("app " in line and "waits for core, core.one" in line for line in lines(told))
+
+
+def test_a_queued_landing_says_for_which_epics_it_waits():
+    told = state(
+        item("core", "epic"),
+        item("core.one", status="completed"),
+        item("app", "epic"),
+        item("app.main", status="completed"),
+        item("web", "epic"),
+        item("web.x", status="cancelled"),
+        landings=[{"epic": "core", "status": "conflict"}, {"epic": "app", "status": "queued"}],
+    )
+    ordered = in_landing_order(told, [("app", "core"), ("app", "web")])
+    assert [entry["waits_for"] for entry in ordered["landings"]] == [[], ["core"]]
+    mutual = in_landing_order(told, [("app", "core"), ("core", "app")])
+    assert mutual["landings"][1]["waits_for"] == []
 
 
 def test_costs_are_unknown_or_told():
@@ -157,6 +233,9 @@ def test_a_plugin_that_was_named_says_so_and_takes_nobodys_name(capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "named_one.py").write_text(GOOD)
+    monkeypatch.setenv("YOKE_PLUGINS", "no_such_one")
+    assert main(["plan", "show"]) == 1
+    assert "correct the environment variable YOKE_PLUGINS" in capsys.readouterr().err
     monkeypatch.setenv("YOKE_PLUGINS", "named_one, yoke_models")
     assert main(["plugins", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)

@@ -146,8 +146,11 @@ def _check(check: Data) -> str:
 
 def _landing(landing: Data) -> str:
     commit = f" as {short(landing['commit'])}" if landing["commit"] and landing["status"] == "landed" else ""
-    files = f" in {', '.join(landing['files'])}" if landing["files"] else ""
-    return f"{landing['status']} on {landing['target']}{commit}{files}{_because(landing)}"
+    listed = ", ".join(landing["files"])
+    files = f" in {listed}" if listed else ""
+    onto = f" on {landing['target']}" if landing["target"] else ""
+    because = "" if listed and landing["reason"] == f"conflict in {listed}" else _because(landing)
+    return f"{landing['status']}{onto}{commit}{files}{because}"
 
 
 def _questions(data: Data) -> list[str]:

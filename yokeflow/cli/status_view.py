@@ -89,7 +89,7 @@ def _epic_line(
         case "landed":
             told = f"landed {short(landing['commit'] or '')}"
         case "rejected" | "conflict" as status:
-            told = f"{status}: {first_line(landing['reason'] or '')}"
+            told = f"{status}: {first_line(landing['reason'] or '').removeprefix('conflict in ')}"
         case None:
             told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live)
         case "queued":
@@ -142,8 +142,9 @@ def _stopped(epic: Data, tasks: Sequence[Data], *, live: bool) -> str:
 
 def _line(indent: str, item: Data, name: int, told: str, columns: int, look: tuple[str, str | None]) -> str:
     mark, colour = look
-    told = cut(clean(told), columns // 2)
     size = name if indent else name + 1
+    room = columns - len(indent) - max(width(item["id"]), size) - 5
+    told = cut(clean(told), max(min(columns // 2, room), 12))
     left = f"{indent}{style(mark, fg=colour)} {item['id'].ljust(size)}  "
     # Without the colour, since measuring it is most of the work for thousands of items.
     free = columns - len(indent) - len(mark) - max(width(item["id"]), size) - 3 - width(told)

@@ -128,7 +128,10 @@ class Scheduler:
     def newly_ready(self) -> list[str]:
         """Tasks that have become ready since this was asked last, each once until it is reopened."""
         fresh, self._newly_ready = self._newly_ready, []
-        return fresh
+        # Some may have failed or been held since.
+        still = [task for task in fresh if task in self._place or task in self._offered]
+        self._known_ready.difference_update(set(fresh).difference(still))
+        return still
 
     def started(self, task: str) -> None:
         """A task runs, whether it was offered or goes on from an earlier run."""
