@@ -136,7 +136,8 @@ class Landings:
     async def _commit(self, landing: _Landing) -> str:
         """The commit to test; the target itself when somebody has brought all of the epic there already."""
         context = self._context
-        if await context.repo.is_ancestor(landing.tip, landing.old):
+        unchanged = landing.tree == await context.repo.tree_of(landing.old)
+        if unchanged and await context.repo.is_ancestor(landing.tip, landing.old):
             return landing.old
         squash = context.config.parallel.merge_strategy is MergeStrategy.SQUASH
         message = _message(landing, context.recorder.run)

@@ -32,24 +32,28 @@ async def commit_all(
         return None
     checkout.remove_locks()
     merging = await _merging(checkout)
-    state = await checkout.state()
-    if state.head != base or state.nested:
+    if await checkout.head() != base:
         await flatten(checkout)
-        state = await checkout.state()
-    if not merging and not state.changed:
-        return None
-    await add_all(checkout)
+    try:
+        nested = await add_all(checkout)
+    except GitError:
+        # A repository without a commit cannot be added.
+        nested = True
+    if nested:
+        await flatten(checkout)
+        await add_all(checkout)
     if not merging:
         # What the agent was in the middle of ends here; git would refuse to commit, or commit something else.
         checkout.forget_operations()
     text = await with_trailers(repo, message.encode(), trailers)
     flags = ("--no-verify", "--cleanup=verbatim", "--allow-empty-message")
-    # It says 1 when the change was one of line ends or times alone.
     out = await checkout.git(
         "commit", "-q", *flags, "-F", "-", stdin=text, ok=(0, 1), env=await repo.identity()
     )
     checkout.forget_operations()
-    return await checkout.head() if out.returncode == 0 else None
+    if out.returncode and (await checkout.git("diff", "--cached", "--quiet", ok=(0, 1))).returncode:
+        raise GitError(("commit",), out.returncode, out.stderr)
+    return None if out.returncode else await checkout.head()
 
 
 async def snapshot(checkout: Checkout, message: str) -> str | None:
@@ -85,14 +89,15 @@ async def _copy_index(checkout: Checkout, env: Mapping[str, str], head: str | No
 
 async def add_all(
     checkout: Checkout, *flags: str, ok: tuple[int, ...] = (0,), env: Mapping[str, str] | None = None
-) -> None:
-    """Stage everything, also what its writer made unreadable."""
-    command = ("-c", "advice.addEmbeddedRepo=false", "add", "-A", *flags)
+) -> bool:
+    """Stage everything, also what its writer made unreadable; whether nested repositories are among it."""
+    command = ("-c", "advice.addEmbeddedRepo=false", "add", "-A", "-v", *flags)
     try:
-        await checkout.git(*command, env=env)
+        out = await checkout.git(*command, env=env)
     except GitError:
         await asyncio.to_thread(make_writable, checkout.path)
-        await checkout.git(*command, ok=ok, env=env)
+        out = await checkout.git(*command, ok=ok, env=env)
+    return b"/'\n" in out.stdout or b'/"\n' in out.stdout
 
 
 async def flatten(checkout: Checkout) -> None:
