@@ -28,6 +28,22 @@ epics:
       - {id: bad.one, title: Bad, run: echo 1 > bad; exit 3}
       - {id: bad.two, title: Two, run: echo 2 > two, depends_on: [bad.one]}
 """
+CONFLICT = """
+epics:
+  - id: one
+    tasks:
+      - {id: one.a, run: 'until git rev-parse -q --verify epic/three^; do sleep 0.1; done; echo one > f'}
+  - id: two
+    tasks:
+      - {id: two.a, run: 'until git rev-parse -q --verify main^; do sleep 0.1; done; echo two > f'}
+  - id: three
+    tasks:
+      - {id: three.a, run: echo 3 > g}
+      - {id: three.b, run: echo 3 > h, depends_on: [three.a, two.a]}
+  - id: bad
+    tasks:
+      - {id: bad.one, run: "echo out; echo to stderr >&2; exit 3"}
+"""
 SLOW = """
 epics:
   - id: slow
@@ -107,6 +123,48 @@ def test_a_failure_is_reported_answered_and_retried(project):
     assert types.count("session.started") == 1
     assert "task.skipped" in types
     assert "bad.one: skipped" in yoke(project, "log").stdout
+
+
+@pytest.mark.slow
+def test_a_conflict_is_merged_by_hand_and_landed_although_something_else_failed(project):
+    (project / "plan.yaml").write_text(CONFLICT)
+    first = yoke(project, "run").stdout
+    for told in (first, yoke(project, "run").stdout):
+        assert "git -C .worktrees/two merge main" in told
+        assert re.search(r"✘ two +1/1 tasks done, conflict", told)
+        assert re.search(r"○ three +2/2 tasks done, waits for two to land", told)
+    assert "bad.one: | to stderr" in first
+    seen = yoke(project, "status").stdout
+    assert re.search(r"✘ two .* conflict: f  1/1", seen)
+    assert re.search(r"◌ three .*queued to land, after two  2/2", seen)
+    told = json.loads(yoke(project, "status", "--json").stdout)["landings"]
+    landings = {entry["epic"]: entry for entry in told}
+    assert landings["three"]["waits_for"] == ["two"]
+    assert "git -C .worktrees/two merge main" in yoke(project, "attention").stdout
+    lane = project / ".worktrees" / "two"
+    subprocess.run(["git", "merge", "main"], cwd=lane, check=False, capture_output=True)
+    (lane / "f").write_text("both\n")
+    subprocess.run(["git", "commit", "-q", "-a", "-m", "Merge"], cwd=lane, check=True)
+    landed = yoke(project, "land", "two")
+    assert landed.returncode == 0, landed.stdout
+    assert "✔ completed" in landed.stdout
+    assert yoke(project, "run").returncode == 1, "bad.one still waits for a person"
+    assert "bad.one is left out" in yoke(project, "skip", "bad.one").stdout
+    logged = yoke(project, "log").stdout
+    assert "two: answered with land by" in logged
+    assert "bad.one: answered with skip by" in logged
+    assert re.search(r"bad\.one: skipped by \S+$", logged, re.MULTILINE)
+    idle = yoke(project, "run")
+    assert idle.returncode == 0
+    assert "✔ everything was done already: 5 tasks, 3 epics landed before" in idle.stdout
+
+
+def test_a_plan_that_is_not_there_can_be_made(project):
+    missing = yoke(project, "run")
+    assert missing.returncode == 2
+    hint = missing.stderr.splitlines()[-1]
+    assert "yoke init" in hint
+    assert "--plan FILE" in hint
 
 
 def test_json_is_one_event_a_line_and_nothing_else(project):

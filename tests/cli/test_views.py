@@ -234,7 +234,7 @@ def test_a_plugin_that_was_named_says_so_and_takes_nobodys_name(capsys, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "named_one.py").write_text(GOOD)
     monkeypatch.setenv("YOKE_PLUGINS", "no_such_one")
-    assert main(["plan", "show"]) == 1
+    assert main(["plugins"]) == 1
     assert "correct the environment variable YOKE_PLUGINS" in capsys.readouterr().err
     monkeypatch.setenv("YOKE_PLUGINS", "named_one, yoke_models")
     assert main(["plugins", "--json"]) == 1
