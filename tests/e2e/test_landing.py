@@ -56,10 +56,47 @@ async def test_checks_run_on_exactly_the_merged_tree(workshop: Workshop) -> None
 
 
 async def test_evidence_is_reused_on_the_same_tree(workshop: Workshop) -> None:
-    """The first epic's merged tree is its own tree, whose checks have passed before."""
+    """The first landing is tested and then finds something in its way; the second need not test again."""
+    workshop.write("one.a.txt", "mine\n")
     workshop.plan(epic("one", task("one.a", verify=["test -e one.a.txt"])))
     await workshop.run()
-    assert [check["reused"] for check in workshop.of("check.finished")] == [False, True]
+    (workshop.root / "one.a.txt").unlink()
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert [check["reused"] for check in workshop.of("check.finished")] == [True]
+
+
+async def test_a_check_sees_nothing_that_another_changed(workshop: Workshop) -> None:
+    workshop.config(
+        checks={"task": ["sed -i s/bad/good/ one.a.txt", "grep -q good one.a.txt"]},
+        agents={"max_attempts": 1},
+    )
+    workshop.plan(epic("one", task("one.a", "echo bad > one.a.txt")))
+    report = await workshop.run()
+    assert "check `grep -q good one.a.txt` failed" in report.failed["one.a"]
+
+
+async def test_files_that_git_ignores_do_not_help_a_landing(workshop: Workshop) -> None:
+    workshop.write(".gitignore", "plan.yaml\n.yokeflow.yaml\n*.built\n")
+    workshop.commit("Ignore what is built")
+    workshop.plan(epic("one", task("one.a", "echo a > a; echo x > x.built", verify=["test -e x.built"])))
+    report = await workshop.run()
+    assert (report.completed, [waiting.kind for waiting in report.waiting]) == (("one.a",), ["red_check"])
+
+
+async def test_squashed_epics_build_on_each_other(workshop: Workshop) -> None:
+    """A squash drops the history by which git sees that one change of a file was built on another."""
+    workshop.config(parallel={"merge_strategy": "squash", "max_concurrency": 4})
+    workshop.plan(
+        epic("a", task("a.1", "seq 9 > f"), task("a.2", "sleep 1; sed -i s/2/two/ f")),
+        epic("b", task("b.1", "sed -i s/8/eight/ f", depends_on=["a.1"])),
+        epic("c", task("c.1", "sed -i s/4/four/ f", depends_on=["a", "b.1"]), task("c.2", depends_on=["b"])),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report
+    assert workshop.git("show", "main:f").split() == ["1", "two", "3", "four", "5", "6", "7", "eight", "9"]
+    assert workshop.git("rev-list", "--count", "main") == "4"
+    workshop.assert_tidy()
 
 
 async def test_unrelated_edits_in_the_checkout_survive(workshop: Workshop) -> None:

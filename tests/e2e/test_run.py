@@ -177,3 +177,11 @@ async def test_a_run_stops_at_its_budget(workshop: Workshop) -> None:
     assert len(report.completed) == 2
     assert "budget of $2.50" in report.reason
     assert "budget.exceeded" in workshop.types()
+
+
+async def test_a_budget_that_is_set_aside_is_waited_for(workshop: Workshop) -> None:
+    """Sessions that cost less than was set aside make room for others: all five are done within the limit."""
+    workshop.config(cost={"budget_limit_usd": 2.0})
+    workshop.plan(*(epic(f"e{n}", task(f"e{n}.a")) for n in range(5)))
+    report = await workshop.run()
+    assert (report.exit_code, len(report.completed), report.cost_usd) == (ExitCode.OK, 5, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
-from yokeflow.errors import GitError, RefMovedError, disk_full
+from yokeflow.errors import GitError, PluginError, RefMovedError, YokeError, disk_full
+from yokeflow.git.checkouts import find
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from yokeflow.config import AgentOptions
     from yokeflow.engine.context import Context
@@ -69,6 +70,7 @@ class Session:
         self._place = place
         self._stop = stop
         self._folder = context.project.session_folder(attempt.session)
+        self._conflicts: tuple[str, ...] = ()
 
     async def run(self) -> Outcome:
         """Do the attempt in its prepared lane.
@@ -87,10 +89,13 @@ class Session:
         model = choice.model if choice else ""
         try:
             work = await self._work(name, model)
+            outcome = await self._finish(work, started)
         except GitError as error:
             # An agent can wreck a worktree in ways git cannot read; that costs the attempt, not the run.
             work = _Work(AgentReport(ok=False), self._place.base, Failure(error.message))
-        outcome = await self._finish(work, started)
+            state = "interrupted" if self._stop.is_set() else "failed"
+            outcome = Outcome(state, "", work.failure, round(monotonic() - started, 3))
+            self._record(work, outcome, "")
         reason = outcome.failure.reason if outcome.failure else ""
         result = SessionResult(attempt, name, model, outcome.state, reason, outcome.seconds, work.report)
         await context.decide.settle(result)
@@ -118,15 +123,18 @@ class Session:
         request = await self._request(model)
         branches = await self._context.repo.branches()
         target = await self._context.repo.branch(self._context.target)
-        reader = agent.reader(request, options)
-        ended = await self._run_agent(agent.launch(request, options), options, request, reader)
-        report = reader.finish(ended.code)
+        with _blaming(name):
+            reader = agent.reader(request, options)
+            launch = agent.launch(request, options)
+        ended = await self._run_agent(launch, options, request, reader)
+        with _blaming(name):
+            report = reader.finish(ended.code)
         trespass = await self._guard_target(target)
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
             return _Work(report, self._place.base, Failure(reason, ended.tail[-_TAIL:]), ended.code)
-        failure = trespass or _failure(ended, report) or self._unchanged(head) or await self._check(head)
+        failure = trespass or _failure(ended, report) or self._undone(head) or await self._check(head)
         return _Work(report, head, failure, ended.code)
 
     async def _request(self, model: str) -> AgentRequest:
@@ -151,7 +159,9 @@ class Session:
 
         def show(line: bytes) -> None:
             nonlocal left
-            for output in reader.feed(line):
+            with _blaming(request.attempt.task.agent or "agent"):
+                outputs = list(reader.feed(line))
+            for output in outputs:
                 if left > 0 and output.text.strip():
                     left -= 1
                     text = redact(output.text.strip())[:_LONGEST_OUTPUT]
@@ -174,24 +184,32 @@ class Session:
         )
 
     async def _guard_target(self, before: str | None) -> Failure | None:
-        """Why the attempt does not count, when the agent brought its own commits onto the target.
+        """Why the attempt does not count, when the agent brought commits of its own onto the target.
 
-        The target goes back, unless somebody has built on it: then the landing tests what is there.
+        The target goes back if nothing else came there meanwhile; else the landing tests what is there.
         """
         repo, target, path = self._context.repo, self._context.target, self._place.path
         now = await repo.branch(target)
         if now is None or before is None or now == before or not path.is_dir():
             return None
-        head = await repo.git("rev-parse", "-q", "--verify", "HEAD^{commit}", cwd=path, ok=(0, 1, 128))
-        tips = {head.text, await repo.branch(self._place.lane.branch)} - {"", None, self._place.base}
-        if not [tip for tip in tips if tip and await repo.is_ancestor(tip, now)]:
+        made = await self._made_here()
+        gained = {commit.oid for commit in await repo.commits(before, now)}
+        if not made & gained:
             return None
-        if now in tips:
+        if gained <= made and await repo.is_ancestor(before, now):
             with suppress(RefMovedError):
                 await repo.update_ref(
                     f"refs/heads/{target}", before, now, "yoke: take back what was not tested"
                 )
         return Failure(f"the agent moved {target}, where only tested work may land")
+
+    async def _made_here(self) -> set[str]:
+        """The commits that were made in the lane's worktree, by what git noted of its HEAD."""
+        noted = await self._context.repo.git(
+            "log", "-g", "--format=%H %gs", "HEAD", cwd=self._place.path, ok=(0, 128)
+        )
+        entries = (line.partition(" ") for line in noted.text.splitlines())
+        return {oid for oid, _, what in entries if what.startswith(("commit", "cherry-pick", "revert"))}
 
     async def _collect(self, branches: set[str]) -> str | None:
         """Commit what is left and put trailers on every commit.
@@ -206,6 +224,7 @@ class Session:
         made = await context.worktrees.adopt(place.path, branch, place.base, branches)
         if made is None:
             return None
+        self._conflicts = await self._unmerged()
         message = f"{attempt.task.title}\n"
         left = await context.repo.commit_all(place.path, message, trailers, base=place.base)
         head = left or made
@@ -218,10 +237,25 @@ class Session:
             await context.worktrees.reset(place.path, branch, stamped)
         return stamped
 
-    def _unchanged(self, head: str) -> Failure | None:
-        if head != self._place.base or self._attempt.task.allow_empty:
-            return None
-        return Failure("the agent changed nothing")
+    async def _unmerged(self) -> tuple[str, ...]:
+        """Files that the agent left in conflict."""
+        checkout = find(self._context.repo, self._place.path)
+        if checkout is None or not checkout.is_merging():
+            return ()
+        out = await self._context.repo.git(
+            "diff", "--name-only", "--diff-filter=U", "-z", cwd=self._place.path, ok=(0, 128)
+        )
+        return tuple(out.parts)
+
+    def _undone(self, head: str) -> Failure | None:
+        """Why what is there cannot be what was asked for."""
+        if self._conflicts:
+            return Failure(
+                f"the agent left a merge unfinished, with conflicts in {', '.join(self._conflicts)}"
+            )
+        if head == self._place.base and not self._attempt.task.allow_empty:
+            return Failure("the agent changed nothing")
+        return None
 
     @property
     def _commands(self) -> Sequence[str]:
@@ -238,7 +272,8 @@ class Session:
             self._folder,
             Subject("task", attempt.task.epic, attempt.task.id, attempt.session),
             attempt.session,
-            self._stop,
+            restore=lambda: self._lanes.restore(self._place, head),
+            stop=self._stop,
         )
         return None if verdict.passed else Failure(verdict.reason, verdict.output)
 
@@ -310,6 +345,17 @@ class Session:
             "YOKE_TASK": task.id,
             "YOKE_EPIC": task.epic,
         }
+
+
+@contextmanager
+def _blaming(agent: str) -> Iterator[None]:
+    """What an agent's plugin raises names the agent."""
+    try:
+        yield
+    except YokeError:
+        raise
+    except Exception as error:
+        raise PluginError(f"of agent {agent}", repr(error), hint="use another agent, or update it") from error
 
 
 def _failure(ended: Exit, report: AgentReport) -> Failure | None:

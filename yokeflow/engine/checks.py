@@ -1,6 +1,7 @@
 """Checks: commands that must exit 0, and the evidence they leave.
 
-What passed once on a tree, by the same command in the same environment, need not run again.
+What passed once on a tree, by the same command in the same environment, need not run again. Evidence of a
+lane does not count for a landing: files that git ignores may have helped there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from yokeflow.model import Launch
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
 
     from yokeflow.config import Config
@@ -54,7 +55,7 @@ class Checker:
     """Runs checks, records every result, and remembers what passed."""
 
     def __init__(
-        self, config: Config, recorder: Recorder, passed: Iterable[tuple[str, str, str]] = ()
+        self, config: Config, recorder: Recorder, passed: Iterable[tuple[str, str, str, str]] = ()
     ) -> None:
         self._config = config
         self._recorder = recorder
@@ -70,21 +71,26 @@ class Checker:
         logs: Path,
         subject: Subject,
         mark: str,
+        restore: Callable[[], Awaitable[object]],
         stop: asyncio.Event | None = None,
     ) -> Verdict:
         """Run the commands one after another in `folder`, which holds `tree`; stop at the first that fails.
 
+        `restore` puts the folder back to `tree` before another command sees what the last one changed there.
         `mark` is the session that the started processes belong to. `logs` is a folder for their output.
         """
+        ran = False
         for number, command in enumerate(dict.fromkeys(commands), 1):
-            if (tree, command, self.fingerprint) in self._passed:
+            if (subject.stage, tree, command, self.fingerprint) in self._passed:
                 self._record(
-                    subject, command, tree, passed=True, exit_code=0, seconds=0.0, log="", reused=True
+                    subject, command, tree, reused=True, passed=True, exit_code=0, seconds=0.0, log=""
                 )
                 continue
-            verdict = await self._run_one(
-                command, tree, folder, logs / f"check-{number}.log", subject, mark, stop
-            )
+            if ran:
+                await restore()
+            ran = True
+            log = logs / f"check-{number}.log"
+            verdict = await self._run_one(command, tree, folder, log, subject, mark, stop)
             if not verdict.passed:
                 return verdict
         return Verdict(passed=True)
@@ -129,7 +135,7 @@ class Checker:
             reused=False,
         )
         if passed:
-            self._passed.add((tree, command, self.fingerprint))
+            self._passed.add((subject.stage, tree, command, self.fingerprint))
             return Verdict(passed=True)
         how = f"exit code {ended.code}" if ended.why == "exited" else ended.why
         return Verdict(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
-from yokeflow.git.branches import remove_branch
+from yokeflow.engine.lanes import remove_lanes, with_history
+from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeError
 from yokeflow.git.merge import Advance, advance, commit_merge, merge_trees
 from yokeflow.model import LandingStatus, MergeStrategy
 
@@ -69,6 +70,12 @@ class Landings:
         `commits` maps its completed tasks to the commits that completed them. Whatever goes wrong leaves the
         epic's branch and the target as they were.
         """
+        try:
+            return await self._land(epic, commits)
+        except (GitError, RepositoryError, ProjectBusyError) as error:
+            return self._rejected(epic, "checkout", error.message)
+
+    async def _land(self, epic: Epic, commits: Mapping[str, str]) -> LandingResult | None:
         context, tasks = self._context, list(commits)
         tip = await self._tip(epic, commits)
         if tip is None:
@@ -106,7 +113,7 @@ class Landings:
         old = await repo.branch(target)
         if old is None:
             return self._rejected(epic, "checkout", f"the target branch {target} is gone")
-        merged = await merge_trees(repo, old, tip)
+        merged = await merge_trees(repo, await with_history(context, old, epic.id), tip)
         if merged.tree is None:
             return self._conflicted(epic, merged.conflicts, old, tip)
         commands = self._commands(epic, tasks)
@@ -125,6 +132,9 @@ class Landings:
             failed = await self._test(epic, commit, merged.tree, commands)
             if failed is not None or context.stop.is_set():
                 return None if context.stop.is_set() else failed
+        if not await repo.is_ancestor(tip, commit):
+            # Squashed: these commits would be out of reach once their branch is gone.
+            await repo.keep(f"landed/{epic.id}", tip)
         if commit != old:
             moved = await advance(repo, target, commit, old)
             if not moved.moved:
@@ -158,7 +168,16 @@ class Landings:
         folder = await context.worktrees.scratch(commit)
         logs = context.project.session_folder(f"landing-{mark}")
         subject = Subject("landing", epic.id)
-        verdict = await context.checker.run(commands, tree, folder, logs, subject, mark, context.stop)
+        verdict = await context.checker.run(
+            commands,
+            tree,
+            folder,
+            logs,
+            subject,
+            mark,
+            restore=lambda: context.worktrees.scratch(commit),
+            stop=context.stop,
+        )
         if verdict.passed:
             return None
         return self._rejected(epic, "red_check", verdict.reason, verdict.output)
@@ -178,18 +197,21 @@ class Landings:
             seconds=round(monotonic() - landing.started, 3),
             tasks=landing.tasks,
         )
-        await self._clear(epic.id, landing.tip)
+        await self._clear(epic.id)
         return LandingResult(epic.id, LandingStatus.LANDED, commit)
 
-    async def _clear(self, epic: str, tip: str) -> None:
-        """Remove an epic's worktrees and branch once its commits are proved to be safe."""
-        context = self._context
-        await self._lanes.close(epic)
-        branch = context.epic_branch(epic)
-        if not await remove_branch(context.repo, branch, context.target):
-            # Squashed: the target has the work, but not these commits.
-            await context.repo.keep(f"landed/{epic}", tip)
-            await remove_branch(context.repo, branch, context.target)
+    async def _clear(self, epic: str) -> None:
+        """Remove what landed; a leftover that cannot be removed is no reason to stop."""
+        self._lanes.forget(epic)
+        try:
+            await remove_lanes(self._context, epic)
+        except (YokeError, OSError) as error:
+            self._context.recorder.emit(
+                "warning.raised",
+                epic=epic,
+                reason=f"something of {epic} is left: {error}",
+                hint="yoke worktree clean",
+            )
 
     def _conflicted(self, epic: Epic, files: tuple[str, ...], old: str, tip: str) -> LandingResult:
         listed = ", ".join(files)

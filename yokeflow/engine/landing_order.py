@@ -40,6 +40,10 @@ class LandingOrder:
             if other not in landed and not (other in finished and epic in self._all[other])
         )
 
+    def builds_on(self, epic: str) -> Collection[str]:
+        """Epics whose work an epic may have taken in, through others too."""
+        return self._all[epic]
+
     @cached_property
     def _all(self) -> Mapping[str, set[str]]:
         """Epics that each epic builds on, through others too."""

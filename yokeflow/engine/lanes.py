@@ -6,17 +6,20 @@ that starts at the epic's tip and is joined into it after each task.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.landing_order import landing_order
 from yokeflow.errors import YokeError
 from yokeflow.git.branches import remove_branch
+from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import commit_merge, merge_trees
-from yokeflow.git.repo import RefMovedError
+from yokeflow.git.repo import KEPT_LANDED, RefMovedError
 from yokeflow.model import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from yokeflow.engine.context import Context
@@ -78,14 +81,14 @@ class Lanes:
         name = self._resolution.lanes[task.id]
         return Lane(name, task.epic, f"lane/{name}", epic_branch)
 
-    async def prepare(self, task: Task, commits: Mapping[str, str]) -> Place:
+    async def prepare(self, task: Task, commit_of: Callable[[str], str | None]) -> Place:
         """A clean worktree that holds the work of every hard predecessor.
 
-        `commits` maps completed tasks to the commit that completed them. Raises HandOverConflictError.
+        `commit_of` gives the commit that has a completed task's work. Raises HandOverConflictError.
         """
         lane = self.lane(task)
         path, tip = await self._open_lane(lane)
-        base = await self._hand_over(task, tip, commits)
+        base = await self._hand_over(task, tip, commit_of)
         if base != tip:
             await self._context.worktrees.reset(path, lane.branch, base)
         return Place(lane, path, base)
@@ -128,13 +131,13 @@ class Lanes:
             return await self._epic_tip(lane)
         return target
 
-    async def _hand_over(self, task: Task, base: str, commits: Mapping[str, str]) -> str:
-        """Merge what hard predecessors in other epics did into the lane's start; gives the merge."""
+    async def _hand_over(self, task: Task, base: str, commit_of: Callable[[str], str | None]) -> str:
+        """Merge what hard predecessors in other epics did into the lane's start; gives the result."""
         tasks = self._context.plan.tasks
         taken = {
-            commits[name]: name
+            commit: name
             for name in sorted(self._resolution.hard.get(task.id, ()))
-            if name in commits and tasks[name].epic != task.epic
+            if tasks[name].epic != task.epic and (commit := commit_of(name))
         }
         if not taken:
             return base
@@ -149,12 +152,14 @@ class Lanes:
         return base
 
     async def _take_in(self, task: Task, base: str, commit: str, predecessor: str) -> str:
+        """Merge one predecessor's work."""
         repo = self._context.repo
-        merged = await merge_trees(repo, base, commit)
+        theirs = await with_history(self._context, commit, task.epic)
+        merged = await merge_trees(repo, base, theirs)
         if merged.tree is None:
             raise HandOverConflictError(task.epic, predecessor, merged.conflicts)
         message = f"Take in {predecessor} for {task.id}\n\nYoke-Taken: {predecessor}\n"
-        return await commit_merge(repo, base, commit, message, tree=merged.tree)
+        return await commit_merge(repo, base, theirs, message, tree=merged.tree)
 
     async def join(self, place: Place, head: str) -> str:
         """Bring a finished task's commits into its epic's branch; the commit that now holds them.
@@ -186,12 +191,42 @@ class Lanes:
         """Put the lane back to where its task started, or to `commit`, whatever the agent left there."""
         await self._context.worktrees.reset(place.path, place.lane.branch, commit or place.base)
 
-    async def close(self, epic: str) -> None:
-        """Remove the worktrees and private branches of an epic whose work is safe elsewhere."""
-        context = self._context
-        for lane in [lane for lane in self._open.values() if lane.epic == epic]:
-            await context.worktrees.close(lane.id)
-            del self._open[lane.id]
-            if not lane.direct:
-                await remove_branch(context.repo, lane.branch, context.target)
-            context.recorder.emit("worktree.removed", epic=epic, lane=lane.id, branch=lane.branch)
+    def forget(self, epic: str) -> None:
+        """The lanes of an epic are gone."""
+        self._open = {name: lane for name, lane in self._open.items() if lane.epic != epic}
+
+
+async def with_history(context: Context, commit: str, epic: str) -> str:
+    """A commit with the same files as `commit`, from which git finds what squashed landings contain.
+
+    A squash drops the history of the epic that landed; merged with work that was built on that history, git
+    would take both for independent changes. Gives `commit` itself where nothing was squashed.
+    """
+    repo = context.repo
+    kept = await repo.refs(KEPT_LANDED)
+    builds_on = landing_order(context.plan).builds_on(epic)
+    tips = {oid for ref, oid in kept.items() if _epic_of(ref) in builds_on}
+    missing = [oid for oid in sorted(tips) if not await repo.is_ancestor(oid, commit)]
+    if not missing:
+        return commit
+    return await commit_tree(
+        repo, await repo.tree_of(commit), [commit, *missing], b"History of squashed landings"
+    )
+
+
+def _epic_of(ref: str) -> str:
+    """The epic whose history a ref keeps; a second history of the same epic has its commit in the name."""
+    return re.sub(r"-[0-9a-f]{12,}$", "", ref.removeprefix(KEPT_LANDED))
+
+
+async def remove_lanes(context: Context, epic: str) -> None:
+    """Remove an epic's worktrees and branches; what is not proved to be on the target, or kept, stays."""
+    names = [epic, *(task.id for task in context.plan.epic[epic].tasks)]
+    for lane in names:
+        if context.worktrees.path(lane).exists():
+            await context.worktrees.close(lane)
+            context.recorder.emit("worktree.removed", epic=epic, lane=lane)
+    present = await context.repo.branches()
+    for branch in (context.epic_branch(epic), *(f"lane/{lane}" for lane in names)):
+        if branch in present:
+            await remove_branch(context.repo, branch, context.target)

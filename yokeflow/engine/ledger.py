@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yokeflow.engine.landing import LandingResult
     from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.engine.recorder import Recorder
+    from yokeflow.events import Event
     from yokeflow.model import Failure, Plan, Task
     from yokeflow.store.connection import Store
     from yokeflow.store.items import ItemState
@@ -29,6 +30,8 @@ CHOICES = {
     "hand_over": ("retry", "skip"),
     "red_check": ("land",),
     "checkout": ("land",),
+    "worktree": ("retry", "skip"),
+    "taken_back": ("land",),
 }
 
 
@@ -41,7 +44,7 @@ class Ledger:
         order: LandingOrder,
         recorder: Recorder,
         states: Mapping[str, ItemState],
-        landed: Iterable[str] = (),
+        landed: Mapping[str, str] | None = None,
         waiting: Iterable[Waiting] = (),
     ) -> None:
         self._plan = plan
@@ -58,7 +61,9 @@ class Ledger:
         #: Open interventions by id.
         self.waiting: dict[str, Waiting] = {entry.intervention: entry for entry in waiting}
         #: Epics on the target branch.
-        self.landed: set[str] = set(landed)
+        self.landed: set[str] = set(landed or ())
+        #: The commit by which each of them got there.
+        self.landing_commits: dict[str, str] = dict(landed or {})
         #: What this run added.
         self.completed_now: list[str] = []
         self.landed_now: list[Landed] = []
@@ -72,6 +77,8 @@ class Ledger:
         #: Epics whose landing failed and waits for a person.
         self._held: set[str] = {entry.item for entry in self.waiting.values() if entry.item in plan.epic}
         self._load(states)
+        # An epic that has got new tasks since it landed has to land again.
+        self.landed -= {epic for epic, count in self._open.items() if count}
 
     def _load(self, states: Mapping[str, ItemState]) -> None:
         for task in self._plan.tasks.values():
@@ -97,6 +104,11 @@ class Ledger:
         return set(self.commits) | self.skipped
 
     @property
+    def held(self) -> frozenset[str]:
+        """Epics whose landing waits for a person."""
+        return frozenset(self._held)
+
+    @property
     def finished_epics(self) -> frozenset[str]:
         """Epics whose tasks are all completed or skipped."""
         return frozenset(self._finished)
@@ -116,6 +128,13 @@ class Ledger:
         """The completed tasks of an epic, in plan order, with the commits that completed them."""
         tasks = self._plan.epic[epic].tasks
         return {task.id: self.commits[task.id] for task in tasks if task.id in self.commits}
+
+    def commit_of(self, task: str) -> str | None:
+        """The commit from which others take a completed task's work: its own, or its epic's landing."""
+        epic = self._plan.tasks[task].epic
+        if task in self.commits and epic in self.landed:
+            return self.landing_commits.get(epic) or self.commits[task]
+        return self.commits.get(task)
 
     def before(self) -> dict[str, Any]:
         """What earlier runs left, for whoever sees the events of this one alone."""
@@ -160,10 +179,12 @@ class Ledger:
         """No attempt is left: record it, ask a person, and tell the successors."""
         self.failed[task.id] = reason
         attempts = self.failed_attempts(task.id)
-        self._recorder.emit("task.failed", epic=task.epic, task=task.id, reason=reason, attempts=attempts)
-        self._ask(kind, reason, epic=task.epic, task=task.id)
-        for name in blocked:
-            self._recorder.emit("task.blocked", epic=self._plan.tasks[name].epic, task=name, by=[task.id])
+        event, tasks = self._recorder.event, self._plan.tasks
+        self._recorder.record(
+            event("task.failed", epic=task.epic, task=task.id, reason=reason, attempts=attempts),
+            self._question(kind, reason, epic=task.epic, task=task.id),
+            *(event("task.blocked", epic=tasks[name].epic, task=name, by=[task.id]) for name in blocked),
+        )
 
     def refusal(self, action: str, item: str) -> str:
         """Why a person's `retry`, `skip` or `land` of an item makes no sense; empty when it does."""
@@ -190,23 +211,51 @@ class Ledger:
         self.failed.pop(task, None)
         self._failures[task] = []
         self._failed_attempts[task] = 0
-        self._resolve(task, "retry", by)
-        self._recorder.emit("task.reopened", epic=self._plan.tasks[task].epic, task=task, by=by, reason="")
+        epic = self._plan.tasks[task].epic
+        reopened = self._recorder.event("task.reopened", epic=epic, task=task, by=by, reason="")
+        self._recorder.record(*self._answers(task, "retry", by), reopened)
 
     def skip(self, task: str, *, by: str) -> None:
         """A person wants the task left out."""
         self.failed.pop(task, None)
-        self._resolve(task, "skip", by)
-        self._recorder.emit("task.skipped", epic=self._plan.tasks[task].epic, task=task, by=by, reason="")
+        epic = self._plan.tasks[task].epic
+        skipped = self._recorder.event("task.skipped", epic=epic, task=task, by=by, reason="")
+        self._recorder.record(*self._answers(task, "skip", by), skipped)
         self.skipped.add(task)
         self._close(task, announce=True)
 
     def requeue(self, epic: str, *, by: str) -> None:
         """A person wants the epic landed after all."""
-        self._resolve(epic, "land", by)
         self._held.discard(epic)
+        events = self._answers(epic, "land", by)
         if epic in self._finished and epic not in self.landed:
-            self._recorder.emit("landing.queued", epic=epic)
+            events.append(self._recorder.event("landing.queued", epic=epic))
+        self._recorder.record(*events)
+
+    def queue_missing(self, queued: Collection[str]) -> None:
+        """Queue finished epics that nobody is asked about and that are not `queued`: a crash came before."""
+        for epic in self._plan.epic:
+            if epic in self._finished and epic not in self.landed | self._held and epic not in queued:
+                self._recorder.emit("landing.queued", epic=epic)
+
+    def lose(self, task: str, reason: str) -> None:
+        """A completed task's commit is not in the repository: it is to be done again."""
+        del self.commits[task]
+        epic = self._plan.tasks[task].epic
+        self._open[epic] += 1
+        self._finished.discard(epic)
+        self.landed.discard(epic)
+        self._recorder.emit("task.reopened", epic=epic, task=task, by="system", reason=reason)
+
+    def take_back(self, epic: str, reason: str) -> None:
+        """A person took an epic off the target: whether it lands again is for a person to say."""
+        self.landed.discard(epic)
+        self._held.add(epic)
+        self._recorder.record(
+            self._recorder.event("landing.queued", epic=epic),
+            self._recorder.event("landing.rejected", epic=epic, reason=reason, output=""),
+            self._question("taken_back", reason, epic=epic),
+        )
 
     def land_only(self, epics: Collection[str]) -> None:
         """Leave every other landing for another run."""
@@ -216,10 +265,11 @@ class Ledger:
         """Take note of how a landing went."""
         if result.status is LandingStatus.LANDED:
             self.landed.add(result.epic)
+            self.landing_commits[result.epic] = result.commit
             self.landed_now.append(Landed(result.epic, result.commit, tuple(self.commits_of(result.epic))))
             return
         self._held.add(result.epic)
-        self._ask(result.waits, result.reason, epic=result.epic)
+        self._recorder.record(self._question(result.waits, result.reason, epic=result.epic))
 
     def _close(self, task: str, *, announce: bool = False) -> None:
         epic = self._plan.tasks[task].epic
@@ -235,10 +285,10 @@ class Ledger:
             if announce and not empty:
                 self._recorder.emit("landing.queued", epic=epic)
 
-    def _ask(self, kind: str, reason: str, *, epic: str, task: str = "") -> None:
+    def _question(self, kind: str, reason: str, *, epic: str, task: str = "") -> Event:
         entry = Waiting(str(uuid4()), kind, task or epic, reason, CHOICES[kind])
         self.waiting[entry.intervention] = entry
-        self._recorder.emit(
+        return self._recorder.event(
             "intervention.opened",
             epic=epic,
             task=task,
@@ -248,18 +298,19 @@ class Ledger:
             choices=list(entry.choices),
         )
 
-    def _resolve(self, item: str, choice: str, by: str) -> None:
-        for entry in [entry for entry in self.waiting.values() if entry.item == item]:
-            del self.waiting[entry.intervention]
-            task = item if item in self._plan.tasks else ""
-            self._recorder.emit(
-                "intervention.resolved",
-                epic=self._plan.tasks[task].epic if task else item,
-                task=task,
-                intervention=entry.intervention,
-                choice=choice,
-                by=by,
+    def _answers(self, item: str, choice: str, by: str) -> list[Event]:
+        """What a person's answer settles; nobody is asked about it any more."""
+        settled = [entry.intervention for entry in self.waiting.values() if entry.item == item]
+        task = item if item in self._plan.tasks else ""
+        epic = self._plan.tasks[task].epic if task else item
+        for intervention in settled:
+            del self.waiting[intervention]
+        return [
+            self._recorder.event(
+                "intervention.resolved", epic=epic, task=task, intervention=each, choice=choice, by=by
             )
+            for each in settled
+        ]
 
 
 async def load_ledger(
@@ -272,6 +323,10 @@ async def load_ledger(
         waiting = await unfinished.open_interventions(connection, project_id)
         durations = await learned.durations(connection, project_id)
     open_ = [Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices) for entry in waiting]
-    landed = {epic for epic, landing in landings.items() if landing.status is LandingStatus.LANDED}
-    ledger = Ledger(plan, landing_order(plan), recorder, states, landed & set(plan.epic), open_)
+    landed = {
+        epic: landing.commit or ""
+        for epic, landing in landings.items()
+        if landing.status is LandingStatus.LANDED and epic in plan.epic
+    }
+    ledger = Ledger(plan, landing_order(plan), recorder, states, landed, open_)
     return ledger, durations

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
 from yokeflow.events import Event
-from yokeflow.git.branches import remove_branch
 from yokeflow.git.merge import finish_advance
 from yokeflow.model import LandingStatus
 from yokeflow.store import unfinished
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from yokeflow.engine.context import Context
+    from yokeflow.engine.ledger import Ledger
     from yokeflow.store.connection import Store
     from yokeflow.store.unfinished import EpicLanding, OpenRun, OpenSession
 
-_OPEN = {LandingStatus.QUEUED, LandingStatus.TESTING}
+#: States of a landing that is not over.
+OPEN = {LandingStatus.QUEUED, LandingStatus.TESTING}
 _KILLED = "the run was killed"
 
 
@@ -45,7 +47,7 @@ async def find_remains(store: Store, project_id: UUID) -> Remains:
         return Remains(
             runs=await unfinished.unfinished_runs(connection, project_id),
             sessions=await unfinished.unfinished_sessions(connection, project_id),
-            landings=[landing for landing in landings.values() if landing.status in _OPEN],
+            landings=[landing for landing in landings.values() if landing.status in OPEN],
             branches={worktree.lane: worktree.branch for worktree in worktrees},
         )
 
@@ -121,14 +123,13 @@ async def _take_back(context: Context, session: OpenSession, branch: str) -> str
     if tip is None or base is None:
         return ""
     kept = await repo.keep(f"{session.task}/{session.id}", tip) if tip != base else ""
-    path = await context.worktrees.open(session.lane, branch, base)
-    await context.worktrees.reset(path, branch, base)
+    await context.worktrees.reset(context.worktrees.path(session.lane), branch, base)
     return kept
 
 
 async def _close_landing(context: Context, landing: EpicLanding) -> None:
     """A landing whose commit is on the target has landed; any other is queued again by the run."""
-    if not landing.commit or not landing.target:
+    if not landing.commit or not landing.target or landing.commit == landing.old_commit:
         return
     tip = await context.repo.branch(landing.target)
     if tip is None or not await context.repo.is_ancestor(landing.commit, tip):
@@ -148,15 +149,51 @@ async def _close_landing(context: Context, landing: EpicLanding) -> None:
     )
 
 
+async def compare_with_git(
+    context: Context, ledger: Ledger, store: Store, project_id: UUID
+) -> Mapping[str, EpicLanding]:
+    """Where the store and git differ, git is right; gives the landings as the store has them.
+
+    A completed task whose commit is not in the repository is to be done again. An epic whose landing is no
+    longer on the target was taken back by a person, who is asked. A landing that waits for a person is tried
+    again once what was in its way has changed.
+    """
+    async with store.begin() as connection:
+        landings = await unfinished.latest_landings(connection, project_id)
+    repo = context.repo
+    for task, commit in list(ledger.commits.items()):
+        if await repo.resolve(commit) is None:
+            ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
+    on_target = set((await repo.git("rev-list", f"refs/heads/{context.target}")).text.split())
+    for epic, commit in ledger.landing_commits.items():
+        here = commit and landings[epic].target == context.target
+        if epic in ledger.landed and here and commit not in on_target:
+            ledger.take_back(epic, f"its landing {commit[:12]} is no longer on {context.target}")
+    for epic in sorted(ledger.held & set(landings)):
+        if await _changed(context, ledger, landings[epic]):
+            ledger.requeue(epic, by="system")
+    return landings
+
+
+async def _changed(context: Context, ledger: Ledger, landing: EpicLanding) -> bool:
+    """Whether what was in the way of a landing may be gone."""
+    kinds = {entry.kind for entry in ledger.waiting.values() if entry.item == landing.epic}
+    if "taken_back" in kinds:
+        return False
+    now = (
+        await context.repo.branch(context.target),
+        await context.repo.branch(context.epic_branch(landing.epic)),
+    )
+    return "checkout" in kinds or now != (landing.old_commit, landing.epic_commit)
+
+
 async def tidy(context: Context, landed: Iterable[str]) -> None:
-    """Remove worktrees and branches that epics left behind when they landed."""
-    heads = await context.repo.refs("refs/heads/")
+    """Remove worktrees and branches that epics left behind when they landed, and what was removed before."""
+    branches = await context.repo.branches()
     for epic in landed:
         lanes = [epic, *(task.id for task in context.plan.epic[epic].tasks)]
-        for lane in lanes:
-            if (context.worktrees.folder / lane).exists():
-                await context.worktrees.close(lane)
-                context.recorder.emit("worktree.removed", epic=epic, lane=lane)
-        for branch in (context.epic_branch(epic), *(f"lane/{lane}" for lane in lanes)):
-            if f"refs/heads/{branch}" in heads:
-                await remove_branch(context.repo, branch, context.target)
+        names = {context.epic_branch(epic), *(f"lane/{lane}" for lane in lanes)}
+        if names & branches or any(context.worktrees.path(lane).exists() for lane in lanes):
+            await remove_lanes(context, epic)
+    await context.worktrees.close_scratch()
+    await context.worktrees.empty_trash()

@@ -18,7 +18,7 @@ from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.preflight import check_agents
 from yokeflow.engine.recorder import Recorder
-from yokeflow.engine.recovery import find_remains, recover, tidy
+from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy
 from yokeflow.engine.report import RunReport
 from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
@@ -93,14 +93,21 @@ class Run:
             await self._announce(context, resolution, ledger)
             async with Control(self._project, store, project_id, self._workflow, self._recorder):
                 error = await self._work()
-            await tidy(context, ledger.landed & set(self._plan.epic))
-            await context.worktrees.close_scratch()
-            await context.worktrees.empty_trash()
+            await self._tidy(context, ledger)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
             self._recorder.emit(
                 "run.finished", state=report.state, exit_code=int(report.exit_code), reason=report.reason
             )
         return report
+
+    async def _tidy(self, context: Context, ledger: Ledger) -> None:
+        """Leave nothing behind; what cannot be removed is no reason to fail."""
+        try:
+            await tidy(context, ledger.landed)
+        except (YokeError, OSError) as error:
+            self._recorder.emit(
+                "warning.raised", reason=f"something is left: {error}", hint="yoke worktree clean"
+            )
 
     async def _context(self, store: Store, project_id: UUID) -> Context:
         project, recorder = self._project, self._recorder
@@ -129,6 +136,8 @@ class Run:
         await recover(context, await find_remains(store, project_id))
         await drain(store, project_id, self._project.journal)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
+        landings = await compare_with_git(context, ledger, store, project_id)
+        ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})
         resolution = context.decide.resolve(self._plan, ledger.finished, durations)
         todo = [
             task for task in self._plan.tasks.values() if task.id in chosen and not ledger.is_done(task.id)

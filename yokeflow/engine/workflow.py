@@ -13,7 +13,14 @@ from uuid import uuid4
 from yokeflow.engine.attempt import Session
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
-from yokeflow.errors import LimitError, YokeError
+from yokeflow.errors import (
+    GitError,
+    LimitError,
+    ProjectBusyError,
+    RepositoryError,
+    YokeError,
+    disk_full,
+)
 from yokeflow.model import Attempt
 
 if TYPE_CHECKING:
@@ -47,6 +54,9 @@ class Workflow:
         #: What ends the run early; sessions that run are stopped, or finish when it is a limit.
         self._fatal: YokeError | None = None
         self._limit: LimitError | None = None
+        #: The budget does not reach for another session until one has settled.
+        self._short = False
+        self._over = False
 
     async def work(self) -> None:
         """Do everything that can be done.
@@ -55,6 +65,7 @@ class Workflow:
         """
         async with asyncio.TaskGroup() as self._group:
             self._advance()
+        self._over = True
         if self._fatal is not None:
             raise self._fatal
         if self._limit is not None:
@@ -67,7 +78,7 @@ class Workflow:
 
     def pause(self, *, by: str) -> None:
         """Start no task until `unpause`; what runs goes on, and the run does not end."""
-        if self._resumed is None and not self._closing:
+        if self._resumed is None and not self._closing and not self._over:
             self._resumed = asyncio.Event()
             self._group.create_task(self._resumed.wait(), name="paused")
             self._context.recorder.emit("run.paused", by=by)
@@ -110,7 +121,7 @@ class Workflow:
 
     def _refused(self, action: str, item: str) -> str:
         """Why a request makes no sense right now; empty when it does."""
-        reason = self._ledger.refusal(action, item)
+        reason = "the run is over" if self._over else self._ledger.refusal(action, item)
         if reason:
             self._context.recorder.emit(
                 "warning.raised", reason=reason, hint="`yoke status` shows where it is"
@@ -130,10 +141,10 @@ class Workflow:
 
     def _advance(self) -> None:
         """Start what is possible now."""
-        if self._closing:
+        if self._context.stop.is_set() or self._fatal is not None:
             return
         self._start_landing()
-        if self._resumed is not None:
+        if self._resumed is not None or self._limit is not None or self._short:
             return
         for name in self._scheduler.newly_ready():
             self._ledger.ready(name)
@@ -151,22 +162,28 @@ class Workflow:
             run=self._context.recorder.run,
             failures=tuple(self._ledger.failures(task.id)),
         )
+        short = False
         try:
-            place = await self._lanes.prepare(task, self._ledger.commits)
+            place = await self._lanes.prepare(task, self._ledger.commit_of)
             outcome = await Session(self._context, self._lanes, attempt, place, self._stops[task.id]).run()
         except HandOverConflictError as error:
             self._give_up(task, error.message, kind="hand_over")
+        except (GitError, RepositoryError, ProjectBusyError) as error:
+            self._give_up(task, error.message, kind="worktree")
         except LimitError as error:
             self._scheduler.released(task.id)
-            self._refuse(error)
+            short = self._refuse(error)
         except YokeError as error:
             self._scheduler.released(task.id)
-            self._fatal = self._fatal or error
-            self._halt()
+            self._end(error)
+        except OSError as error:
+            self._scheduler.released(task.id)
+            self._end(error)
         else:
             self._settle(task, outcome)
         finally:
             del self._stops[task.id]
+        self._short = short
         if (by := self._skips.pop(task.id, None)) and not self._ledger.is_done(task.id):
             self._leave_out(task.id, by)
         self._advance()
@@ -191,10 +208,22 @@ class Workflow:
         blocked = self._scheduler.failed(task.id)
         self._ledger.give_up(task, reason, kind=kind, blocked=sorted(blocked))
 
-    def _refuse(self, error: LimitError) -> None:
+    def _end(self, error: YokeError | OSError) -> None:
+        """Nothing can go on: stop what runs, and tell why at the end."""
+        if isinstance(error, OSError):
+            found = disk_full(error)
+            error = found if isinstance(found, YokeError) else YokeError(str(error))
+        self._fatal = self._fatal or error
+        self._halt()
+
+    def _refuse(self, error: LimitError) -> bool:
+        """Whether to try again when a running session has settled; without one, the limit ends the run."""
+        if len(self._stops) > 1:
+            return True
         if self._limit is None:
             self._limit = error
             self._context.recorder.emit("budget.exceeded", reason=error.message)
+        return False
 
     def _start_landing(self) -> None:
         if not self._landing and self._ledger.landable():
@@ -211,8 +240,7 @@ class Workflow:
                     return
                 self._ledger.landing_ended(result)
                 self._advance()
-        except YokeError as error:
-            self._fatal = self._fatal or error
-            self._halt()
+        except (YokeError, OSError) as error:
+            self._end(error)
         finally:
             self._landing = False

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,9 @@ _OPERATION_FILES = (
     "BISECT_TERMS",
     "BISECT_ANCESTORS_OK",
 )
+
+
+_HEAD = re.compile(r"(?:ref: refs/[^\n]+|[0-9a-f]{40}|[0-9a-f]{64})\n?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,10 @@ class Checkout:
         """What somebody is in the middle of, such as "a merge"; empty for nothing."""
         return next((what for name, what in _OPERATIONS.items() if (self.git_dir / name).exists()), "")
 
+    def is_merging(self) -> bool:
+        """Whether some operation may have left files in conflict."""
+        return bool(self.in_progress()) or (self.git_dir / "AUTO_MERGE").exists()
+
     def forget_operations(self) -> None:
         """End operations in progress where they are. Files, index and HEAD stay."""
         for name in _OPERATION_FILES:
@@ -151,6 +160,20 @@ class Checkout:
         link.write_text(f"gitdir: {self.git_dir}\n", encoding="utf-8", errors="surrogateescape")
         return True
 
+    def is_whole(self) -> bool:
+        """Whether git can take the git folder of a linked worktree for one."""
+        return (
+            _gitdir(self.git_dir / "commondir") == self.repo.common_dir
+            and _gitdir(self.git_dir / "gitdir") == self.path / ".git"
+            and _HEAD.fullmatch(_text(self.git_dir / "HEAD")) is not None
+        )
+
+    def last_seen(self) -> str | None:
+        """The commit that was at HEAD last, as far as the log of HEAD tells."""
+        *_, last = _text(self.git_dir / "logs" / "HEAD").splitlines() or [""]
+        fields = last.split(" ", 2)
+        return fields[1] if len(fields) > 2 and _HEAD.fullmatch(fields[1]) else None
+
     def is_linked(self) -> bool:
         """Whether the `.git` file of a linked worktree names its git folder."""
         link = self.path / ".git"
@@ -168,87 +191,47 @@ def _is_nested(part: str) -> bool:
     return part.endswith("/") if part[0] == "?" else part.split(" ", 3)[2].startswith("S")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of `git worktree list`."""
+def main_checkout(repo: Repo) -> Checkout | None:
+    """The checkout that is not linked; None in a bare repository.
 
-    path: Path
-    #: Short name; empty when detached.
-    branch: str
-    #: None when nothing was committed yet.
-    commit: str | None
-    #: Why it is locked; None when it is not.
-    locked: str | None
-    bare: bool
-    #: Its folder is gone.
-    prunable: bool
-
-
-async def entries(repo: Repo) -> list[Entry]:
-    """All checkouts of the repository, the main one first."""
-    out = await repo.git("worktree", "list", "--porcelain", "-z", cwd=repo.common_dir)
-    blocks = os.fsdecode(out.stdout).split("\0\0")
-    main, *others = [_entry(block.split("\0")) for block in blocks if block]
-    return [_main_entry(repo, main), *others]
-
-
-def _main_entry(repo: Repo, entry: Entry) -> Entry:
-    """The main checkout's entry with its folder: git names the git folder where that is kept elsewhere.
-
-    Raises RepositoryError when nothing tells where the files are.
+    Raises RepositoryError when nothing tells where its files are.
     """
-    if entry.bare or entry.path != repo.common_dir:
-        return entry
-    if _gitdir(repo.root / ".git") != repo.common_dir:
+    if repo.bare:
+        return None
+    link = repo.root / ".git"
+    if repo.common_dir not in {link, _gitdir(link)} and repo.common_dir.name != ".git":
         raise RepositoryError(
             f"nothing tells where the checkout of {repo.common_dir} is", hint="start in that checkout"
         )
-    return replace(entry, path=repo.root)
+    return Checkout(repo, repo.root, repo.common_dir)
 
 
-def _entry(lines: list[str]) -> Entry:
-    fields = dict(line.partition(" ")[::2] for line in lines if line)
-    commit = fields.get("HEAD", "")
-    return Entry(
-        path=Path(fields["worktree"]),
-        branch=fields.get("branch", "").removeprefix("refs/heads/"),
-        commit=commit if commit.strip("0") else None,
-        locked=fields.get("locked"),
-        bare="bare" in fields,
-        prunable="prunable" in fields,
-    )
+def checkouts(repo: Repo) -> list[Checkout]:
+    """All checkouts whose folders are there, the main one first."""
+    main = main_checkout(repo)
+    there = [each for each in linked(repo) if os.path.lexists(each.path / ".git")]
+    return [main, *there] if main else there
 
 
 def linked(repo: Repo) -> list[Checkout]:
-    """All linked worktrees, with or without their folders."""
+    """All linked worktrees, with or without their folders; one that names none has only its git folder."""
     found = []
     for git_dir in sorted(_folders(repo.common_dir / "worktrees")):
         link = _gitdir(git_dir / "gitdir")
-        if link is not None:
-            found.append(Checkout(repo, link.parent, git_dir))
+        found.append(Checkout(repo, link.parent if link else git_dir, git_dir))
     return found
 
 
 def find(repo: Repo, path: Path) -> Checkout | None:
     """The linked worktree whose folder is `path`, whatever is left of it."""
-    direct = _gitdir(path / ".git")
-    if (
-        direct
-        and direct.parent == repo.common_dir / "worktrees"
-        and _gitdir(direct / "gitdir") == path / ".git"
-    ):
-        return Checkout(repo, path, direct)
+    link = path / ".git"
+    direct = _gitdir(link)
+    if direct and direct.parent == repo.common_dir / "worktrees" and direct.is_dir():
+        back = _gitdir(direct / "gitdir")
+        # Rubbish there names nothing; another folder that exists is a worktree that this one is a copy of.
+        if back is None or back == link or not os.path.lexists(back):
+            return Checkout(repo, path, direct)
     return next((one for one in linked(repo) if one.path == path), None)
-
-
-async def checkout_of(repo: Repo, path: Path) -> Checkout:
-    """The main or linked checkout at `path`."""
-    if path == repo.root and repo.common_dir in {path / ".git", _gitdir(path / ".git")}:
-        return Checkout(repo, path, repo.common_dir)
-    if found := find(repo, path):
-        return found
-    out = await repo.git("rev-parse", "--path-format=absolute", "--git-dir", cwd=path)
-    return Checkout(repo, path, Path(out.text))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -287,5 +270,6 @@ def set_aside(path: Path, trash: Path) -> None:
     trash.mkdir(parents=True, exist_ok=True)
     if path.is_dir() and not path.is_symlink():
         # Giving a folder a new parent writes into the folder itself.
-        path.chmod(path.stat().st_mode | 0o700)
+        with suppress(OSError):
+            path.chmod(path.stat().st_mode | 0o700)
     path.rename(trash / f"{path.name.lstrip('.') or 'x'}-{os.urandom(6).hex()}")

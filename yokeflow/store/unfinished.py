@@ -184,12 +184,12 @@ async def unfinished_runs(conn: AsyncConnection, project_id: UUID) -> list[OpenR
 
 async def passed_checks(
     conn: AsyncConnection, project_id: UUID, *, limit: int = 10_000
-) -> frozenset[tuple[str, str, str]]:
-    """Evidence to reuse: (tree, command, environment) of the newest checks that passed."""
+) -> frozenset[tuple[str, str, str, str]]:
+    """Evidence to reuse: (stage, tree, command, environment) of the newest checks that passed."""
     rows = await conn.execute(
-        select(CheckResult.tree, CheckResult.command, CheckResult.environment)
+        select(CheckResult.stage, CheckResult.tree, CheckResult.command, CheckResult.environment)
         .where(CheckResult.project_id == project_id, CheckResult.passed)
         .order_by(CheckResult.checked_at.desc())
         .limit(limit)
     )
-    return frozenset((row.tree, row.command, row.environment) for row in rows)
+    return frozenset((row.stage, row.tree, row.command, row.environment) for row in rows)
