@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 import subprocess
-import time
 from collections import Counter
 from contextlib import suppress
 
@@ -109,11 +109,10 @@ async def test_first_interrupt_stops_cleanly_and_the_next_run_goes_on(workshop: 
     )
     process = workshop.start("run")
     journal = workshop.root / ".git/yoke/journal.jsonl"
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and '"task":"one.b"' not in (
-        journal.read_text() if journal.exists() else ""
-    ):
-        await asyncio.sleep(0.05)
+    started = re.compile(r'"type":"session.started"[^\n]*"task":"one.b"')
+    async with asyncio.timeout(20):
+        while not (journal.exists() and started.search(journal.read_text())):
+            await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == ExitCode.INTERRUPTED, output
