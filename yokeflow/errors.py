@@ -4,8 +4,7 @@
     ├── UsageError            exit 2   the command line does not make sense
     ├── DocumentError         exit 2   a plan or config file is wrong; carries every problem found
     ├── GitError              exit 1   a git command failed; carries the command and what git said
-    │   ├── RefMovedError     exit 1   a branch was not where it was expected; carries where it is
-    │   └── ConflictError     exit 1   two commits do not merge; carries the files
+    │   └── RefMovedError     exit 1   a branch was not where it was expected; carries where it is
     ├── RepositoryError       exit 2   the repository cannot be used as it is
     ├── StoreError            exit 1   the database cannot be reached or used
     ├── PluginError           exit 1   a plugin that must answer failed; carries its name
@@ -117,14 +116,6 @@ class RefMovedError(GitError):
         super().__init__(args, exit_code, stderr, hint="somebody else moved it; try again")
         #: Where the ref is; None when it does not exist.
         self.actual = actual
-
-
-class ConflictError(GitError):
-    """Two commits cannot be merged without a person."""
-
-    def __init__(self, args: Sequence[str], exit_code: int, stderr: str, *, files: Sequence[str]) -> None:
-        super().__init__(args, exit_code, stderr, hint=f"resolve by hand: {', '.join(files)}")
-        self.files = tuple(files)
 
 
 class RepositoryError(YokeError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 
 import pytest
 
 from yokeflow.__main__ import main
-from yokeflow.engine.lock import hold_project
+from yokeflow.engine.lock import hold_project, holder
 
 
 def git(folder, *args):
@@ -71,10 +72,26 @@ def test_repair_reports_each_thing_it_did(root, capsys):
 def test_a_run_that_is_going_on_is_not_disturbed(root, capsys, name):
     with hold_project(root / ".git" / "yoke" / "run.lock", "a run"):
         assert main(["worktree", name]) == 1
-    assert "a run is going on" in capsys.readouterr().err
+    assert "already going on" in capsys.readouterr().err
 
 
 def test_outside_a_repository(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["worktree", "list"]) == 2
     assert "git init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["clean", "repair"])
+def test_no_run_can_start_meanwhile(root, tmp_path, monkeypatch, action):
+    real, folder = shutil.which("git"), tmp_path / "bin"
+    folder.mkdir()
+    lock, held = root / ".git" / "yoke" / "run.lock", tmp_path / "held"
+    script = f'#!/bin/sh\n[ -e {lock} ] && ! flock -n {lock} true && echo "$@" >> {held}\nexec {real} "$@"\n'
+    (folder / "git").write_text(script)
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    (root / ".worktrees" / "auth" / "left").write_text("1")
+    shutil.rmtree(root / ".git" / "worktrees" / "auth")
+    assert main(["worktree", action]) == 0
+    assert held.read_text()
+    assert holder(lock) is None

@@ -54,6 +54,49 @@ async def test_a_clean_checkout_comes_along(repo: Repo, project: Path, step: tup
     assert not (repo.state_dir / "advance.json").exists()
 
 
+@pytest.mark.parametrize("way", ["-c mine", "--detach"])
+@pytest.mark.parametrize("moment", ["status", "merge"])
+async def test_the_user_switches_at_the_last_moment(
+    repo: Repo,
+    project: Path,
+    step: tuple[str, str],
+    git_only_path: Callable[[str], None],
+    moment: str,
+    way: str,
+) -> None:
+    new, old = step
+    real = shutil.which("git")
+    git_only_path(
+        f'for word; do if [ "$word" = {moment} ] && mkdir "{project}/.git/once" 2>/dev/null; then\n'
+        f' env -u GIT_DIR -u GIT_WORK_TREE {real} switch -q {way}; fi; done; exec {real} "$@"'
+    )
+    write(project, {"mine.txt": "mine"})
+    assert (await advance(repo, "main", new, old)).reason == "raced"
+    assert run(project, "branch", "--show-current") == ("mine" if "mine" in way else "")
+    assert run(project, "rev-parse", "HEAD", "main").split() == [old, old]
+    assert run(project, "status", "--porcelain") == "?? mine.txt"
+    assert not (repo.state_dir / "advance.json").exists()
+    assert await advance(repo, "main", new, old) == MOVED
+    assert run(project, "rev-parse", "HEAD", "main").split() == [old, new]
+
+
+async def test_rights_of_the_users_files_stay(repo: Repo, project: Path, step: tuple[str, str]) -> None:
+    new, old = step
+    write(project, {"secret": "mine", "kept.log": "mine"})
+    for name in ("secret", "kept.log"):
+        (project / name).chmod(0o400)
+    (project / "inner").mkdir()
+    # Git cannot add a repository without a commit, whoever asks.
+    run(project / "inner", "init", "-q")
+    begun = {"branch": "main", "old": old, "new": new, "path": str(project), "clean": ["a.txt", "b.txt"]}
+    repo.state_dir.mkdir(exist_ok=True)
+    (repo.state_dir / "advance.json").write_text(json.dumps({**begun, "git_dir": str(repo.common_dir)}))
+    assert await finish_advance(repo) == MOVED
+    assert {(project / name).stat().st_mode & 0o777 for name in ("secret", "kept.log")} == {0o400}
+    [kept] = (await repo.refs("refs/yoke/keep/advance/")).values()
+    assert run(project, "show", f"{kept}:secret") == "mine"
+
+
 async def test_a_branch_that_nobody_is_on_moves_alone(
     repo: Repo, project: Path, step: tuple[str, str]
 ) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.git.conftest import commit, run, write
+from yokeflow.errors import RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from yokeflow.git.worktrees import Worktrees
 
@@ -117,6 +120,53 @@ def delete_admin(lane: Path) -> None:
     shutil.rmtree(run(lane, "rev-parse", "--absolute-git-dir"))
 
 
+def admin(lane: Path) -> Path:
+    return Path(run(lane, "rev-parse", "--absolute-git-dir"))
+
+
+def rubbish_in_head(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    (admin(lane) / "HEAD").write_text("rubbish\n")
+
+
+def rubbish_in_commondir(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    (admin(lane) / "commondir").write_text("rubbish\n")
+
+
+def rubbish_in_gitdir(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    (admin(lane) / "gitdir").write_text("rubbish\n")
+
+
+def nothing_in_gitdir(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    folder = admin(lane)
+    (folder / "gitdir").write_text("")
+    (folder / "yoke-lane").unlink()
+    (lane / ".git").unlink()
+
+
+def delete_commondir(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    (admin(lane) / "commondir").unlink()
+
+
+def empty_admin(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    folder = admin(lane)
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def folders_in_admin(lane: Path) -> None:
+    write(lane, {"precious": "1"})
+    folder = admin(lane)
+    for name in ("HEAD.lock", "index"):
+        (folder / name).unlink(missing_ok=True)
+        write(folder, {f"{name}/x": "1"})
+
+
 def take_elsewhere(lane: Path) -> None:
     write(lane, {"precious": "1"})
     run(lane, "worktree", "move", str(lane), str(lane.parent.parent.parent / "moved"))
@@ -132,7 +182,8 @@ def files_become_folders(lane: Path) -> None:
 MESSES: list[Callable[[Path], None]] = [
     switch_branch, detach, orphan, merge_in_progress, rebase_in_progress, bisect_in_progress, leave_locks,
     delete_link, link_becomes_a_repository, damage_index, nest, take_away_rights, hide, delete_admin,
-    take_elsewhere, files_become_folders,
+    take_elsewhere, files_become_folders, rubbish_in_head, rubbish_in_commondir, rubbish_in_gitdir,
+    nothing_in_gitdir, delete_commondir, empty_admin, folders_in_admin,
 ]  # fmt: skip
 
 
@@ -178,6 +229,96 @@ async def test_open_gives_a_lane_that_works(
     assert reachable(project, "precious") or (lane / "precious").exists()
     await trees.reset(lane, "epic/a", "main")
     assert reachable(project, "precious")
+
+
+@pytest.mark.parametrize("mess", MESSES, ids=lambda mess: mess.__name__)
+async def test_repair_and_other_lanes_stand_any_mess(
+    trees: Worktrees, lane: Path, project: Path, mess: Callable[[Path], None]
+) -> None:
+    mess(lane)
+    other = await trees.open("b", "epic/b", "main")
+    assert run(other, "status", "--porcelain") == ""
+    await trees.repair()
+    await trees.reset(lane, "epic/a", "main")
+    assert_is_at(lane, project, run(project, "rev-parse", "main"))
+    assert reachable(project, "precious")
+    await trees.clean("main", ["epic/"])
+    assert run(project, "worktree", "list").count("\n") == 0
+
+
+async def test_what_was_at_head_is_known_without_head(trees: Worktrees, lane: Path, project: Path) -> None:
+    run(lane, "checkout", "-q", "--detach")
+    lost = commit(lane, "On no branch", x="1")
+    rubbish_in_head(lane)
+    await trees.reset(lane, "epic/a", "main")
+    assert run(project, "for-each-ref", "--contains", lost)
+
+
+@pytest.fixture
+def immutable() -> Iterator[Callable[[Path], None]]:
+    """Make things that not even their owner may delete, until the test ends."""
+    made: list[int] = []
+
+    def attribute(sign: str, number: int) -> bool:
+        # By then it may be somewhere else.
+        command = ["chattr", f"{sign}i", Path(f"/proc/self/fd/{number}").readlink()]
+        return not subprocess.run(command, capture_output=True, check=False).returncode
+
+    def make(path: Path) -> None:
+        number = os.open(path, os.O_RDONLY)
+        made.append(number)
+        if not attribute("+", number):
+            pytest.skip("nothing can be made immutable here")
+
+    yield make
+    for number in made:
+        attribute("-", number)
+        os.close(number)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "precious", ".git", "cache.log"])
+async def test_a_file_that_nobody_may_delete(
+    trees: Worktrees, lane: Path, project: Path, immutable: Callable[[Path], None], name: str
+) -> None:
+    start = run(project, "rev-parse", "main")
+    write(lane, {"a.txt": "edited\n", "precious": "1", "cache.log": "warm"})
+    immutable(lane / name)
+    await trees.reset(lane, "epic/a", start)
+    assert_is_at(lane, project, start)
+    assert reachable(project, "precious")
+    await trees.close("a")
+    await trees.empty_trash()
+    left = [path.name for path in (project / ".worktrees").rglob("*") if path.is_file()]
+    assert left == [name]
+    assert not trees.path("a").exists()
+
+
+async def test_checks_may_leave_a_file_that_nobody_may_delete(
+    trees: Worktrees, project: Path, immutable: Callable[[Path], None]
+) -> None:
+    first = run(project, "rev-parse", "main")
+    path = await trees.scratch(first)
+    write(path, {"left": "1"})
+    immutable(path / "left")
+    assert await trees.scratch(first) == path
+    assert run(path, "status", "--porcelain") == ""
+    (admin(path) / "HEAD").write_text("rubbish\n")
+    await trees.scratch(first)
+    assert run(path, "rev-parse", "HEAD") == first
+    await trees.close_scratch()
+    assert await trees.empty_trash() > 0
+    assert run(project, "worktree", "list").count("\n") == 0
+
+
+async def test_a_lane_that_nobody_may_move_is_named(
+    trees: Worktrees, lane: Path, project: Path, immutable: Callable[[Path], None]
+) -> None:
+    (admin(lane) / "HEAD").write_text("rubbish\n")
+    immutable(lane)
+    with pytest.raises(RepositoryError, match="cannot be moved away") as caught:
+        await trees.reset(lane, "epic/a", "main")
+    assert "remove that folder yourself" in caught.value.hint
+    assert await trees.repair()
 
 
 async def test_reset_when_the_folder_is_gone(trees: Worktrees, lane: Path, project: Path) -> None:

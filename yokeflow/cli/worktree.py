@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.engine.lock import holder
-from yokeflow.errors import ProjectBusyError
+from yokeflow.engine.lock import hold_project
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Cleaned, Worktrees
 from yokeflow.settings import load_config
@@ -92,27 +91,20 @@ async def _list() -> Sequence[Worktree]:
 
 async def _clean(*, dry_run: bool) -> tuple[Cleaned, int]:
     config, trees = await _open()
-    _refuse_while_running(trees.repo)
     target = await trees.repo.target_branch(config.project.target)
     prefixes = [prefix for prefix in (config.project.branch_prefix, "lane/") if prefix]
-    done = await trees.clean(target, prefixes, dry_run=dry_run)
-    return done, 0 if dry_run else await trees.empty_trash()
+    with hold_project(trees.repo.state_dir / "run.lock", ""):
+        done = await trees.clean(target, prefixes, dry_run=dry_run)
+        return done, 0 if dry_run else await trees.empty_trash()
 
 
 async def _repair() -> Sequence[str]:
     _, trees = await _open()
-    _refuse_while_running(trees.repo)
-    return await trees.repair()
+    with hold_project(trees.repo.state_dir / "run.lock", ""):
+        return await trees.repair()
 
 
 async def _open() -> tuple[Config, Worktrees]:
     repo = await Repo.discover(Path.cwd())
     config = (await asyncio.to_thread(load_config, repo.root)).config
     return config, Worktrees(repo, repo.worktree_folder(config.parallel.worktree_dir))
-
-
-def _refuse_while_running(repo: Repo) -> None:
-    if by := holder(repo.state_dir / "run.lock"):
-        raise ProjectBusyError(
-            f"a run is going on (process {by.pid})", hint="wait for its end, or stop it with `yoke cancel`"
-        )

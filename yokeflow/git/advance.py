@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from yokeflow.errors import GitError, RefMovedError
-from yokeflow.git.checkouts import Checkout, checkout_of, entries
+from yokeflow.git.checkouts import Checkout, checkouts
 from yokeflow.git.save import snapshot
 
 if TYPE_CHECKING:
@@ -81,14 +81,11 @@ async def _swap(repo: Repo, branch: str, new: str, old: str) -> Advance:
 
 async def _holders(repo: Repo, branch: str) -> list[Checkout]:
     """Checkouts that are on the branch, or in a rebase or bisection that will come back to it."""
-    found = []
-    for entry in await entries(repo):
-        if entry.bare or entry.prunable:
-            continue
-        checkout = await checkout_of(repo, entry.path)
-        if entry.branch == branch or _comes_back(checkout.git_dir, branch):
-            found.append(checkout)
-    return found
+    return [
+        checkout
+        for checkout in checkouts(repo)
+        if _comes_back(checkout.git_dir, branch) or await checkout.branch() == branch
+    ]
 
 
 def _comes_back(git_dir: Path, branch: str) -> bool:
@@ -117,11 +114,19 @@ async def _fast_forward(checkout: Checkout, branch: str, new: str, old: str) -> 
             "clean": clean,
         },
     )
+    if await checkout.branch() != branch:
+        # The user has switched meanwhile; git would bring forward whatever is there now.
+        journal.unlink()
+        return Advance(moved=False, reason="raced")
     out = await checkout.git(*_FAST_FORWARD, new, ok=tuple(range(256)))
     tip = await repo.branch(branch)
     if tip == new:
         journal.unlink()
         return Advance(moved=True)
+    if out.returncode == 0:
+        await _give_back(checkout, new)
+        journal.unlink()
+        return Advance(moved=False, reason="raced")
     if tip != old or "Not possible to fast-forward" in out.stderr:
         journal.unlink()
         return Advance(moved=False, reason="raced")
@@ -130,6 +135,13 @@ async def _fast_forward(checkout: Checkout, branch: str, new: str, old: str) -> 
         return Advance(moved=False, reason="checkout", files=tuple(in_the_way), detail=out.stderr.strip())
     # It may have stopped in the middle: the journal stays for `finish_advance`.
     raise GitError((*_FAST_FORWARD, new), out.returncode, out.stderr)
+
+
+async def _give_back(checkout: Checkout, new: str) -> None:
+    """Undo a fast-forward that met another branch: the user switched just before it."""
+    before = await checkout.git("rev-parse", "ORIG_HEAD")
+    if await checkout.head() == new:
+        await checkout.git("reset", "-q", "--keep", before.text)
 
 
 async def _sort_paths(checkout: Checkout, new: str, old: str) -> tuple[list[str], list[str]]:
@@ -192,7 +204,8 @@ async def _finish(checkout: Checkout, branch: str, new: str, old: str, clean: li
         return Advance(moved=False, reason="raced")
     if await checkout.branch() != branch or checkout.in_progress() or not checkout.path.is_dir():
         return Advance(moved=False, reason="checkout", detail=f"{checkout.path} is not on {branch} any more")
-    if found := await snapshot(checkout, "What the checkout held when an interrupted landing was finished"):
+    what = "What the checkout held when an interrupted landing was finished"
+    if found := await snapshot(checkout, what, users=True):
         await repo.keep(f"advance/{new[:12]}", found)
     await _take_back(checkout, old, clean)
     out = await checkout.git("reset", "-q", "--keep", new, ok=(0, 1, 128))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yokeflow.errors import ConflictError, GitError, RepositoryError
+from yokeflow.errors import GitError, RepositoryError
 from yokeflow.git.advance import Advance, advance, finish_advance
 from yokeflow.git.commits import commit_tree
 
@@ -66,16 +66,11 @@ async def _unrelated(repo: Repo, ours: str, theirs: str) -> RepositoryError:
 
 
 async def commit_merge(
-    repo: Repo, ours: str, theirs: str, message: str, *, squash: bool = False, tree: str | None = None
+    repo: Repo, ours: str, theirs: str, message: str, *, tree: str, squash: bool = False
 ) -> str:
-    """Commit the merge of two commits onto `ours`; `squash` leaves `theirs` out of the parents.
+    """Commit `tree`, the merge of two commits, onto `ours`; `squash` leaves `theirs` out of the parents.
 
-    `tree` is the result of `merge_trees`, if known. Raises ConflictError when there is none. Moves no ref.
+    Moves no ref.
     """
-    if tree is None:
-        merged = await merge_trees(repo, ours, theirs)
-        if merged.tree is None:
-            raise ConflictError(("merge-tree", ours, theirs), 1, merged.output, files=merged.conflicts)
-        tree = merged.tree
     parents = [ours] if squash else [ours, theirs]
     return await commit_tree(repo, tree, parents, message.encode())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -56,10 +58,11 @@ async def commit_all(
     return None if out.returncode else await checkout.head()
 
 
-async def snapshot(checkout: Checkout, message: str) -> str | None:
+async def snapshot(checkout: Checkout, message: str, *, users: bool = False) -> str | None:
     """Commit everything that git does not ignore on top of HEAD, past the index; None when nothing differs.
 
-    Files, index, HEAD and branches stay as they are.
+    Files, index, HEAD and branches stay as they are; in the checkout of the user (`users`) so do rights, and
+    what cannot be read there is left out.
     """
     repo = checkout.repo
     head = await checkout.head()
@@ -68,7 +71,7 @@ async def snapshot(checkout: Checkout, message: str) -> str | None:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         await _copy_index(checkout, env, head)
         # What cannot be read is left out; the rest counts.
-        await add_all(checkout, "--ignore-errors", ok=(0, 1, 128), env=env)
+        await add_all(checkout, "--ignore-errors", ok=(0, 1, 128), env=env, insist=not users)
         tree = (await checkout.git("write-tree", env=env)).text
     if head and tree == await repo.tree_of(head):
         return None
@@ -88,13 +91,22 @@ async def _copy_index(checkout: Checkout, env: Mapping[str, str], head: str | No
 
 
 async def add_all(
-    checkout: Checkout, *flags: str, ok: tuple[int, ...] = (0,), env: Mapping[str, str] | None = None
+    checkout: Checkout,
+    *flags: str,
+    ok: tuple[int, ...] = (0,),
+    env: Mapping[str, str] | None = None,
+    insist: bool = True,
 ) -> bool:
-    """Stage everything, also what its writer made unreadable; whether nested repositories are among it."""
+    """Stage everything; whether nested repositories are among it.
+
+    `insist`: also what its writer made unreadable, by taking back the right to read it.
+    """
     command = ("-c", "advice.addEmbeddedRepo=false", "add", "-A", "-v", *flags)
     try:
-        out = await checkout.git(*command, env=env)
+        out = await checkout.git(*command, env=env, ok=(0,) if insist else ok)
     except GitError:
+        if not insist:
+            raise
         await asyncio.to_thread(make_writable, checkout.path)
         out = await checkout.git(*command, ok=ok, env=env)
     return b"/'\n" in out.stdout or b'/"\n' in out.stdout
@@ -162,10 +174,16 @@ def names_in(folder: Path) -> set[str]:
 
 
 def make_writable(folder: Path) -> None:
-    """Give us back the right to read, write and enter everything below."""
-    folder.chmod(folder.stat().st_mode | 0o700)
+    """Give us back the right to read, write and enter everything below, where we may."""
+    _allow(folder, 0o700)
     for parent, names, files in os.walk(folder):
         for name, needed in [*((name, 0o700) for name in names), *((name, 0o600) for name in files)]:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode | needed)
+            _allow(Path(parent, name), needed)
+
+
+def _allow(path: Path, needed: int) -> None:
+    # What belongs to somebody else or is immutable stays as it is.
+    with suppress(OSError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode) and mode & needed != needed:
+            path.chmod(stat.S_IMODE(mode) | needed)

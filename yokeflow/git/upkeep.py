@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from yokeflow.errors import RepositoryError
 from yokeflow.git.branches import landed, remove_branch
-from yokeflow.git.checkouts import Checkout, entries, linked, remove
+from yokeflow.git.checkouts import Checkout, checkouts, linked, remove
 from yokeflow.git.locks import in_use_reason, is_ours, user_of
 from yokeflow.git.repo import KEPT_LANDED
 from yokeflow.git.save import SNAPSHOT, is_folder
@@ -48,20 +49,17 @@ class Cleaned:
 
 async def listing(trees: Worktrees) -> list[Worktree]:
     """See `Worktrees.list`."""
-    known = {entry.path: entry for entry in await entries(trees.repo)}
-    found = []
-    for checkout in _ours(trees):
-        entry = known.get(checkout.path)
-        found.append(
-            Worktree(
-                lane=unquote(checkout.path.name),
-                path=checkout.path,
-                branch=entry.branch if entry else "",
-                commit=entry.commit if entry else None,
-                locked=trees.locked(checkout),
-                broken=_broken(trees, checkout),
-            )
+    found = [
+        Worktree(
+            lane=unquote(checkout.path.name),
+            path=checkout.path,
+            branch=await checkout.branch(),
+            commit=await checkout.head(),
+            locked=trees.locked(checkout),
+            broken=_broken(trees, checkout),
         )
+        for checkout in _ours(trees)
+    ]
     return sorted(found, key=lambda one: one.lane)
 
 
@@ -81,6 +79,8 @@ def _broken(trees: Worktrees, checkout: Checkout) -> str:
         return "its folder is gone"
     if not trees.is_ready(checkout):
         return "it was never finished"
+    if not checkout.is_whole():
+        return "its git folder is damaged"
     if not checkout.is_linked():
         return "its .git file is wrong"
     if is_ours(reason):
@@ -105,20 +105,31 @@ async def repair(trees: Worktrees) -> list[str]:
         # A snapshot was interrupted; the index it worked on is of no use to anybody.
         remove(path)
     for path in _strays(trees):
-        await trees.discard(path, unquote(path.name))
-        done.append(f"{path.name}: it is no worktree any more: removed, its files are kept")
+        what = await _discard(trees, path)
+        done.append(f"{path.name}: it is no worktree any more: {what}, its files are kept")
     return done
 
 
 async def _repair_one(trees: Worktrees, checkout: Checkout) -> str:
-    if not is_folder(checkout.path) or not trees.is_ready(checkout):
-        await trees.discard(checkout.path, unquote(checkout.path.name))
-        return "removed"
-    checkout.relink()
-    checkout.remove_locks()
-    if is_ours(trees.locked(checkout) or ""):
-        (checkout.git_dir / "locked").unlink(missing_ok=True)
+    if not (is_folder(checkout.path) and trees.is_ready(checkout) and checkout.is_whole()):
+        return await _discard(trees, checkout.path)
+    try:
+        checkout.relink()
+        checkout.remove_locks()
+        if is_ours(trees.locked(checkout) or ""):
+            (checkout.git_dir / "locked").unlink(missing_ok=True)
+    except OSError:
+        return await _discard(trees, checkout.path)
     return "put right"
+
+
+async def _discard(trees: Worktrees, path: Path) -> str:
+    try:
+        await trees.discard(path, unquote(path.name))
+    except RepositoryError as error:
+        # Nobody needs it but a task of that lane, which will say the same.
+        return error.message
+    return "removed"
 
 
 def _strays(trees: Worktrees) -> list[Path]:
@@ -191,7 +202,7 @@ async def _unproved(repo: Repo, commit: str | None, target: str) -> str:
 
 async def _loose(repo: Repo, target: str, prefixes: Sequence[str], done: set[str]) -> dict[str, str]:
     """Branches of ours that no worktree of ours is on -> why each must stay."""
-    held = {entry.branch: entry.path for entry in await entries(repo) if entry.branch}
+    held = {await checkout.branch(): checkout.path for checkout in checkouts(repo)}
     found: dict[str, str] = {}
     for prefix in prefixes:
         for ref, tip in (await repo.refs(f"refs/heads/{prefix}")).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -63,7 +63,6 @@ class Worktrees:
         if checkout is None:
             await self._create(path, lane, branch, base)
             return path
-        checkout.remove_locks()
         whole = checkout.has_index() and not checkout.in_progress() and await checkout.head()
         if not whole or await checkout.branch() != branch:
             await self.reset(path, branch, await self._start(branch, base))
@@ -92,17 +91,25 @@ class Worktrees:
         """
         lane = unquote(path.name)
         checkout = await self._existing(path, lane, branch)
-        if checkout is None:
+        if checkout is None or not await self._put_back(checkout, lane, branch, commit):
             await restore.keep_lost(self.repo, lane, {await self.repo.branch(branch)}, branch, commit)
             await self._add(path, lane, ("--no-track", "-B", branch), commit)
-            return
-        checkout.remove_locks()
-        if await restore.is_back(checkout, branch, commit):
-            return
-        await restore.rescue(checkout, lane, branch, instead=commit)
-        async with self._few:
-            await restore.put_back(checkout, branch, commit)
+
+    async def _put_back(self, checkout: Checkout, lane: str, branch: str, commit: str) -> bool:
+        """`reset` of a checkout that is there; False when that cannot be done, and nothing is left of it."""
+        try:
+            if await restore.is_back(checkout, branch, commit):
+                return True
+            await restore.rescue(checkout, lane, branch, instead=commit)
+            async with self._few:
+                await restore.put_back(checkout, branch, commit)
+        except (GitError, OSError):
+            # Whatever it is, such as a file that nobody may delete: a new one does not have it.
+            await self.discard(checkout.path, lane)
+            await self._release(lane, branch)
+            return False
         await submodules.fill(checkout)
+        return True
 
     async def adopt(self, path: Path, branch: str, base: str, before: Collection[str]) -> str | None:
         """Take over what the agent committed elsewhere; gives the commit at HEAD.
@@ -112,7 +119,9 @@ class Worktrees:
         None when HEAD does not descend from `base`, or nothing is left of the worktree.
         """
         checkout = find(self.repo, path)
-        return await restore.adopt(checkout, branch, base, before) if checkout else None
+        if checkout is None or not checkout.is_whole():
+            return None
+        return await restore.adopt(checkout, branch, base, before)
 
     async def close(self, lane: str) -> None:
         """Remove the worktree, not its branch. What was not committed is kept first."""
@@ -121,11 +130,40 @@ class Worktrees:
     async def discard(self, path: Path, lane: str) -> None:
         """`close` by path, whatever state it is in. The files go to the trash in one rename."""
         checkout = find(self.repo, path)
-        if checkout:
-            checkout.remove_locks()
-            await restore.rescue(checkout, lane, "", files=is_folder(path) and self.is_ready(checkout))
-        elif is_folder(path):
+        if checkout and not await self._rescued(checkout, lane):
+            # Git works on nothing that is damaged: from here on it is a folder like any other.
+            await self._forget(checkout, lane)
+            checkout = None
+        if checkout is None and is_folder(path):
             await self._keep_files(path, lane)
+        try:
+            await self._remove(checkout, path)
+        except OSError as error:
+            raise RepositoryError(
+                f"{path} cannot be moved away: {error.strerror}", hint="remove that folder yourself"
+            ) from error
+
+    async def _rescued(self, checkout: Checkout, lane: str) -> bool:
+        """Keep what only this checkout has; False when it is too damaged to tell."""
+        if not checkout.is_whole():
+            return False
+        try:
+            checkout.remove_locks()
+            files = is_folder(checkout.path) and self.is_ready(checkout)
+            await restore.rescue(checkout, lane, "", files=files)
+        except (GitError, OSError):
+            return False
+        return True
+
+    async def _forget(self, checkout: Checkout, lane: str) -> None:
+        """Take a damaged git folder away, with what its log says was at HEAD kept."""
+        last = checkout.last_seen()
+        async with self.exclusive():
+            set_aside(checkout.git_dir, self.repo.state_dir / "trash")
+        if last and await self.repo.resolve(last):
+            await restore.keep_lost(self.repo, lane, {last}, "", None)
+
+    async def _remove(self, checkout: Checkout | None, path: Path) -> None:
         async with self.exclusive():
             set_aside(path, self.trash)
             if checkout:
@@ -135,23 +173,30 @@ class Worktrees:
         """The detached worktree for landing checks, with exactly `commit` in it; ignored files stay."""
         path = self.folder / _SCRATCH
         checkout = find(self.repo, path)
-        if checkout is None or not is_folder(path) or not self.is_ready(checkout):
-            await self._clear(checkout, path)
+        if checkout is None or not await self._moved(checkout, commit):
+            await self.close_scratch()
             await self._add(path, _SCRATCH, ("--detach",), commit)
-            return path
-        checkout.relink()
-        await restore.put_back(checkout, "", commit)
-        await submodules.fill(checkout)
+        else:
+            await submodules.fill(checkout)
         return path
+
+    async def _moved(self, checkout: Checkout, commit: str) -> bool:
+        """Bring the scratch worktree to `commit`; False when it is not fit for that."""
+        if not (is_folder(checkout.path) and self.is_ready(checkout) and checkout.is_whole()):
+            return False
+        try:
+            checkout.relink()
+            await restore.put_back(checkout, "", commit)
+        except (GitError, OSError):
+            return False
+        return True
 
     async def close_scratch(self) -> None:
         """Remove the scratch worktree; what checks left in it is of no value."""
         path = self.folder / _SCRATCH
-        checkout = find(self.repo, path)
-        async with self.exclusive():
-            set_aside(path, self.trash)
-            if checkout:
-                set_aside(checkout.git_dir, self.repo.state_dir / "trash")
+        # A folder that nobody may move is in nobody's way until the next landing says so.
+        with suppress(OSError):
+            await self._remove(find(self.repo, path), path)
 
     async def ignore(self) -> None:
         """Make git ignore our folder, without touching the user's files."""
@@ -170,12 +215,12 @@ class Worktrees:
             draft.replace(exclude)
 
     async def empty_trash(self) -> int:
-        """Delete for good what was removed; the number of things deleted."""
+        """Delete for good what was removed; the number of things deleted. What nobody may delete stays."""
         count = 0
         for folder in (self.trash, self.repo.state_dir / "trash"):
             for path in list(folder.iterdir()) if folder.is_dir() else []:
                 await asyncio.to_thread(_delete, path)
-                count += 1
+                count += not is_anything(path)
         async with self.exclusive():
             for folder in (self.trash, self.repo.state_dir / "trash", self.folder):
                 _remove_empty(folder)
@@ -198,7 +243,7 @@ class Worktrees:
         """Why it is locked; None when it is not."""
         try:
             return (checkout.git_dir / "locked").read_text(encoding="utf-8", errors="replace").strip()
-        except FileNotFoundError:
+        except OSError:
             return None
 
     async def _existing(self, path: Path, lane: str, branch: str) -> Checkout | None:
@@ -206,37 +251,40 @@ class Worktrees:
         checkout = find(self.repo, path)
         if checkout and (pid := user_of(self.locked(checkout) or "")):
             raise ProjectBusyError(f"process {pid} uses {path}", hint="wait for that run to end, or stop it")
-        if checkout and is_folder(path) and self.is_ready(checkout):
-            checkout.relink()
-            return checkout
-        await self._clear(checkout, path)
+        if checkout and is_folder(path) and self.is_ready(checkout) and checkout.is_whole():
+            with suppress(OSError):
+                checkout.relink()
+                checkout.remove_locks()
+                return checkout
+        if checkout or is_anything(path):
+            await self.discard(path, lane)
         await self._release(lane, branch)
         return None
 
-    async def _clear(self, checkout: Checkout | None, path: Path) -> None:
-        """Take away what is left of a worktree."""
-        if checkout or is_anything(path):
-            await self.discard(path, unquote(path.name))
-
     async def _release(self, lane: str, branch: str) -> None:
-        """Let go of the branch where the agent took the lane's worktree to another folder."""
+        """Let go of the branch where the agent took the lane's worktree elsewhere, or its folder is gone."""
         for checkout in linked(self.repo):
-            marker = checkout.git_dir / _READY
-            if marker.is_file() and marker.read_text(encoding="utf-8") == lane and not self.locked(checkout):
-                await restore.rescue(checkout, lane, branch, files=is_folder(checkout.path))
-                async with self.exclusive():
-                    set_aside(checkout.git_dir, self.repo.state_dir / "trash")
+            if self.locked(checkout) is not None or not await self._holds(checkout, lane, branch):
+                continue
+            await self._rescued(checkout, lane)
+            await self._forget(checkout, lane)
+
+    async def _holds(self, checkout: Checkout, lane: str, branch: str) -> bool:
+        marker = checkout.git_dir / _READY
+        if marker.is_file():
+            return marker.read_text(encoding="utf-8", errors="replace") == lane
+        return not is_anything(checkout.path / ".git") and await checkout.branch() == branch
 
     async def _keep_files(self, path: Path, lane: str) -> None:
         """Keep what is in a folder that is no worktree any more."""
         if names_in(path) <= {".git"}:
             return
         # Only its files count: compared with nothing, on top of whatever the main checkout has.
-        commit = await snapshot(
-            Checkout(self.repo, path, self.repo.common_dir), f"What was left of lane {lane}"
-        )
-        if commit:
-            await self.repo.keep(f"lane/{lane}/{commit[:12]}", commit)
+        folder = Checkout(self.repo, path, self.repo.common_dir)
+        # What cannot be kept is in the trash at least, until the run ends.
+        with suppress(GitError):
+            if commit := await snapshot(folder, f"What was left of lane {lane}"):
+                await self.repo.keep(f"lane/{lane}/{commit[:12]}", commit)
 
     async def _start(self, branch: str, base: str) -> str:
         commit = await self.repo.branch(branch) or await self.repo.resolve(base)
@@ -286,7 +334,7 @@ def _escape(name: str) -> str:
 
 
 def _remove_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
+    with suppress(OSError):
         folder.rmdir()
 
 
@@ -294,5 +342,6 @@ def _delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         make_writable(path)
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        path.unlink()
