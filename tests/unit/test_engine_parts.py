@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +98,32 @@ class TestLock:
         subprocess.run([sys.executable, "-c", script, str(path)], check=False)
         assert path.exists()
         assert holder(path) is None
+
+    def test_who_only_looks_keeps_nobody_from_starting(self, tmp_path: Path) -> None:
+        path = tmp_path / "run.lock"
+        # What a killed run leaves: its name without its lock.
+        left = json.dumps({"pid": 1, "host": "here", "run": "r", "since": "now"})
+        over = threading.Event()
+        looks = 0
+
+        def look() -> None:
+            nonlocal looks
+            while not over.is_set():
+                holder(path)
+                looks += 1
+
+        reader = threading.Thread(target=look)
+        path.write_text(left)
+        reader.start()
+        try:
+            for _ in range(200):
+                with hold_project(path, "a-run"):
+                    pass
+                path.write_text(left)
+        finally:
+            over.set()
+            reader.join()
+        assert looks > 200
 
 
 class TestPrompt:

@@ -319,6 +319,26 @@ def test_events_cost_what_they_affect_and_not_what_the_plan_holds(strategy: Stra
     assert sum(seen) < 350 * size
 
 
+def test_what_waits_names_a_few_and_expands_no_groups() -> None:
+    """Epics of 5,000 tasks that wait for each other mean 25 million pairs."""
+    size = 5000
+    first = tuple(Task(f"a.{n}", "a", "", position=n) for n in range(size))
+    second = tuple(Task(f"b.{n}", "b", "", position=size + n) for n in range(size))
+    epics = (
+        Epic("a", "A", tasks=first),
+        Epic("b", "B", depends_on=(Dependency("a"),), tasks=second, position=1),
+    )
+    scheduler = scheduler_of(Plan(epics, Path("plan.yaml")), concurrency=1)
+    for n in range(size - 2):
+        scheduler.completed(f"a.{n}")
+    start(scheduler)
+    waiting = scheduler.waiting
+    assert len(waiting) == size + 1
+    assert {waiting[f"b.{n}"] for n in range(size)} == {(f"a.{size - 2}", f"a.{size - 1}")}
+    scheduler = scheduler_of(Plan(epics, Path("plan.yaml")), concurrency=1)
+    assert scheduler.waiting["b.7"] == tuple(f"a.{n}" for n in range(5))
+
+
 names = [f"e{epic}.{n}" for epic in range(3) for n in range(4)]
 globs = st.lists(
     st.sampled_from(["src/", "src/a.py", "src/b.py", "docs/*.md", "docs/a.md", "**"]), max_size=2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from heapq import nsmallest
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from yokeflow.predecessors import Predecessors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 class Gates:
@@ -43,6 +45,23 @@ class Gates:
     def waits_for(self, task: str) -> list[str]:
         """Its predecessors that are not done, in no order that matters."""
         return [name for name in self._hard[task] if name in self._hard and name not in self._done]
+
+    def first_of(
+        self, tasks: Iterable[str], limit: int, key: Callable[[str], int]
+    ) -> Iterator[tuple[str, list[str]]]:
+        """For each of these tasks the first few, by `key`, of what it waits for.
+
+        Groups are looked through once and not for each task.
+        """
+
+        def first(names: Iterable[str]) -> list[str]:
+            open_ = {name for name in names if name in self._hard and name not in self._done}
+            return nsmallest(limit, open_, key=key)
+
+        of_group = {group: first(members) for group, members in self._hard.groups.items()}
+        for task in tasks:
+            groups = self._hard.grouped.get(task, ())
+            yield task, first(chain(self._hard.single[task], *(of_group[name] for name in groups)))
 
     def behind(self, tasks: Iterable[str]) -> Iterator[str]:
         """Every task that waits for one of these, directly or not; each once, these not."""

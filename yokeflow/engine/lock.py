@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,10 @@ from yokeflow.errors import ProjectBusyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+#: Tries to take the lock, and seconds between them.
+_TRIES = 30
+_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +37,35 @@ class Holder:
 def hold_project(path: Path, run: str) -> Iterator[None]:
     """Hold the project's lock file while the block runs.
 
-    Raises ProjectBusyError at once when another process holds it.
+    Raises ProjectBusyError when another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _busy(_read(descriptor)) from None
+        if not _take(descriptor):
+            raise _busy(_read(descriptor))
         mine = Holder(os.getpid(), socket.gethostname(), run, datetime.now(UTC).isoformat(timespec="seconds"))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(asdict(mine)).encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            # With no name in it, nobody has to try the lock to see that it is free.
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    """Take the lock; whoever only looks at it has it for an instant, so one refusal says nothing."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
 
 
 def holder(path: Path) -> Holder | None:
@@ -56,6 +75,8 @@ def holder(path: Path) -> Holder | None:
     except FileNotFoundError:
         return None
     try:
+        if os.fstat(descriptor).st_size == 0:
+            return None
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _read(descriptor) or Holder(0, "", "", "")

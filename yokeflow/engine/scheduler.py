@@ -8,6 +8,7 @@ affects and not what the plan holds.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.gates import Gates
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.ready import Order
     from yokeflow.model import Plan, Resolution, Task
+
+#: Names that are enough to tell what a task waits for.
+_FEW = 5
 
 
 class Scheduler:
@@ -88,10 +92,15 @@ class Scheduler:
 
     @property
     def waiting(self) -> dict[str, tuple[str, ...]]:
-        """What each task that neither runs nor is over waits for; see `waits_for`. Looks at every task."""
+        """What each task that neither runs nor is over waits for, a few of it; see `waits_for`.
+
+        Looks at every task.
+        """
         over = (self._done, self._failed, self._running, self._offered)
+        left = [name for name in self._tasks if not any(name in group for group in over)]
         return {
-            name: self.waits_for(name) for name in self._tasks if not any(name in group for group in over)
+            name: tuple(before) or self._in_the_way(name, _FEW)
+            for name, before in self._gates.first_of(left, _FEW, self._position)
         }
 
     @property
@@ -106,8 +115,16 @@ class Scheduler:
         """
         before = self._gates.waits_for(task)
         if before:
-            return tuple(sorted(before, key=lambda name: self._tasks[name].position))
-        return tuple(name for name in (*self._running, *self._offered) if self._excludes(name, task))
+            return tuple(sorted(before, key=self._position))
+        return self._in_the_way(task)
+
+    def _position(self, task: str) -> int:
+        return self._tasks[task].position
+
+    def _in_the_way(self, task: str, limit: int | None = None) -> tuple[str, ...]:
+        """Running tasks with which it must not run."""
+        others = (name for name in (*self._running, *self._offered) if self._excludes(name, task))
+        return tuple(islice(others, limit))
 
     def startable(self) -> list[Task]:
         """The tasks to start now, the most urgent first; all of them can start together.
