@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.errors import ExitCode
+from yokeflow.engine.control import request
+from yokeflow.errors import ExitCode, UsageError
 
 
 async def test_a_landing_that_a_person_took_back_is_not_called_landed(workshop: Workshop) -> None:
@@ -35,7 +36,7 @@ async def test_another_repository_at_the_same_place_starts_from_nothing(workshop
     workshop.git("config", "user.email", "person@example.org")
     workshop.commit("Another start")
     report = await workshop.run()
-    assert (report.exit_code, report.completed) == (ExitCode.OK, ("one.a", "one.b"))
+    assert (report.exit_code, set(report.completed)) == (ExitCode.OK, {"one.a", "one.b"})
     assert "one.b.txt" in workshop.git("ls-tree", "--name-only", "main")
 
 
@@ -130,3 +131,36 @@ async def test_an_epic_branch_that_is_in_use_elsewhere_holds_up_that_epic_alone(
     report = await workshop.run()
     assert [(waiting.kind, waiting.item) for waiting in report.waiting] == [("worktree", "one.a")]
     assert [landed.epic for landed in report.landed] == ["two"]
+
+
+async def test_work_of_an_earlier_run_is_handed_over(workshop: Workshop) -> None:
+    """What was finished before is no longer to be done, but those who depend on it still need it."""
+    workshop.plan(
+        epic("one", task("one.a"), task("one.b", "exit 1"), task("one.c")),
+        epic("two", task("two.a", "cat one.a.txt > two.a.txt", depends_on=["one.a"])),
+        epic("three", task("three.a", "cat one.c.txt > three.a.txt", depends_on=["one.b", "one.c"])),
+    )
+    workshop.config(agents={"max_attempts": 1})
+    await workshop.run(tasks=("one.a", "one.b", "one.c"))
+    report = await workshop.run(tasks=("two.a",))
+    assert report.completed == ("two.a",)
+    project = await workshop.project()
+    await request(project, project.load_plan(), "skip", "one.b")
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert (workshop.root / "three.a.txt").read_text() == "one.c\n"
+
+
+async def test_a_branch_in_the_way_is_told_before_anything_starts(workshop: Workshop) -> None:
+    workshop.git("branch", "epic")
+    workshop.plan(epic("one", task("one.a")))
+    with pytest.raises(UsageError, match="epic and epic/one side by side") as caught:
+        await workshop.run()
+    assert "branch_prefix" in caught.value.hint
+
+
+async def test_a_file_where_worktrees_go_is_told_before_anything_starts(workshop: Workshop) -> None:
+    workshop.config(parallel={"worktree_dir": "README.md"})
+    workshop.plan(epic("one", task("one.a")))
+    with pytest.raises(UsageError, match="is a file"):
+        await workshop.run()

@@ -16,14 +16,14 @@ from yokeflow.git.branches import remove_branch
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.repo import KEPT_LANDED, RefMovedError
-from yokeflow.model import Strategy
+from yokeflow.model import Strategy, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from yokeflow.engine.context import Context
-    from yokeflow.model import Resolution, Task
+    from yokeflow.model import Plan, Resolution, Task
 
 
 class HandOverConflictError(YokeError):
@@ -133,12 +133,7 @@ class Lanes:
 
     async def _hand_over(self, task: Task, base: str, commit_of: Callable[[str], str | None]) -> str:
         """Merge what hard predecessors in other epics did into the lane's start; gives the result."""
-        tasks = self._context.plan.tasks
-        taken = {
-            commit: name
-            for name in sorted(self._resolution.hard.get(task.id, ()))
-            if tasks[name].epic != task.epic and (commit := commit_of(name))
-        }
+        taken = _taken(self._context.plan, task, commit_of)
         if not taken:
             return base
         repo = self._context.repo
@@ -194,6 +189,32 @@ class Lanes:
     def forget(self, epic: str) -> None:
         """The lanes of an epic are gone."""
         self._open = {name: lane for name, lane in self._open.items() if lane.epic != epic}
+
+
+def _taken(plan: Plan, task: Task, commit_of: Callable[[str], str | None]) -> dict[str, str]:
+    """Commits of other epics that a task starts from, each with the task or epic that it stands for.
+
+    Work of earlier runs counts too, so the plan tells, not what is left to do. Where one was skipped,
+    its own predecessors stand in for it.
+    """
+    taken: dict[str, str] = {}
+    seen = {task.id}
+    stack = [task]
+    while stack:
+        one = stack.pop()
+        for dependency in (*one.depends_on, *plan.epic[one.epic].depends_on):
+            if dependency.strength is not Strength.HARD:
+                continue
+            name = dependency.predecessor
+            found = [plan.tasks[name]] if name in plan.tasks else plan.epic[name].tasks
+            for predecessor in found:
+                commit = commit_of(predecessor.id)
+                if commit and predecessor.epic != task.epic:
+                    taken.setdefault(commit, predecessor.id)
+                elif not commit and predecessor.id not in seen:
+                    seen.add(predecessor.id)
+                    stack.append(predecessor)
+    return taken
 
 
 async def with_history(context: Context, commit: str, epic: str) -> str:

@@ -36,6 +36,26 @@ def check_agents(context: Context, tasks: Iterable[Task]) -> None:
             )
 
 
+async def check_places(context: Context) -> None:
+    """Raises UsageError when worktrees or branches cannot be made where they belong."""
+    folder = context.worktrees.folder
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"{folder} is a file, and worktrees are to go there",
+            hint="set parallel.worktree_dir to another name",
+        )
+    present = await context.repo.branches()
+    for epic in context.plan.epic:
+        branch = context.epic_branch(epic)
+        below = next((name for name in present if name.startswith(f"{branch}/")), None)
+        above = next((name for name in present if branch.startswith(f"{name}/")), None)
+        if other := below or above:
+            raise UsageError(
+                f"git cannot have the branches {other} and {branch} side by side",
+                hint=f"rename yours (git branch -m {other} …), or set project.branch_prefix",
+            )
+
+
 def _unknown(context: Context, name: str, task: Task) -> UsageError:
     known = sorted({*context.agents, *context.config.agents.options})
     near = get_close_matches(name, known, n=1)

@@ -16,7 +16,7 @@ from yokeflow.engine.control import Control
 from yokeflow.engine.decide import Decisions, EventHook
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
-from yokeflow.engine.preflight import check_agents
+from yokeflow.engine.preflight import check_agents, check_places
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy
 from yokeflow.engine.report import RunReport
@@ -143,6 +143,7 @@ class Run:
             task for task in self._plan.tasks.values() if task.id in chosen and not ledger.is_done(task.id)
         ]
         check_agents(context, todo)
+        await check_places(context)
         scheduler = Scheduler(
             self._plan,
             resolution,
