@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.git.conftest import commit, run, write
-from yokeflow.errors import ProjectBusyError, RepositoryError
+from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Worktrees
 
@@ -176,6 +176,56 @@ async def test_submodules_are_filled_from_what_is_cloned(with_submodule: Path, t
     await trees.close("a")
     assert not path.exists()
     assert (with_submodule / "lib dir" / "a.txt").exists()
+
+
+@pytest.mark.parametrize("by_agent", [True, False], ids=["agent-commits", "we-commit"])
+async def test_commits_inside_a_submodule_outlive_the_lane(with_submodule: Path, by_agent: bool) -> None:
+    repo = await Repo.discover(with_submodule)
+    trees = lanes_of(repo)
+    await trees.scratch("main")
+    path = await trees.open("a", "epic/a", "main")
+    run(path / "lib dir", "checkout", "-q", "-b", "deep")
+    inner = commit(path / "lib dir", "Inner", fix="1")
+    commit(path / "lib dir", "Later", more="1")
+    run(path / "lib dir", "checkout", "-q", inner)
+    if by_agent:
+        commit(path, "Take it")
+    assert bool(await repo.commit_all(path, "Work", {})) is not by_agent
+    await trees.close("a")
+    await trees.empty_trash()
+    clone = with_submodule / ".git" / "modules" / "lib dir"
+    assert run(clone, "rev-parse", f"refs/yoke/keep/{inner[:12]}") == inner
+    assert (await trees.scratch("epic/a") / "lib dir" / "fix").read_text() == "1"
+    run(with_submodule, "merge", "-q", "epic/a")
+    run(with_submodule, "submodule", "--quiet", "update", "--no-fetch")
+    assert (with_submodule / "lib dir" / "fix").exists()
+
+
+async def test_a_submodule_that_the_agent_adds_is_kept(project: Path, tmp_path: Path, template: Path) -> None:
+    trees = lanes_of(await Repo.discover(project))
+    path = await trees.open("a", "epic/a", "main")
+    run(path, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(template), "lib")
+    inner = commit(path / "lib", "Inner", fix="1")
+    assert await trees.repo.commit_all(path, "Work", {})
+    await trees.close("a")
+    await trees.empty_trash()
+    assert run(project, "rev-parse", f"refs/yoke/keep/{inner[:12]}") == inner
+
+
+async def test_a_submodule_commit_that_is_nowhere_is_an_error(with_submodule: Path) -> None:
+    repo = await Repo.discover(with_submodule)
+    trees = lanes_of(repo)
+    path = await trees.open("a", "epic/a", "main")
+    run(path, "update-index", "--cacheinfo", f"160000,{'1' * 40},lib dir")
+    run(path, "commit", "-q", "-m", "Rubbish")
+    (path / "lib dir" / ".git").rename(path / "aside")
+    with pytest.raises(GitError, match="submodule lib dir cannot be filled"):
+        await trees.scratch("epic/a")
+    (path / "aside").rename(path / "lib dir" / ".git")
+    run(path, "update-index", "--assume-unchanged", "lib dir")
+    with pytest.raises(GitError, match="submodule lib dir cannot be kept") as caught:
+        await repo.commit_all(path, "Work", {})
+    assert "leave lib dir as it was" in caught.value.hint
 
 
 async def test_submodules_that_are_not_cloned_stay_empty(with_submodule: Path, tmp_path: Path) -> None:

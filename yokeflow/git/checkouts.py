@@ -234,6 +234,11 @@ def find(repo: Repo, path: Path) -> Checkout | None:
     return next((one for one in linked(repo) if one.path == path), None)
 
 
+def linked_to(folder: Path) -> Path | None:
+    """The git folder that the `.git` file of `folder` names; None when it has no such file."""
+    return _gitdir(folder / ".git")
+
+
 def _folders(folder: Path) -> list[Path]:
     try:
         return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]

@@ -213,7 +213,8 @@ class Repo:
         `base` is a commit without nested repositories: with HEAD still there, only changes are searched.
 
         Runs no hooks and signs nothing. A repository nested in the worktree becomes plain files; its own
-        history is kept. A merge in progress without conflicts is concluded.
+        history is kept, and so are commits made in its submodules. A merge in progress without conflicts is
+        concluded.
         """
         return await save.commit_all(self, worktree, message, trailers, base=base)
 

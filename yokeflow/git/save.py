@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import GitError
+from yokeflow.git import submodules
 from yokeflow.git.checkouts import find, set_aside
 from yokeflow.git.commits import commit_tree, with_trailers
 
@@ -55,6 +56,7 @@ async def commit_all(
     checkout.forget_operations()
     if out.returncode and (await checkout.git("diff", "--cached", "--quiet", ok=(0, 1))).returncode:
         raise GitError(("commit",), out.returncode, out.stderr)
+    await submodules.keep(checkout)
     return None if out.returncode else await checkout.head()
 
 
