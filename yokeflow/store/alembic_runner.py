@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from alembic import command
@@ -58,7 +59,8 @@ async def downgrade(url: str, folders: Sequence[Path], target: str) -> None:
 
 
 async def _run(url: str, work: Callable[[Connection], None], folders: Sequence[Path]) -> None:
-    store = await Store.open(url, pool_size=1, pool_overflow=0)
+    # A migration takes the time it takes, and so does waiting for somebody else's.
+    store = await Store.open(url, pool_size=1, pool_overflow=0, answer=inf)
     try:
         async with store.begin() as connection:
             # Whoever comes second waits here, then finds everything done.

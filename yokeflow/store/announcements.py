@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from yokeflow.store.address import shown
-from yokeflow.store.driver import ConnectionLostError, connection
+from yokeflow.store.driver import CONNECTION_ERRORS, ConnectionLostError, connection, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 #: The channel on which every batch is announced, with the project's id.
 CHANNEL = "yoke_events"
+
+
+_HINT = "start the command again"
 
 
 class Announced(Protocol):
@@ -39,7 +42,10 @@ async def announcements(url: str, project_id: str) -> AsyncIterator[Announced]:
     # A connection of its own: those of a pool are in transactions or closed when they idle.
     async with connection(url) as listener:
         listener.add_termination_listener(lambda _connection: announced.set())
-        await listener.add_listener(CHANNEL, hear)
+        try:
+            await listener.add_listener(CHANNEL, hear)
+        except CONNECTION_ERRORS as error:
+            raise ConnectionLostError(unreachable(url, error).message, hint=_HINT) from error
 
         async def wait(timeout: float | None = None) -> None:
             with suppress(TimeoutError):
@@ -47,8 +53,6 @@ async def announcements(url: str, project_id: str) -> AsyncIterator[Announced]:
                     await announced.wait()
             announced.clear()
             if listener.is_closed():
-                raise ConnectionLostError(
-                    f"the connection to {shown(url)} was lost", hint="start the command again"
-                )
+                raise ConnectionLostError(f"the connection to {shown(url)} was lost", hint=_HINT)
 
         yield wait

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from yokeflow.errors import StoreError
 from yokeflow.store.address import normalise, shown
@@ -22,8 +25,12 @@ from yokeflow.store.driver import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sqlalchemy.engine import ExceptionContext
+
 __all__ = ["ConnectionLostError", "Store", "store_error"]
 
+#: Seconds for all connections of a store to be closed.
+_FAREWELL = 5.0
 _HINT = "`yoke db status` shows what is wrong with the database"
 
 
@@ -33,21 +40,29 @@ class Store:
     def __init__(self, url: str, engine: AsyncEngine) -> None:
         self.url = url
         self.engine = engine
-        #: For those who prefer sessions of the ORM; objects stay usable after a commit.
-        self.sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._connections: WeakSet[asyncpg.Connection[Any]] = WeakSet()
 
     @classmethod
     async def open(
-        cls, url: str, *, pool_size: int = 5, pool_overflow: int = 10, timeout: float = 5.0
+        cls,
+        url: str,
+        *,
+        pool_size: int = 5,
+        pool_overflow: int = 10,
+        timeout: float = 5.0,
+        answer: float | None = None,
     ) -> Self:
         """Open the store and prove that it answers.
 
+        `timeout` is for making a connection, `answer` for each statement; see `driver.connect`.
         Raises StoreError when it does not, or is too old.
         """
         url = normalise(url)
 
         async def creator() -> asyncpg.Connection[Any]:
-            return await connect(url, timeout)
+            opened = await connect(url, timeout, answer=answer)
+            store._connections.add(opened)
+            return opened
 
         engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -56,6 +71,7 @@ class Store:
             max_overflow=pool_overflow,
             pool_timeout=timeout,
         )
+        event.listen(engine.sync_engine, "handle_error", _no_answer)
         store = cls(url, engine)
         try:
             async with store.begin() as connection:
@@ -63,7 +79,7 @@ class Store:
                 driver: Any = raw.driver_connection
                 check_version(driver.get_server_version().major)
         except BaseException:
-            await engine.dispose()
+            await store.close()
             raise
         return store
 
@@ -90,8 +106,19 @@ class Store:
             raise ConnectionLostError(unreachable(self.url, error).message, hint=_HINT) from error
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.engine.dispose()
+        """Close every connection; those whose server does not answer are cut off."""
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await self.engine.dispose()
+        except (TimeoutError, SQLAlchemyError, *CONNECTION_ERRORS):
+            for connection in list(self._connections):
+                connection.terminate()
+
+
+def _no_answer(context: ExceptionContext) -> None:
+    """Nobody waits for a connection again that has once waited in vain."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = True
 
 
 def store_error(url: str, error: SQLAlchemyError) -> StoreError:

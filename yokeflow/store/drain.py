@@ -28,6 +28,8 @@ _BUSY_PAUSE = 0.02
 #: Seconds between two drains of a run; what people see of it is no older.
 _GATHER = 0.1
 _BUSY_LIMIT = 5.0
+#: Seconds for a cancelled drain to be over.
+_GIVE_UP = 5.0
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 5.0
 
@@ -55,11 +57,11 @@ SELECT pg_notify(:channel, CAST(id AS text)) FROM moved
 """)
 
 
-async def drain(store: Store, project_id: UUID, journal: Journal) -> int:
+async def drain(store: Store, project_id: UUID, journal: Journal, *, must_finish: bool = False) -> int:
     """Apply everything the journal holds; gives the number of new events.
 
-    When another process has been at it for some seconds, the rest is left to it.
-    Raises StoreError when the database is out of reach; what was applied before is kept.
+    When another process has been at it for some seconds, the rest is left to it; with `must_finish` that is
+    an error. Raises StoreError when the database is out of reach; what was applied before is kept.
     """
     count = 0
     patience = _BUSY_LIMIT
@@ -73,7 +75,12 @@ async def drain(store: Store, project_id: UUID, journal: Journal) -> int:
         count += new
         if len(chunk.events) < BATCH:
             _compact(journal, chunk)
-            break
+            return count
+    if must_finish:
+        raise StoreError(
+            "another process keeps the store from being brought up to date",
+            hint="look for another `yoke` at this project, or wait a little and try again",
+        )
     return count
 
 
@@ -135,11 +142,13 @@ class Drainer:
         """Drain what is left and stop; False when time ran out, and the journal keeps the rest."""
         self._closed.set()
         self.wake()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._task
-        except TimeoutError:
+        done, _ = await asyncio.wait({self._task}, timeout=timeout)
+        if not done:
+            self._task.cancel()
+            # A connection to a server that does not answer takes a moment to be given up.
+            await asyncio.wait({self._task}, timeout=_GIVE_UP)
             return False
+        self._task.result()
         return True
 
     async def _work(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -13,8 +14,18 @@ from yokeflow.store.address import plain, shown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+if TYPE_CHECKING:
+    _Base = asyncpg.Connection[asyncpg.Record]
+else:
+    _Base = asyncpg.Connection
+
 #: Oldest PostgreSQL that is supported.
 OLDEST = 14
+
+#: Seconds for an answer to one statement. A server that is stopped or cut off says nothing at all.
+ANSWER = 30.0
+#: Seconds for a server to say goodbye.
+_GOODBYE = 2.0
 
 #: What a failed connection can raise: no route, no answer, a refusal, or an address it cannot read.
 CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
@@ -24,11 +35,30 @@ class ConnectionLostError(StoreError):
     """The server went away or does not answer; what was done in the transaction is taken back."""
 
 
-async def connect(url: str, timeout: float) -> asyncpg.Connection[Any]:
-    """A connection, as the driver gives it and with the driver's errors."""
+class _Connection(_Base):
+    """A connection that is gone when it was closed, whether or not the server takes notice."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        with suppress(TimeoutError):
+            # When time runs out it has been cut off.
+            await super().close(timeout=_GOODBYE if timeout is None else timeout)
+
+
+async def connect(url: str, timeout: float, *, answer: float | None = None) -> asyncpg.Connection[Any]:
+    """A connection, as the driver gives it and with the driver's errors.
+
+    A statement may take `answer` seconds, `ANSWER` when nothing is given, any time when it is infinite.
+    """
+    limit = ANSWER if answer is None else answer
     # Over a Unix socket there is nothing to encrypt, whatever PGSSLMODE says.
     options: dict[str, Any] = {"ssl": False} if "host=/" in url else {}
-    opened: asyncpg.Connection[Any] = await asyncpg.connect(plain(url), timeout=timeout, **options)
+    opened: asyncpg.Connection[Any] = await asyncpg.connect(
+        plain(url),
+        timeout=timeout,
+        command_timeout=None if limit == inf else limit,
+        connection_class=_Connection,
+        **options,
+    )
     return opened
 
 

@@ -126,15 +126,16 @@ async def follow(
     project_id: UUID,
     after: int,
     *,
+    run: str = "",
     type: str = "",  # noqa: A002 - the field's name
 ) -> AsyncGenerator[Entry]:
-    """Every event behind `after`, of one type if it is named, then those to come as they are applied.
+    """Every event behind `after`, then those to come as they are applied; of one run and type if named.
 
     Never ends by itself: close it (`contextlib.aclosing`). Raises ConnectionLostError without a server.
     """
     async with announcements(store.url, str(project_id)) as announced:
         while True:
-            entries = await _read_after(store, project_id, after, type)
+            entries = await _read_after(store, project_id, after, run, type)
             for entry in entries:
                 after = entry.seq
                 yield entry
@@ -142,8 +143,10 @@ async def follow(
                 await announced()
 
 
-async def _read_after(store: Store, project_id: UUID, after: int, type_: str) -> list[Entry]:
+async def _read_after(store: Store, project_id: UUID, after: int, run: str, type_: str) -> list[Entry]:
     query = select(StoredEvent.__table__).where(StoredEvent.project_id == project_id, StoredEvent.seq > after)
+    if run:
+        query = query.where(StoredEvent.run == run)
     if type_:
         query = query.where(StoredEvent.type == type_)
     async with store.begin() as conn:

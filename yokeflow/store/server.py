@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ _PATIENCE = 180.0
 #: Starts that may end at once before we give up; leftovers of a killed server need a few.
 _STARTS = 40
 _PAUSE = 0.05
+#: Seconds for the embedded server to answer.
+_CONNECT = 5.0
 #: Seconds for a new postmaster to write its pid file, and for a living one to show its socket.
 _APPEARS = 3.0
 
@@ -71,7 +73,13 @@ def ensure_server(database: Database) -> str:
         return url
     cluster = Cluster.of_user()
     # The usual case: it runs, and nobody has to wait for the lock.
-    return _running(cluster) or _start(cluster)
+    with suppress(TimeoutError):
+        if address := _running(cluster):
+            return address
+    try:
+        return _start(cluster)
+    except TimeoutError:
+        raise _silent(cluster) from None
 
 
 def stop_server() -> bool:
@@ -114,12 +122,15 @@ async def _check(url: str, timeout: float) -> int:
 
 
 def _running(cluster: Cluster) -> str | None:
-    """The address, when the server answers."""
+    """The address, when the server answers. Raises TimeoutError when it is there and says nothing."""
     address = _address(cluster)
     if address is None:
         return None
     try:
         asyncio.run(_ready(address))
+    except TimeoutError:
+        # Unlike one that starts or recovers: that says so.
+        raise
     except CONNECTION_ERRORS:
         return None
     return address
@@ -128,7 +139,7 @@ def _running(cluster: Cluster) -> str | None:
 async def _ready(address: str) -> None:
     """Prove that the server answers, and that our database is there."""
     try:
-        opened = await connect(address, 5.0)
+        opened = await connect(address, _CONNECT)
     except asyncpg.InvalidCatalogNameError:
         await _create_database(address)
         return
@@ -139,7 +150,7 @@ async def _ready(address: str) -> None:
 
 
 async def _create_database(address: str) -> None:
-    opened = await connect(address.replace(f"/{DATABASE}?", "/postgres?"), 5.0)
+    opened = await connect(address.replace(f"/{DATABASE}?", "/postgres?"), _CONNECT)
     try:
         await opened.execute(f'CREATE DATABASE "{DATABASE}"')
     except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
@@ -227,6 +238,13 @@ def _address(cluster: Cluster) -> str | None:
     except OSError:
         return None
     return of_socket(lines[4], DATABASE) if len(lines) > 4 and lines[4] else None
+
+
+def _silent(cluster: Cluster) -> StoreError:
+    return StoreError(
+        f"the embedded PostgreSQL (process {_postmaster(cluster)}) does not answer",
+        hint=f"it may be stopped or starved: look at that process, and at {cluster.log}",
+    )
 
 
 def _did_not_start(cluster: Cluster) -> StoreError:
