@@ -137,12 +137,12 @@ class Checks(Section):
 
 
 class Hooks(Section):
-    """What the git hooks record."""
+    """What git hooks record. For plugins: nothing built in reads it."""
 
     commit: bool = True
-    """Record commits."""
+    """Record commits. For plugins; nothing built in reads it."""
     merge: bool = True
-    """Record merges."""
+    """Record merges. For plugins; nothing built in reads it."""
 
 
 class Learning(Section):
@@ -151,9 +151,11 @@ class Learning(Section):
     enabled: bool = True
     """False recalls and learns nothing."""
     expertise_max_lines: Annotated[int, Field(ge=1)] = 1000
-    """Longest file of one domain."""
+    """Longest file of one domain. For plugins; nothing built in reads it."""
     self_improve_interval: Literal["never", "session", "daily"] | Annotated[int, Field(ge=1)] = "daily"
-    """How often expertise is revised: never, session, daily, or every N sessions."""
+    """How often expertise is revised: never, session, daily, or every N sessions.
+
+    For plugins; nothing built in reads it."""
     domains: tuple[str, ...] = (
         "database",
         "api",
@@ -163,7 +165,7 @@ class Learning(Section):
         "deployment",
         "general",
     )
-    """The fields lessons are sorted into."""
+    """The fields lessons are sorted into. For plugins; nothing built in reads it."""
 
 
 class Cost(Section):
@@ -201,7 +203,7 @@ class Config(Section):
     agents: Agents = Agents()
     checks: Checks = Checks()
     sandbox: Literal["none"] = "none"
-    """Where agents run: `none` is this machine."""
+    """Where agents run: `none`, the only value, is this machine. Nothing built in reads it."""
     hooks: Hooks = Hooks()
     learning: Learning = Learning()
     cost: Cost = Cost()
@@ -210,6 +212,16 @@ class Config(Section):
     def agent_options(self, name: str) -> AgentOptions:
         """Settings of one agent, defaults where the file says nothing."""
         return self.agents.options.get(name, AgentOptions())
+
+    def agent_of(self, task_agent: str) -> str:
+        """The agent of a task that names `task_agent`, which may be empty."""
+        return task_agent or self.agents.default
+
+    @property
+    def agent_limits(self) -> dict[str, int]:
+        """Sessions at the same time by agent, for those that have a limit of their own."""
+        limits = {name: options.max_sessions for name, options in self.agents.options.items()}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     @property
     def landing_checks(self) -> tuple[str, ...]:

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from yokeflow.engine.control import Action
 
 
-async def ask(action: Action, item: str = "", *, done: str) -> ExitCode:
-    """Make a request and say what became of it; `done` is the sentence for a request carried out at once."""
+async def ask(action: Action, item: str = "", *, done: str, plan: Path | None = None) -> ExitCode:
+    """Make a request and say what became of it; `done` is the sentence for a request carried out at once.
+
+    `plan` is read only when no run is going on, which has its own.
+    """
     project = await Project.open(Path.cwd())
-    if await request(project, project.load_plan(), action, item):
+    if await request(project, lambda: project.load_plan(str(plan) if plan else None), action, item):
         output.line(done)
     else:
         about = f" {item}" if item else ""

@@ -22,22 +22,27 @@ if TYPE_CHECKING:
 
 @click.command(epilog=options.examples("yoke land auth"))
 @click.argument("epic")
+@options.plan
 @options.as_json
-def command(*, epic: str, as_json: bool) -> ExitCode:
+def command(*, epic: str, plan: Path | None, as_json: bool) -> ExitCode:
     """Land EPIC, after its landing was rejected or conflicted and the cause is gone.
 
     A run that is going on does it; otherwise it is done now, without running any task.
     """
-    return asyncio.run(_land(epic, as_json=as_json))
+    return asyncio.run(_land(epic, plan, as_json=as_json))
 
 
-async def _land(epic: str, *, as_json: bool) -> ExitCode:
+async def _land(epic: str, path: Path | None, *, as_json: bool) -> ExitCode:
     project = await Project.open(Path.cwd())
-    plan = project.load_plan()
-    _check(plan, epic)
+
+    def load() -> Plan:
+        return project.load_plan(str(path) if path else None)
+
     if holder(project.lock_file) is None:
+        plan = load()
+        _check(plan, epic)
         return await run_and_show(project, plan, RunOptions(land=(epic,)), as_json=as_json)
-    await request(project, plan, "land", epic)
+    await request(project, load, "land", epic)
     output.line(f"The run that is going on was asked to land {epic}.")
     return ExitCode.OK
 

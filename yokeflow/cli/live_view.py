@@ -72,12 +72,16 @@ class LiveView:
             self._painter.cancel()
             with suppress(asyncio.CancelledError):
                 await self._painter
-        self._live.stop()
+        with suppress(OSError):
+            self._live.stop()
 
     async def _paint(self) -> None:
         while True:
             self._changed.clear()
-            self._draw()
+            try:
+                self._draw()
+            except OSError:
+                return  # the terminal is gone, and the run goes on without
             await asyncio.sleep(_SOONEST)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _LATEST - _SOONEST)

@@ -20,6 +20,8 @@ from yokeflow.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from yokeflow.model import Plan
+
 
 @click.command(epilog=options.examples("yoke resume", "yoke resume --json"))
 @options.plan
@@ -34,11 +36,15 @@ def command(*, plan: Path | None, as_json: bool) -> ExitCode:
 
 async def _resume(path: Path | None, *, as_json: bool) -> ExitCode:
     project = await Project.open(Path.cwd())
-    plan = project.load_plan(str(path) if path else None)
+
+    def load() -> Plan:
+        return project.load_plan(str(path) if path else None)
+
     if holder(project.lock_file) is not None:
-        await request(project, plan, "continue")
+        await request(project, load, "continue")
         output.line("The run that is going on was asked to start tasks again.")
         return ExitCode.OK
+    plan = load()
     async with opened() as place:
         state = await place.status()
     if state["run"] is None:

@@ -70,12 +70,17 @@ def command(
         "parallel.max_concurrency": max_concurrency,
         "parallel.strategy": strategy,
         "parallel.merge_strategy": merge_strategy,
-        "parallel.enabled": False if sequential else None,
+        "parallel.enabled": _enabled(max_concurrency, sequential=sequential),
     }
-    choice = RunOptions(
-        concurrency=max_concurrency, epics=epics, tasks=tasks, agent=agent, sequential=sequential
-    )
+    choice = RunOptions(epics=epics, tasks=tasks, agent=agent)
     return asyncio.run(_run(plan, overrides, choice, as_json=as_json, dry_run=dry_run))
+
+
+def _enabled(max_concurrency: int | None, *, sequential: bool) -> bool | None:
+    """What to set `parallel.enabled` to: asking for several sessions beats a file that wants one."""
+    if sequential:
+        return False
+    return True if max_concurrency is not None and max_concurrency > 1 else None
 
 
 async def _run(

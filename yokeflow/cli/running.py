@@ -48,7 +48,7 @@ async def run_and_show(
     _spare_threads()
     state = LiveState.of(plan)
     async with AsyncExitStack() as stack:
-        show = await _show(state, stack, as_json=as_json)
+        show = _while_seen(await _show(state, stack, as_json=as_json))
         run = Run(project, plan, options, show.event)
         report = await _interruptible(run, show.notice)
     if report is None:
@@ -56,8 +56,9 @@ async def run_and_show(
         return ExitCode.INTERRUPTED
     if not as_json:
         place = await place_of(project)
-        for line in report_lines(state, report, output.columns(), place, advise=advise):
-            output.line(line)
+        with _unseen():
+            for line in report_lines(state, report, output.columns(), place, advise=advise):
+                output.line(line)
     return report.exit_code
 
 
@@ -82,6 +83,41 @@ async def _show(state: LiveState, stack: AsyncExitStack, *, as_json: bool) -> _S
             output.line(line)
 
     return _Show(tell, output.note)
+
+
+def _while_seen(show: _Show) -> _Show:
+    """The same until nobody reads it any more, as in `yoke run | head -1`; the run is not to end for that."""
+    seen = True
+
+    def event(happened: Event) -> None:
+        nonlocal seen
+        if seen:
+            seen = False
+            with _unseen():
+                show.event(happened)
+                seen = True
+
+    def notice(text: str) -> None:
+        with _unseen():
+            show.notice(text)
+
+    return _Show(event, notice)
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Leave the block when the output is closed or its terminal is gone; what is left to write is dropped."""
+    try:
+        yield
+    except OSError:
+        # Python writes what is buffered once more when it ends, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 async def _interruptible(run: Run, notice: Callable[[str], None]) -> RunReport | None:

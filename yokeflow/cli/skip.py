@@ -11,11 +11,16 @@ from yokeflow.cli import options
 from yokeflow.cli.asking import ask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from yokeflow.errors import ExitCode
 
 
 @click.command(epilog=options.examples("yoke skip auth.captcha"))
 @options.item
-def command(*, item: str) -> ExitCode:
+@options.plan
+def command(*, item: str, plan: Path | None) -> ExitCode:
     """Leave the task ITEM out; what depends on it goes on as if it were done."""
-    return asyncio.run(ask("skip", item, done=f"{item} is left out; `yoke run` goes on without it."))
+    return asyncio.run(
+        ask("skip", item, done=f"{item} is left out; `yoke run` goes on without it.", plan=plan)
+    )

@@ -60,7 +60,6 @@ async def preview(project: Project, plan: Plan, options: RunOptions) -> Preview:
     async with project.store() as (store, project_id):
         ledger, durations = await load_ledger(store, project_id, plan, Recorder("", project.journal))
     found = Decisions(project.plugins, project.config).resolve(plan, ledger.finished, durations)
-    default = project.config.agents.default
     tasks = tuple(
         PlannedTask(
             id=name,
@@ -68,7 +67,7 @@ async def preview(project: Project, plan: Plan, options: RunOptions) -> Preview:
             title=plan.tasks[name].title,
             batch=number,
             lane=found.lanes[name],
-            agent=options.agent or plan.tasks[name].agent or default,
+            agent=options.agent or project.config.agent_of(plan.tasks[name].agent),
             seconds=found.durations[name],
             critical=name in found.critical_path,
             waits_for=tuple(sorted(found.hard[name])),
@@ -80,7 +79,7 @@ async def preview(project: Project, plan: Plan, options: RunOptions) -> Preview:
     return Preview(
         target=target,
         strategy=project.config.parallel.strategy.value,
-        concurrency=1 if options.sequential else options.concurrency or project.config.concurrency,
+        concurrency=project.config.concurrency,
         tasks=tasks,
         shortest=max((found.remaining[task.id] for task in tasks), default=0.0),
         work=sum(task.seconds for task in tasks),
