@@ -319,13 +319,39 @@ async def test_commit_all_never_takes_the_users_checkout_for_a_lane(trees: Workt
 
 
 async def test_use_locks_while_in_use(trees: Worktrees) -> None:
-    async with trees.use("a", "epic/a", "main"):
+    path = await trees.open("a", "epic/a", "main")
+    async with trees.in_use(path):
         [one] = await trees.list()
         assert one.locked
         assert str(os.getpid()) in one.locked
         assert await trees.repair() == []
         assert (await trees.clean("main", ["epic/"])).kept == {"epic/a": f"it is locked: {one.locked}"}
+        refused = run(path, "worktree", "remove", "--force", str(path), check=False)
+        assert (path / "a.txt").exists(), refused
+        # We ourselves may do everything with it.
+        assert await trees.open("a", "epic/a", "main") == path
+        await trees.reset(path, "epic/a", "main")
     assert (await trees.list())[0].locked is None
+    async with trees.in_use(path):
+        await trees.close("a")
+    assert await trees.list() == []
+
+
+async def test_a_lane_in_use_that_the_agent_takes_elsewhere(trees: Worktrees, project: Path) -> None:
+    path = await trees.open("a", "epic/a", "main")
+    async with trees.in_use(path):
+        run(path, "worktree", "move", "-f", "-f", str(path), str(project.parent / "moved"))
+        await trees.reset(path, "epic/a", "main")
+        assert run(path, "branch", "--show-current") == "epic/a"
+    assert [one.path for one in await trees.list()] == [path]
+
+
+async def test_a_lock_of_a_person_stays(trees: Worktrees) -> None:
+    path = await trees.open("a", "epic/a", "main")
+    run(path, "worktree", "lock", "--reason", "mine", str(path))
+    async with trees.in_use(path):
+        pass
+    assert (await trees.list())[0].locked == "mine"
 
 
 async def test_another_process_that_uses_a_lane_is_respected(trees: Worktrees, project: Path) -> None:
@@ -333,7 +359,8 @@ async def test_another_process_that_uses_a_lane_is_respected(trees: Worktrees, p
         "import asyncio, sys\nfrom pathlib import Path\nfrom yokeflow.git.repo import Repo\n"
         "from yokeflow.git.worktrees import Worktrees\n"
         "async def main():\n repo = await Repo.discover(Path(sys.argv[1]))\n"
-        " async with Worktrees(repo, repo.worktree_folder('.worktrees')).use('a', 'epic/a', 'main'):\n"
+        " trees = Worktrees(repo, repo.worktree_folder('.worktrees'))\n"
+        " async with trees.in_use(await trees.open('a', 'epic/a', 'main')):\n"
         "  print('ready', flush=True)\n  await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )

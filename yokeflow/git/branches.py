@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 async def landed(repo: Repo, epic_commit: str, target: str) -> bool:
     """Whether the branch `target` contains the commit."""
     tip = await repo.branch(target)
-    return tip is not None and await repo.is_ancestor(epic_commit, tip)
+    if tip is None:
+        return False
+    # Just landed by a merge, which takes no process to see.
+    return await repo.resolve(f"{tip}^2") == epic_commit or await repo.is_ancestor(epic_commit, tip)
 
 
 async def remove_branch(repo: Repo, branch: str, target: str) -> bool:

@@ -29,7 +29,10 @@ async def rescue(
     repo = checkout.repo
     if not checkout.has_index():
         (checkout.git_dir / "index").unlink(missing_ok=True)
-    tips = {await repo.branch(branch), await checkout.head(), *_autostash(checkout)}
+    tips = {await repo.branch(branch) if branch else None, await checkout.head(), *_autostash(checkout)}
+    if (current := await checkout.branch()) and current != branch:
+        # That branch stays, and its tip with it; no need to ask all refs.
+        tips.discard(await repo.branch(current))
     if files and not await _is_clean(checkout):
         await flatten(checkout)
         tips.add(await snapshot(checkout, f"What was left uncommitted in lane {lane}"))

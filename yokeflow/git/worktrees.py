@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
 from yokeflow.git import restore, submodules, upkeep
 from yokeflow.git.checkouts import Checkout, find, linked, set_aside
-from yokeflow.git.locks import file_lock, in_use_reason, user_of
+from yokeflow.git.locks import file_lock, in_use_reason, is_ours, user_of
 from yokeflow.git.save import is_anything, is_folder, make_writable, names_in, snapshot
 from yokeflow.git.upkeep import Cleaned, Worktree
 
@@ -69,20 +69,23 @@ class Worktrees:
         return path
 
     @asynccontextmanager
-    async def use(self, lane: str, branch: str, base: str) -> AsyncIterator[Path]:
-        """`open` it, and lock it against removal while in use."""
-        path = await self.open(lane, branch, base)
-        checkout = find(self.repo, path)
+    async def in_use(self, path: Path) -> AsyncIterator[None]:
+        """While the block runs, a worktree is locked: neither git nor another YokeFlow removes it.
+
+        The lock names this process, and counts for nothing once that has ended.
+        """
         reason = in_use_reason()
-        if checkout:
+        # A person's own lock stays, and does as well.
+        if (checkout := find(self.repo, path)) and is_ours(self.locked(checkout) or reason):
             (checkout.git_dir / "locked").write_text(reason, encoding="utf-8")
         try:
-            yield path
+            yield
         finally:
-            # The agent may have made it vanish meanwhile.
+            # It may have vanished meanwhile, or have been made anew.
             checkout = find(self.repo, path)
             if checkout and self.locked(checkout) == reason:
-                (checkout.git_dir / "locked").unlink(missing_ok=True)
+                with suppress(OSError):
+                    (checkout.git_dir / "locked").unlink()
 
     async def reset(self, path: Path, branch: str, commit: str) -> None:
         """Branch, HEAD, index and files exactly at `commit`; ignored files stay.
@@ -264,7 +267,9 @@ class Worktrees:
     async def _release(self, lane: str, branch: str) -> None:
         """Let go of the branch where the agent took the lane's worktree elsewhere, or its folder is gone."""
         for checkout in linked(self.repo):
-            if self.locked(checkout) is not None or not await self._holds(checkout, lane, branch):
+            reason = self.locked(checkout)
+            others = reason is not None and (not is_ours(reason) or user_of(reason))
+            if others or not await self._holds(checkout, lane, branch):
                 continue
             await self._rescued(checkout, lane)
             await self._forget(checkout, lane)

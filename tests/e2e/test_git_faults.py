@@ -1,0 +1,43 @@
+"""What an agent or a check leaves in git's own files costs that attempt at most, in this run and the next."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.errors import ExitCode
+
+ADMIN = "$(git rev-parse --absolute-git-dir)"
+
+
+@pytest.mark.parametrize(
+    "mess",
+    [
+        f"echo rubbish > {ADMIN}/HEAD",
+        f"echo rubbish > {ADMIN}/commondir",
+        f"echo rubbish > {ADMIN}/gitdir",
+        f"rm -r {ADMIN}/*",
+    ],
+    ids=["head", "commondir", "gitdir", "all"],
+)
+async def test_a_damaged_git_folder_costs_an_attempt(workshop: Workshop, mess: str) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    workshop.plan(epic("bad", task("bad.a", f"echo x > x; {mess}")), epic("good", task("good.a")))
+    report = await workshop.run()
+    assert list(report.failed) == ["bad.a"]
+    assert [landed.epic for landed in report.landed] == ["good"]
+    workshop.plan(epic("bad", task("bad.a")), epic("good", task("good.a")))
+    assert workshop.yoke("retry", "bad.a").returncode == ExitCode.OK
+    report = await workshop.run()
+    assert [landed.epic for landed in report.landed] == ["bad"]
+    assert (workshop.root / "bad.a.txt").exists()
+    workshop.assert_tidy()
+
+
+async def test_a_landing_check_that_damages_its_worktree(workshop: Workshop) -> None:
+    workshop.config(checks={"landing": [f"echo rubbish > {ADMIN}/HEAD"]})
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a", depends_on=["one.a"])))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, (report.failed, report.waiting)
+    assert sorted(landed.epic for landed in report.landed) == ["one", "two"]
+    workshop.assert_tidy()
