@@ -17,8 +17,10 @@ import pytest
 
 from tests.git.conftest import commit, run, write
 from yokeflow.errors import GitError
-from yokeflow.git.merge import Advance, advance, finish_advance
+from yokeflow.git.branches import remove_branch
+from yokeflow.git.merge import Advance, advance, commit_merge, finish_advance, merge_trees
 from yokeflow.git.repo import Repo
+from yokeflow.git.worktrees import Worktrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,25 @@ async def test_a_clean_checkout_comes_along(repo: Repo, project: Path, step: tup
     assert_landed(project, step[0])
     assert run(project, "status", "--porcelain") == ""
     assert not (repo.state_dir / "advance.json").exists()
+
+
+async def test_a_landing_takes_few_processes(
+    repo: Repo, project: Path, tmp_path: Path, git_only_path: Callable[[str], None]
+) -> None:
+    trees, old = Worktrees(repo, repo.worktree_folder(".worktrees")), run(project, "rev-parse", "main")
+    tip = commit(await trees.open("a", "epic/a", "main"), "Work", x="1")
+    # Asked once for all landings.
+    await repo.identity()
+    log = tmp_path / "log"
+    git_only_path(f'echo "$*" >> {log}; exec {shutil.which("git")} "$@"')
+    async with repo.reading():
+        merged = await merge_trees(repo, old, tip)
+        assert merged.tree
+        new = await commit_merge(repo, old, tip, "Land", tree=merged.tree)
+        assert await advance(repo, "main", new, old) == MOVED
+        await trees.close("a")
+        assert await remove_branch(repo, "epic/a", "main")
+    assert len(log.read_text().splitlines()) <= 9  # one of them answers all questions about names
 
 
 @pytest.mark.parametrize("way", ["-c mine", "--detach"])
