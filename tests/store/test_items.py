@@ -237,7 +237,7 @@ async def test_a_run_that_starts_sees_what_was_left(ask, tell, story):
         story.epic_event("landing.queued", "e2"),
         story.epic_event("landing.rejected", "e2", reason="red"),
         story.epic_event("landing.queued", "e2"),
-        story.epic_event("landing.testing", "e2", **testing, clean_paths=["a", "b"]),
+        story.epic_event("landing.testing", "e2", **testing),
         story.task_event(
             "intervention.opened", "1a", intervention="q", kind="failed", reason="r", choices=["x"]
         ),
@@ -255,14 +255,10 @@ async def test_a_run_that_starts_sees_what_was_left(ask, tell, story):
     )
     landings = await ask(unfinished.latest_landings)
     assert list(landings) == ["e2"]
-    assert (landings["e2"].status, landings["e2"].commit, landings["e2"].clean_paths) == (
-        "testing",
-        "d" * 40,
-        ("a", "b"),
-    )
+    assert (landings["e2"].status, landings["e2"].commit) == ("testing", "d" * 40)
     [question] = await ask(unfinished.open_interventions)
     assert (question.item, question.kind, question.choices) == ("1a", "failed", ("x",))
-    assert await ask(unfinished.passed_checks) == {(TREE, "make test", "env")}
+    assert await ask(unfinished.passed_checks) == {("task", TREE, "make test", "env")}
 
 
 async def test_nothing_is_left_of_what_ended(ask, tell, story):

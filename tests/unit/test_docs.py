@@ -24,7 +24,7 @@ HOOKS = [name for name, each in vars(Hooks).items() if inspect.isfunction(each)]
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _TYPED = re.compile(r"(?:^|[\s`(|;&/])yoke +([a-z][a-z-]*)(?: +([a-z][a-z-]*))?", re.MULTILINE)
 _HANDLED = re.compile(r"@on\(([^)]*)\)")
-_RECORDED = re.compile(r"(?:Event|emit\w*)\(\s*\"([a-z]+\.[a-z]+)\"")
+_RECORDED = re.compile(r"(?:[Ee]vent|emit\w*)\(\s*\"([a-z]+\.[a-z]+)\"")
 _NAME = re.compile(r"\"([a-z.]+)\"")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 

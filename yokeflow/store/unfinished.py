@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _LATEST_LANDINGS = text("""
 SELECT DISTINCT ON (landing.work_item_id)
        CAST(landing.id AS text) AS id, epic.key AS epic, landing.status, landing.commit, landing.tree,
-       landing.old_commit, landing.epic_commit, landing.target, landing.reason,
-       coalesce(landing.metadata -> 'clean_paths', '[]') AS clean_paths
+       landing.old_commit, landing.epic_commit, landing.target, landing.reason
 FROM landings landing JOIN work_items epic ON epic.id = landing.work_item_id
 WHERE landing.project_id = CAST(:project AS uuid)
 ORDER BY landing.work_item_id, landing.queued_at DESC, landing.created_at DESC, landing.id
@@ -55,8 +54,6 @@ class EpicLanding:
     epic_commit: str | None
     target: str
     reason: str
-    #: Paths that were clean in the target's checkout before it moved.
-    clean_paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +125,6 @@ async def latest_landings(conn: AsyncConnection, project_id: UUID) -> dict[str, 
             epic_commit=row.epic_commit,
             target=row.target,
             reason=row.reason,
-            clean_paths=tuple(row.clean_paths),
         )
         for row in rows
     ]
