@@ -22,6 +22,8 @@ from yokeflow.engine.selection import RunOptions
 from yokeflow.store.status import status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from yokeflow.engine.report import RunReport
     from yokeflow.events import Event
 
@@ -61,12 +63,12 @@ class Workshop:
         agents = {"default": "shell", "grace": "2s", **sections.pop("agents", {})}
         self.write(".yokeflow.yaml", yaml.safe_dump({"agents": agents, **sections}, sort_keys=False))
 
-    async def project(self, **overrides: Any) -> Project:
+    async def project(self, overrides: Mapping[str, Any] | None = None) -> Project:
         return await Project.open(self.root, overrides)
 
-    async def run(self, **options: Any) -> RunReport:
+    async def run(self, overrides: Mapping[str, Any] | None = None, **options: Any) -> RunReport:
         """One `yoke run` in this process; its events are in `events`."""
-        project = await self.project()
+        project = await self.project(overrides)
         self.events.clear()
         return await Run(project, project.load_plan(), RunOptions(**options), self.events.append).execute()
 

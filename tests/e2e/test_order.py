@@ -103,7 +103,7 @@ async def test_one_after_another_on_request(workshop: Workshop, tmp_path: Path) 
     workshop.config(parallel={"max_concurrency": 8, "strategy": "by_task"}, agents=ONCE)
     epics = [epic(f"e{n}", *(task(f"e{n}.{m}", alone(tmp_path, "lock")) for m in range(2))) for n in range(3)]
     workshop.plan(*epics)
-    report = await workshop.run(sequential=True)
+    report = await workshop.run(overrides={"parallel.enabled": False})
     assert report.exit_code is ExitCode.OK, dict(report.failed)
     assert len(report.completed) == 6
 

@@ -29,6 +29,7 @@ async def test_a_clean_merge_is_a_tree(repo: Repo, project: Path, sides: tuple[s
     before = run(project, "status", "--porcelain"), run(project, "for-each-ref")
     merged = await merge_trees(repo, *sides)
     assert merged.conflicts == ()
+    assert merged.tree
     names = run(project, "ls-tree", "-r", "--name-only", str(merged.tree)).split()
     assert {"x", "y"} <= set(names)
     commit_ = await commit_merge(repo, *sides, "Join\n\nYoke-Epic: a\n", tree=merged.tree)

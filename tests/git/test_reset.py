@@ -261,7 +261,7 @@ def immutable() -> Iterator[Callable[[Path], None]]:
 
     def attribute(sign: str, number: int) -> bool:
         # By then it may be somewhere else.
-        command = ["chattr", f"{sign}i", Path(f"/proc/self/fd/{number}").readlink()]
+        command = ["chattr", f"{sign}i", str(Path(f"/proc/self/fd/{number}").readlink())]
         return not subprocess.run(command, capture_output=True, check=False).returncode
 
     def make(path: Path) -> None:

@@ -93,7 +93,7 @@ async def test_everything_about_a_frozen_server_ends(own: tuple[Store, UUID], jo
 async def _listeners(store: Store) -> int:
     query = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'listen%'"
     async with store.begin() as conn:
-        return await conn.scalar(text(query))
+        return int(await conn.scalar(text(query)))
 
 
 async def test_closing_a_drainer_does_not_wait_for_a_frozen_server(own: tuple[Store, UUID], journal):

@@ -159,7 +159,7 @@ BAD = [
     # text, line, key, fragment of the message, fragment of the hint
     ("", 1, "", "plan is empty", "epics:"),
     (
-        "epics: [{id: e, tasks: [{id: t, title: \"x\\n\\nYoke-Task: other\"}]}]",
+        'epics: [{id: e, tasks: [{id: t, title: "x\\n\\nYoke-Task: other"}]}]',
         1,
         "epics[0].tasks[0].title",
         "a title is one line",

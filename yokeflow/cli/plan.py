@@ -71,10 +71,8 @@ def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
         resolution,
         decisions.order,
         concurrency=config.concurrency,
-        agent_limit={
-            name: each.max_sessions for name, each in config.agents.options.items() if each.max_sessions
-        },
-        agent_of=lambda task: task.agent or config.agents.default,
+        agent_limit=config.agent_limits,
+        agent_of=lambda task: config.agent_of(task.agent),
     ).makespan
     if as_json:
         sums = {"concurrency": config.concurrency, "makespan": total}
@@ -88,7 +86,7 @@ def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
                 row.batch,
                 row.task.id,
                 row.lane,
-                row.task.agent or config.agents.default,
+                config.agent_of(row.task.agent),
                 row.task.model or "-",
                 "" if row.duration is None else span(row.duration),
                 "*" if row.critical else "",

@@ -48,7 +48,7 @@ class Context:
 
     def agent_of(self, task: Task) -> str:
         """Name of the agent that does a task."""
-        return self.only_agent or task.agent or self.config.agents.default
+        return self.only_agent or self.config.agent_of(task.agent)
 
     def agent(self, name: str) -> tuple[Agent, AgentOptions]:
         """The agent of that name and its settings.

@@ -179,7 +179,7 @@ async def _agents(around: Surroundings) -> Finding | None:
         return None
     config, kinds = around.config, around.plugins.agents()
     tasks = [] if around.plan is None or isinstance(around.plan, YokeError) else around.plan.tasks.values()
-    needed = sorted({task.agent or config.agents.default for task in tasks} or {config.agents.default})
+    needed = sorted({config.agent_of(task.agent) for task in tasks} or {config.agents.default})
     remedies = []
     for name in needed:
         options = config.agent_options(name)

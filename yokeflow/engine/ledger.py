@@ -153,10 +153,6 @@ class Ledger:
         """Epics that can be landed now, the first one first."""
         return self._order.landable(self._finished - self._held, self.landed)
 
-    def waits_to_land(self, epic: str) -> list[str]:
-        """Epics that must land before this one."""
-        return self._order.waits_for(epic, self._finished, self.landed)
-
     def account(self, outcome: Outcome) -> None:
         """Add up what a session cost, and the time of those whose work counts."""
         self.work_seconds += outcome.seconds if outcome.state == "completed" else 0.0

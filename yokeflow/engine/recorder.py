@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from yokeflow.store.journal import Journal
 
-Listener = "Callable[[Event], None]"
-
 
 class Recorder:
     """Appends events to the journal and hands them on, in order."""

@@ -91,7 +91,7 @@ class Run:
         started = monotonic()
         async with self._recording(store, project_id):
             await self._announce(context, resolution, ledger)
-            async with Control(self._project, store, project_id, self._workflow, self._recorder):
+            async with Control(self._project, store, project_id, self._workflow, self._recorder, self._plan):
                 error = await self._work()
             await self._tidy(context, ledger)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
@@ -134,7 +134,7 @@ class Run:
             await items.sync_plan(connection, project_id, self._plan)
         await context.worktrees.ignore()
         await recover(context, await find_remains(store, project_id))
-        await drain(store, project_id, self._project.journal)
+        await drain(store, project_id, self._project.journal, must_finish=True)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})
@@ -148,14 +148,8 @@ class Run:
             self._plan,
             resolution,
             lambda ready: context.decide.order(ready, resolution),
-            concurrency=1
-            if self._options.sequential
-            else self._options.concurrency or context.config.concurrency,
-            agent_limit={
-                name: options.max_sessions
-                for name, options in context.config.agents.options.items()
-                if options.max_sessions is not None
-            },
+            concurrency=context.config.concurrency,
+            agent_limit=context.config.agent_limits,
             agent_of=context.agent_of,
         )
         scheduler.held(set(self._plan.tasks) - chosen)
@@ -245,9 +239,7 @@ class Run:
             unknown_costs=ledger.unknown_costs,
             completed=tuple(ledger.completed_now),
             failed=dict(ledger.failed),
-            blocked={
-                task: tuple(sorted(by)) for task, by in scheduler.waiting.items() if not ledger.is_done(task)
-            },
+            blocked={task: by for task, by in scheduler.waiting.items() if not ledger.is_done(task)},
             landed=tuple(ledger.landed_now),
             waiting=tuple(ledger.waiting.values()),
         )

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 class RunOptions:
     """What the caller of a run asks for beyond the config."""
 
-    #: Sessions at the same time; None takes the config's.
-    concurrency: int | None = None
     #: Only tasks of these epics; empty means all.
     epics: tuple[str, ...] = ()
     #: Only these tasks; empty means all.
@@ -25,8 +23,6 @@ class RunOptions:
     land: tuple[str, ...] = ()
     #: One agent for every task.
     agent: str = ""
-    #: One task at a time.
-    sequential: bool = False
 
 
 def selected(plan: Plan, options: RunOptions) -> set[str]:

@@ -165,7 +165,9 @@ class Workflow:
         short = False
         try:
             place = await self._lanes.prepare(task, self._ledger.commit_of)
-            outcome = await Session(self._context, self._lanes, attempt, place, self._stops[task.id]).run()
+            session = Session(self._context, self._lanes, attempt, place, self._stops[task.id])
+            async with self._context.worktrees.in_use(place.path):
+                outcome = await session.run()
         except HandOverConflictError as error:
             self._give_up(task, error.message, kind="hand_over")
         except (GitError, RepositoryError, ProjectBusyError) as error:
