@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yokeflow.__main__ import main
+from yokeflow.engine.lock import hold_project
 from yokeflow.store.driver import connection
 
 if TYPE_CHECKING:
@@ -85,6 +86,19 @@ def test_what_loses_data_asks_first(
         assert main(["db", *arguments]) == 2
     assert "--yes" in capsys.readouterr().err
     assert projects(configured) == 0
+
+
+@pytest.mark.parametrize("arguments", [["restore", "copy"], ["downgrade", "base"]])
+def test_nobody_takes_the_schema_from_under_a_run(
+    configured: str, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["db", "backup", "copy"]) == 0
+    folder = tmp_path / "project/.git"
+    projects(configured, f"INSERT INTO projects (repo_key, name) VALUES ('{folder}', 'project')")
+    with hold_project(folder / "yoke/run.lock", "some-run"):
+        assert main(["db", *arguments, "--yes"]) == 1
+    assert "a run of the project in" in capsys.readouterr().err
+    assert projects(configured) == 1
 
 
 def test_a_downgrade_takes_everything_back(configured: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.errors import ExitCode, UsageError
+from yokeflow.engine.lock import holder
+from yokeflow.errors import ExitCode, ProjectBusyError, UsageError
 from yokeflow.plugin_manager import load_plugins
 from yokeflow.settings import find_root, load_config
 from yokeflow.store import backup as backups
-from yokeflow.store import migrate, server
+from yokeflow.store import homes, migrate, server
 
 if TYPE_CHECKING:
     from yokeflow.config import Config
@@ -99,6 +100,7 @@ def downgrade(revision: str, yes: bool) -> None:  # noqa: FBT001 - a flag of the
     """
     config = _config()
     url = server.ensure_server(config.database)
+    _refuse_while_running(url)
     _confirm(f"Take the schema back to {revision}, and lose what is in the tables that go?", yes=yes)
     asyncio.run(migrate.downgrade(url, _migrations(config), revision))
     output.line(f"at {revision}")
@@ -123,10 +125,21 @@ def restore(file: Path, yes: bool) -> None:  # noqa: FBT001 - a flag of the comm
     """Replace the whole store, all projects, by the copy in FILE, then bring its schema up to date."""
     config = _config()
     url = server.ensure_server(config.database)
+    _refuse_while_running(url)
     _confirm(f"Replace all that is in {server.server_status(config.database).address} by {file}?", yes=yes)
     backups.restore(url, file)
     asyncio.run(migrate.upgrade(url, _migrations(config)))
     output.line(f"restored from {file}")
+
+
+def _refuse_while_running(url: str) -> None:
+    """Raises ProjectBusyError while any project of the store has a run: it would lose the ground under it."""
+    for folder in asyncio.run(homes.git_folders(url)):
+        if live := holder(folder / "yoke" / "run.lock"):
+            raise ProjectBusyError(
+                f"a run of the project in {folder.parent} is going on (process {live.pid} on {live.host})",
+                hint="wait for its end, or stop it there with `yoke cancel`",
+            )
 
 
 def _config() -> Config:
