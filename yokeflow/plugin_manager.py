@@ -59,10 +59,6 @@ class PluginManager(pluggy.PluginManager):
             kinds |= {agent.name: agent for agent in offered}
         return kinds
 
-    def name_of(self, implementation: object) -> str:
-        """The name under which a plugin was registered, for messages."""
-        return self.get_name(implementation) or repr(implementation)
-
 
 def load_plugins(disabled: Collection[str] = (), *, on_failure: OnFailure | None = None) -> PluginManager:
     """Load every plugin that is not disabled.

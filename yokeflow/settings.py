@@ -145,11 +145,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def validate_file(path: Path) -> list[Problem]:
-    """Every problem of one file."""
-    return list(_file_layer(path).problems)
-
-
 def _file_layer(path: Path) -> _Layer:
     try:
         document = load_document(path)

@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.errors import ExitCode
+from yokeflow.errors import ExitCode, GitError
+from yokeflow.git.repo import Repo
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,18 @@ async def test_leftovers_of_checks_do_not_reach_the_next_task(workshop: Workshop
     assert report.exit_code is ExitCode.OK
     assert not (workshop.root / "junk.txt").exists()
     assert "junk.txt" not in workshop.git("log", "--name-only", "main")
+
+
+async def test_what_an_agent_cost_counts_though_git_cannot_keep_its_work(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise GitError(("commit",), 128, "cannot be read")
+
+    workshop.config(agents={"max_attempts": 1})
+    workshop.plan(epic("one", task("one.a")))
+    monkeypatch.setattr(Repo, "commit_all", refuse)
+    report = await workshop.run()
+    (finished,) = workshop.of("session.finished")
+    assert (finished["state"], finished["cost_usd"], report.cost_usd) == ("failed", 0.0, 0.0)
+    assert "cannot be read" in report.failed["one.a"]

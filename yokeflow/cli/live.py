@@ -37,7 +37,6 @@ class LiveState:
     finished: datetime | None = None
     #: State the run ended in, and why.
     outcome: str = ""
-    outcome_reason: str = ""
     paused: bool = False
     store_lost: bool = False
     landings: list[Landing] = field(default_factory=list)
@@ -163,7 +162,6 @@ def _take_over_epics(state: LiveState, event: Event) -> None:
 def _run_finished(state: LiveState, event: Event) -> None:
     state.finished = event.at
     state.outcome = event.data.get("state", "")
-    state.outcome_reason = event.data.get("reason", "")
 
 
 def _pause(*, paused: bool) -> Callable[[LiveState, Event], None]:

@@ -71,6 +71,8 @@ class Session:
         self._stop = stop
         self._folder = context.project.session_folder(attempt.session)
         self._conflicts: tuple[str, ...] = ()
+        #: What the agent said at its end; it counts, and costs, whatever becomes of the work.
+        self._report = AgentReport(ok=False)
 
     async def run(self) -> Outcome:
         """Do the attempt in its prepared lane.
@@ -92,9 +94,10 @@ class Session:
             outcome = await self._finish(work, started)
         except GitError as error:
             # An agent can wreck a worktree in ways git cannot read; that costs the attempt, not the run.
-            work = _Work(AgentReport(ok=False), self._place.base, Failure(error.message))
+            work = _Work(self._report, self._place.base, Failure(error.message))
             state = "interrupted" if self._stop.is_set() else "failed"
-            outcome = Outcome(state, "", work.failure, round(monotonic() - started, 3))
+            seconds = round(monotonic() - started, 3)
+            outcome = Outcome(state, "", work.failure, seconds, self._report.cost_usd)
             self._record(work, outcome, "")
         reason = outcome.failure.reason if outcome.failure else ""
         result = SessionResult(attempt, name, model, outcome.state, reason, outcome.seconds, work.report)
@@ -128,7 +131,7 @@ class Session:
             launch = agent.launch(request, options)
         ended = await self._run_agent(launch, options, request, reader)
         with _blaming(name):
-            report = reader.finish(ended.code)
+            report = self._report = reader.finish(ended.code)
         trespass = await self._guard_target(target)
         head = await self._collect(branches)
         if head is None:
@@ -159,7 +162,7 @@ class Session:
 
         def show(line: bytes) -> None:
             nonlocal left
-            with _blaming(request.attempt.task.agent or "agent"):
+            with _blaming(self._context.agent_of(self._attempt.task)):
                 outputs = list(reader.feed(line))
             for output in outputs:
                 if left > 0 and output.text.strip():
@@ -279,6 +282,9 @@ class Session:
 
     async def _finish(self, work: _Work, started: float) -> Outcome:
         """Join or take back; record session and completion in one write, so that neither stands alone."""
+        if work.failure is None and self._commands:
+            # Checks may leave files behind; the next task of the lane must not find them.
+            await self._lanes.restore(self._place, work.head)
         commit, failure = await self._join(work)
         kept = ""
         if failure is not None:
@@ -287,9 +293,6 @@ class Session:
                     f"{self._attempt.task.id}/{self._attempt.session}", work.head
                 )
             await self._lanes.restore(self._place)
-        elif self._commands:
-            # Checks may leave files behind; the next task of the lane must not find them.
-            await self._lanes.restore(self._place, work.head)
         state = "completed" if failure is None else "interrupted" if self._stop.is_set() else "failed"
         outcome = Outcome(state, commit, failure, round(monotonic() - started, 3), work.report.cost_usd)
         self._record(work, outcome, kept)

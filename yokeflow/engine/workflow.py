@@ -78,7 +78,7 @@ class Workflow:
 
     def pause(self, *, by: str) -> None:
         """Start no task until `unpause`; what runs goes on, and the run does not end."""
-        if self._resumed is None and not self._closing and not self._over:
+        if self._resumed is None and not (self._over or self._context.stop.is_set() or self._limit):
             self._resumed = asyncio.Event()
             self._group.create_task(self._resumed.wait(), name="paused")
             self._context.recorder.emit("run.paused", by=by)
@@ -135,10 +135,6 @@ class Workflow:
         if self._resumed is not None:
             self._resumed.set()
 
-    @property
-    def _closing(self) -> bool:
-        return self._context.stop.is_set() or self._fatal is not None or self._limit is not None
-
     def _advance(self) -> None:
         """Start what is possible now."""
         if self._context.stop.is_set() or self._fatal is not None:
@@ -175,10 +171,7 @@ class Workflow:
         except LimitError as error:
             self._scheduler.released(task.id)
             short = self._refuse(error)
-        except YokeError as error:
-            self._scheduler.released(task.id)
-            self._end(error)
-        except OSError as error:
+        except (YokeError, OSError) as error:
             self._scheduler.released(task.id)
             self._end(error)
         else:
