@@ -66,6 +66,19 @@ async def test_evidence_is_reused_on_the_same_tree(workshop: Workshop) -> None:
     assert [check["reused"] for check in workshop.of("check.finished")] == [True]
 
 
+async def test_only_what_has_landed_is_kept_as_landed(workshop: Workshop) -> None:
+    """What is kept so counts as being on the target; a landing that was refused is not."""
+    workshop.config(parallel={"merge_strategy": "squash"})
+    workshop.write("one.a.txt", "mine\n")
+    workshop.plan(epic("one", task("one.a")))
+    assert [waiting.kind for waiting in (await workshop.run()).waiting] == ["checkout"]
+    assert not workshop.git("for-each-ref", "refs/yoke/keep/landed/")
+    (workshop.root / "one.a.txt").unlink()
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("for-each-ref", "refs/yoke/keep/landed/one")
+    workshop.assert_tidy()
+
+
 async def test_a_check_sees_nothing_that_another_changed(workshop: Workshop) -> None:
     workshop.config(
         checks={"task": ["sed -i s/bad/good/ one.a.txt", "grep -q good one.a.txt"]},

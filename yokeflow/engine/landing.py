@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes
+    from yokeflow.git.repo import Repo
     from yokeflow.model import Epic
 
 #: How often a landing starts anew because somebody else moved the target meanwhile.
@@ -132,9 +133,6 @@ class Landings:
             failed = await self._test(epic, commit, merged.tree, commands)
             if failed is not None or context.stop.is_set():
                 return None if context.stop.is_set() else failed
-        if not await repo.is_ancestor(tip, commit):
-            # Squashed: these commits would be out of reach once their branch is gone.
-            await repo.keep(f"landed/{epic.id}", tip)
         if commit != old:
             moved = await advance(repo, target, commit, old)
             if not moved.moved:
@@ -184,6 +182,7 @@ class Landings:
 
     async def _landed(self, landing: _Landing, commit: str) -> LandingResult:
         context, epic = self._context, landing.epic
+        await keep_squashed(context.repo, epic.id, landing.tip, commit)
         strategy = context.config.parallel.merge_strategy
         context.recorder.emit(
             "landing.landed",
@@ -229,6 +228,15 @@ class Landings:
     def _rejected(self, epic: Epic, waits: str, reason: str, output: str = "") -> LandingResult:
         self._context.recorder.emit("landing.rejected", epic=epic.id, reason=reason, output=output)
         return LandingResult(epic.id, LandingStatus.REJECTED, waits=waits, reason=reason, output=output)
+
+
+async def keep_squashed(repo: Repo, epic: str, tip: str, commit: str) -> None:
+    """Keep an epic's own commits where its landing `commit` has their work but not them.
+
+    Only once it has landed: what is kept there counts as being on the target.
+    """
+    if not await repo.is_ancestor(tip, commit):
+        await repo.keep(f"landed/{epic}", tip)
 
 
 def _in_the_way(target: str, moved: Advance) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
 from yokeflow.events import Event
@@ -134,6 +135,8 @@ async def _close_landing(context: Context, landing: EpicLanding) -> None:
     tip = await context.repo.branch(landing.target)
     if tip is None or not await context.repo.is_ancestor(landing.commit, tip):
         return
+    if landing.epic_commit:
+        await keep_squashed(context.repo, landing.epic, landing.epic_commit, landing.commit)
     context.recorder.emit(
         "landing.landed",
         epic=landing.epic,
