@@ -49,7 +49,9 @@ async def test_a_landing_is_tried_again_once_the_checkout_is_out_of_its_way(work
     assert (report.exit_code, report.waiting) == (ExitCode.OK, ())
 
 
-async def test_a_plan_that_grows_after_its_epic_landed_lands_again(workshop: Workshop) -> None:
+@pytest.mark.parametrize("strategy", ["merge", "squash"])
+async def test_a_plan_that_grows_after_its_epic_landed_lands_again(workshop: Workshop, strategy: str) -> None:
+    workshop.config(parallel={"merge_strategy": strategy})
     workshop.plan(epic("one", task("one.a")))
     await workshop.run()
     workshop.plan(epic("one", task("one.a"), task("one.b")))

@@ -19,10 +19,11 @@ from yokeflow.git.repo import KEPT_LANDED, RefMovedError
 from yokeflow.model import Strategy, Strength
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from yokeflow.engine.context import Context
+    from yokeflow.git.repo import Repo
     from yokeflow.model import Plan, Resolution, Task
 
 
@@ -224,15 +225,19 @@ async def with_history(context: Context, commit: str, epic: str) -> str:
     would take both for independent changes. Gives `commit` itself where nothing was squashed.
     """
     repo = context.repo
-    kept = await repo.refs(KEPT_LANDED)
-    builds_on = landing_order(context.plan).builds_on(epic)
-    tips = {oid for ref, oid in kept.items() if _epic_of(ref) in builds_on}
-    missing = [oid for oid in sorted(tips) if not await repo.is_ancestor(oid, commit)]
+    tips = await squashed_tips(repo, landing_order(context.plan).builds_on(epic))
+    missing = [oid for oid in tips if not await repo.is_ancestor(oid, commit)]
     if not missing:
         return commit
     return await commit_tree(
         repo, await repo.tree_of(commit), [commit, *missing], b"History of squashed landings"
     )
+
+
+async def squashed_tips(repo: Repo, epics: Collection[str]) -> list[str]:
+    """The last commits of those of the epics that landed as one commit."""
+    kept = await repo.refs(KEPT_LANDED)
+    return sorted({oid for ref, oid in kept.items() if _epic_of(ref) in epics})
 
 
 def _epic_of(ref: str) -> str:
