@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -32,6 +32,9 @@ def _prefix(value: str) -> str:
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Dollars = Annotated[float, Field(ge=0)]
+Tokens = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Tier = Literal["fast", "balanced", "powerful"]
 
 
 class Section(BaseModel):
@@ -104,6 +107,55 @@ class AgentOptions(Section):
     """Sessions of this agent at the same time; no limit of its own when empty."""
 
 
+class Skills(Section):
+    """What an agent of a profile is told it can do."""
+
+    shared: tuple[str, ...] = ()
+    """Those it has in common with other profiles."""
+    custom: tuple[str, ...] = ()
+    """Its own."""
+    disabled: tuple[str, ...] = ()
+    """Those of `shared` that it is not to use."""
+
+
+class Boundaries(Section):
+    """What an agent of a profile may touch."""
+
+    may_change: tuple[str, ...] = ()
+    """Globs of files it may change; everything when empty. An attempt that changes another one fails."""
+    must_not_change: tuple[str, ...] = ()
+    """Globs of files it must not change. An attempt that does fails."""
+
+
+class ProfileOptions(Section):
+    """A role in which an agent works."""
+
+    agent: str | None = None
+    """The agent that takes the role; the task's own or the default agent when empty."""
+    categories: tuple[str, ...] = ()
+    """Tasks of these categories get this profile."""
+    files: tuple[str, ...] = ()
+    """Tasks whose files all lie within these globs get this profile."""
+    capabilities: tuple[str, ...] = ()
+    """What it can do: tasks that need something get the profile that has all of it."""
+    instructions: str = ""
+    """Said to the agent before its task."""
+    always: tuple[str, ...] = ()
+    """Rules it must always follow."""
+    never: tuple[str, ...] = ()
+    """What it must never do."""
+    skills: Skills = Skills()
+    boundaries: Boundaries = Boundaries()
+    model: str | None = None
+    """The model of this role; the model-selection plugin chooses when empty."""
+    lowest_tier: Tier | None = None
+    """The weakest tier it may be given."""
+    highest_tier: Tier | None = None
+    """The strongest tier it may be given."""
+    escalates_to: str | None = None
+    """Profile that takes over after a failed attempt."""
+
+
 class Agents(Section):
     """Who does the work, and for how long."""
 
@@ -123,6 +175,8 @@ class Agents(Section):
     """Names of variables let through from your environment to every agent and check."""
     options: dict[str, AgentOptions] = Field(default_factory=dict)
     """Settings by the agent's name; a new name makes a new agent of a known kind."""
+    profiles: dict[str, ProfileOptions] = Field(default_factory=dict)
+    """Roles by name, chosen by a task's `profile`, `needs`, category or files."""
 
 
 class Checks(Section):
@@ -145,17 +199,28 @@ class Hooks(Section):
     """Record merges. For plugins; nothing built in reads it."""
 
 
+class Embeddings(Section):
+    """Search for lessons by meaning, beside words."""
+
+    url: str | None = None
+    """Base address of an OpenAI-compatible endpoint, such as `http://localhost:11434/v1`; off when empty."""
+    model: str = "text-embedding-3-small"
+    """The model to ask there."""
+    key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    timeout: Seconds = 5.0
+    """How long to wait for an answer; without one the search goes by words alone."""
+
+
 class Learning(Section):
     """What sessions teach later ones."""
 
     enabled: bool = True
     """False recalls and learns nothing."""
     expertise_max_lines: Annotated[int, Field(ge=1)] = 1000
-    """Longest file of one domain. For plugins; nothing built in reads it."""
+    """Longest file of one domain."""
     self_improve_interval: Literal["never", "session", "daily"] | Annotated[int, Field(ge=1)] = "daily"
-    """How often expertise is revised: never, session, daily, or every N sessions.
-
-    For plugins; nothing built in reads it."""
+    """How often expertise is revised: never, session, daily, or every N sessions."""
     domains: tuple[str, ...] = (
         "database",
         "api",
@@ -165,24 +230,127 @@ class Learning(Section):
         "deployment",
         "general",
     )
-    """The fields lessons are sorted into. For plugins; nothing built in reads it."""
+    """The fields that lessons are sorted into."""
+    directory: Annotated[str, AfterValidator(_inside)] = ".expertise"
+    """Folder of the expertise files, inside the repository."""
+    recall_tokens: Annotated[int, Field(ge=0, le=100_000)] = 1500
+    """Most tokens of lessons in a prompt."""
+    holdout: Annotated[int, Field(ge=2)] | None = 8
+    """A lesson is kept from one in so many sessions, to measure what it does; never when empty."""
+    reflect_with: str | None = None
+    """Agent that is asked, after a task that took several attempts, what it teaches; none when empty."""
+    embeddings: Embeddings = Embeddings()
+
+
+class Price(Section):
+    """Dollars for a million tokens of a model."""
+
+    input: Dollars
+    """Read afresh."""
+    output: Dollars
+    """Written."""
+    cache_read: Dollars | None = None
+    """Read from the cache; a tenth of `input` when empty."""
+    cache_write: Dollars | None = None
+    """Written to the cache; five quarters of `input` when empty."""
+
+
+class Limits(Section):
+    """The most that may be spent."""
+
+    usd: Dollars | None = None
+    """Dollars."""
+    tokens: Tokens | None = None
+    """Tokens of all kinds together."""
+    sessions: Annotated[int, Field(ge=0)] | None = None
+    """Attempts."""
+
+
+class Budgets(Section):
+    """Limits by what they are for. A session must fit into all of them."""
+
+    task: Limits = Limits()
+    """All attempts at one task."""
+    epic: Limits = Limits()
+    """All tasks of one epic."""
+    run: Limits = Limits()
+    """One run."""
+    day: Limits = Limits()
+    """All runs of the project within a day, by UTC."""
 
 
 class Cost(Section):
-    """What a run may spend, and on which models."""
+    """What may be spent, and on which models."""
 
     enabled: bool = True
     """False keeps no accounts."""
     budget_limit_usd: Dollars | None = None
-    """What the project may spend in one run; no limit when empty."""
+    """What the project may spend in one run, the same as `budgets.run.usd`; no limit when empty."""
+    budgets: Budgets = Budgets()
+    warn_at: tuple[Share, ...] = (0.8, 0.95)
+    """Shares of a limit at which a warning is given."""
     session_limit_usd: Dollars = 1.0
     """Set aside for a session before anything is known about its kind."""
+    session_limit_tokens: Tokens = 200_000
+    """Tokens set aside for such a session, where a limit is in tokens."""
+    session_cap_usd: Dollars | None = None
+    """A session that spends more is stopped; no cap beside the budgets when empty."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Prices by model, for those that the built-in list does not know or that cost you something else."""
     optimization_enabled: bool = True
     """False always takes the default model."""
     default_model: str = "sonnet"
-    """The model of tasks that nothing else decides about."""
+    """The model where nothing else decides: with optimization off, and for models that belong to no tier."""
     model_overrides: dict[str, str] = Field(default_factory=dict)
-    """Model by category of the task."""
+    """Model or tier by category of the task."""
+    priority_overrides: dict[str, str] = Field(default_factory=dict)
+    """Model or tier by priority of the task: 0 to 9, or critical, high, normal, low."""
+    critical_override: str | None = None
+    """Model or tier of critical tasks."""
+
+
+class Tiers(Section):
+    """The models of one kind of agent, by strength."""
+
+    fast: str | None = None
+    balanced: str | None = None
+    powerful: str | None = None
+
+
+class Weights(Section):
+    """What counts how much in the complexity of a task; the four together make 1."""
+
+    reasoning: Share = 0.35
+    code: Share = 0.25
+    domain: Share = 0.25
+    context: Share = 0.15
+
+    @model_validator(mode="after")
+    def _whole(self) -> Weights:
+        total = self.reasoning + self.code + self.domain + self.context
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the four weights make {total:g}: let them make 1")
+        return self
+
+
+class Models(Section):
+    """How the model of a task is chosen."""
+
+    tiers: dict[str, Tiers] = Field(default_factory=dict)
+    """Models by tier, for each kind of agent. `claude` has haiku, sonnet and opus if you say nothing."""
+    weights: Weights = Weights()
+    thresholds: tuple[Share, Share] = (0.3, 0.7)
+    """Complexity from which on a task is balanced, and powerful."""
+    learn: bool = True
+    """False goes by complexity alone, whatever earlier work has shown."""
+    prior_sessions: Annotated[float, Field(gt=0)] = 4.0
+    """How many sessions the guess by complexity weighs against what is measured."""
+    escalate_at: Annotated[int, Field(ge=2)] = 3
+    """The attempt from which on a stronger tier is taken."""
+    pace_below: Share = 0.2
+    """Share of a budget below which a cheaper tier is preferred."""
+    seed: int | None = None
+    """For the same choices in every run; derived from the run when empty."""
 
 
 class Plugins(Section):
@@ -190,6 +358,11 @@ class Plugins(Section):
 
     disabled: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
+    timeouts: dict[str, Seconds] = Field(default_factory=dict)
+    """How long one plugin may take, by name of the hook, where the hook's own limit does not fit."""
+
+
+_Section = TypeVar("_Section", bound=Section)
 
 
 class Config(Section):
@@ -207,7 +380,13 @@ class Config(Section):
     hooks: Hooks = Hooks()
     learning: Learning = Learning()
     cost: Cost = Cost()
+    models: Models = Models()
     plugins: Plugins = Plugins()
+
+    def section(self, model: type[_Section]) -> _Section:
+        """The section that a plugin registered with this model; its defaults where it is not loaded."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return next((section for section in found if type(section) is model), model())
 
     def agent_options(self, name: str) -> AgentOptions:
         """Settings of one agent, defaults where the file says nothing."""

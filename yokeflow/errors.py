@@ -145,9 +145,16 @@ class DiskFullError(YokeError):
 
 
 class LimitError(YokeError):
-    """A budget or a limit stopped the run."""
+    """A budget or a limit stopped the run, or one task or epic of it."""
 
     exit_code = ExitCode.LIMIT
+
+    def __init__(self, message: str, *, hint: str = "", scope: str = "run", name: str = "") -> None:
+        super().__init__(message, hint=hint)
+        #: What the limit is for: `task`, `epic`, `run` or `day`.
+        self.scope = scope
+        #: Id of the task or epic.
+        self.name = name
 
 
 def disk_full(error: OSError) -> Exception:

@@ -13,13 +13,15 @@ common fields; `[]` marks a list, `?` what may be missing:
     task.ready
     worktree.created      lane, path, branch, base_commit
     worktree.removed      lane, branch
-    budget.reserved       amount_usd
-    budget.exceeded       reason
-    session.started       attempt, agent, model, model_reason, lane, branch, worktree, base_commit, folder
+    budget.reserved       amount_usd?, tokens?, cap_usd?
+    budget.warned         scope (task, epic, run, day), name, unit (usd, tokens, sessions), limit, used, mark
+    budget.exceeded       reason, scope, name
+    session.started       attempt, agent, profile, model, tier, model_reason, choice{},
+                          reserved{usd?, tokens?, cap_usd?}, lane, branch, worktree, base_commit, folder
     session.output        kind (text, tool, note), text
     session.finished      state (completed, failed, interrupted), reason, output, exit_code?, seconds,
-                          cost_usd?, usage[{model, input, output, cache_read, cache_write}], head_commit?,
-                          kept_ref, answer
+                          cost_usd?, cost_source (agent, prices, unknown), usage[{model, input, output,
+                          cache_read, cache_write}], head_commit?, kept_ref, answer
     check.finished        stage (task, landing), command, tree, environment, passed, exit_code, seconds,
                           log, reused
     task.completed        commit, seconds
@@ -35,7 +37,9 @@ common fields; `[]` marks a list, `?` what may be missing:
     landing.conflicted    files[path], with_commit, old_commit, epic_commit
     intervention.opened   intervention, kind, reason, choices[]
     intervention.resolved intervention, choice, by
-    expertise.learned     items
+    expertise.recalled    given[memory], held_out[memory]
+    expertise.learned     items[{memory, change, text}]
+    agent.asked           operation, agent, model, seconds, ok, cost_usd?, usage[] as above
     control.requested     action (pause, continue, cancel, retry, skip, land), item, by
     store.lost            reason
     store.found
@@ -55,6 +59,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COMMON = ("id", "at", "run", "type", "epic", "task", "session")
+#: What events of the core are about. A plugin records events about other things.
+CORE_SUBJECTS = frozenset(
+    "run task epic session check worktree landing intervention control store agent plugin warning".split()
+)
 
 
 @dataclass(frozen=True, slots=True)

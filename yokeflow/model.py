@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
 
 class Strength(StrEnum):
@@ -106,6 +107,10 @@ class Task:
     agent: str = ""
     #: Name of the model; empty leaves the choice to the model-selection plugin.
     model: str = ""
+    #: Name of the agent profile; empty leaves the choice to category, files and `needs`.
+    profile: str = ""
+    #: Capabilities that whoever does it must have.
+    needs: tuple[str, ...] = ()
     critical: bool = False
     #: Commands that must exit 0 in the task's worktree.
     verify: tuple[str, ...] = ()
@@ -174,12 +179,72 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """A role in which an agent works: who takes it, what it is told and what it may touch."""
+
+    name: str
+    #: Why this profile was chosen for the task.
+    reason: str = ""
+    #: The agent that takes the role; empty for the one that would do the task anyway.
+    agent: str = ""
+    instructions: str = ""
+    #: Rules of conduct.
+    always: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    #: The effective ones: shared and custom, without the disabled.
+    skills: tuple[str, ...] = ()
+    #: The model of this role; empty leaves the choice to the model-selection plugin.
+    model: str = ""
+    #: Tiers between which the model is chosen; empty for no bound.
+    lowest_tier: str = ""
+    highest_tier: str = ""
+    #: Globs of what it may change; empty for everything.
+    may_change: tuple[str, ...] = ()
+    #: Globs of what it must not change.
+    must_not_change: tuple[str, ...] = ()
+    #: Profile that takes over when this one has failed; empty for none.
+    escalates_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChoice:
     """Which model does an attempt, and why."""
 
     #: As the agent's command line wants it; empty means the agent's own default.
     model: str
     reason: str
+    #: `fast`, `balanced`, `powerful`; empty when the model belongs to none.
+    tier: str = ""
+    #: What the choice was made of, as JSON: stored with the session and shown by `yoke models why`.
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """The tightest of the budgets that an attempt falls under."""
+
+    #: `task`, `epic`, `run` or `day`
+    scope: str
+    #: `usd`, `tokens` or `sessions`
+    unit: str
+    limit: float
+    #: Spent and set aside.
+    used: float
+
+    @property
+    def fraction(self) -> float:
+        """Share of the limit that is left, from 0 to 1."""
+        return max(0.0, 1.0 - self.used / self.limit) if self.limit else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What is set aside for one session."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    #: Dollars after which the session is stopped at once, whatever the budget; None for no cap.
+    cap_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +266,12 @@ class Attempt:
     session: str
     run: str
     failures: tuple[Failure, ...] = ()
+    #: Name of the agent that does it.
+    agent: str = ""
+    profile: Profile | None = None
+    #: The chosen model and its tier; empty before the choice, and for the agent's own default.
+    model: str = ""
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +286,8 @@ class AgentRequest:
     #: A private folder of the session, outside the worktree.
     scratch: Path
     model: str = ""
+    #: Dollars that the session may cost; None for no limit. Whoever can pass it on to its program does.
+    cap_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +319,11 @@ class Usage:
 class AgentOutput:
     """Something an agent said or did while it worked."""
 
-    #: `text`, `tool`, `note`
+    #: `text`, `tool`, `note`; `usage` carries tokens and no text.
     kind: str
     text: str
+    #: Tokens used since the last output that carried some.
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +353,10 @@ class SessionResult:
     reason: str
     seconds: float
     report: AgentReport
+    #: What the agent or the failed check printed last, for an attempt that failed.
+    output: str = ""
+    #: Where it started, and the last commit of the attempt; the same where it changed nothing.
+    base_commit: str = ""
+    head_commit: str = ""
+    #: Dollars by the agent's account, else by the price list; None where nobody knows.
+    cost_usd: float | None = None

@@ -42,11 +42,11 @@ WITH item AS (
     WHERE work_items.id = item.parent_id AND work_items.status IN ('proposed', 'pending', 'blocked', 'failed')
 )
 INSERT INTO sessions (id, project_id, run_id, work_item_id, number, attempt, agent, model, lane, worktree,
-                      base_commit, folder, started_at)
+                      base_commit, folder, started_at, metadata)
 SELECT CAST(:session AS uuid), CAST(:project AS uuid), run.id, item.id,
        (SELECT coalesce(max(number), 0) + 1 FROM sessions WHERE project_id = CAST(:project AS uuid)),
        coalesce(CAST(CAST(:attempt AS text) AS integer), item.attempts), :agent, :model, :lane, :worktree,
-       CAST(:base_commit AS text), :folder, CAST(:at AS timestamptz)
+       CAST(:base_commit AS text), :folder, CAST(:at AS timestamptz), CAST(:metadata AS jsonb)
 FROM item JOIN runs run ON run.id = CAST(:run AS uuid)
 ON CONFLICT (id) DO NOTHING
 """)
@@ -77,6 +77,9 @@ UPDATE work_items epic SET cost_usd = coalesce(epic.cost_usd, 0) + item.cost
 FROM item WHERE epic.id = item.parent_id AND item.cost IS NOT NULL
 """)
 
+#: What a started session keeps in `metadata`, for the plugins whose decisions they are.
+_MORE = ("profile", "tier", "model_reason", "choice", "reserved")
+
 
 @on("session.started")
 async def started(conn: AsyncConnection, project: UUID, event: Event) -> None:
@@ -91,11 +94,17 @@ async def started(conn: AsyncConnection, project: UUID, event: Event) -> None:
     await conn.execute(_CLOSE_EARLIER, where)
     words = {name: data.get(name) or "" for name in ("agent", "model", "lane", "worktree", "folder")}
     attempt = None if data.get("attempt") is None else str(data["attempt"])
+    more = {name: data[name] for name in _MORE if data.get(name)}
     await conn.execute(
         _START,
         where
         | words
-        | {"run": str(as_uuid(event.run)), "attempt": attempt, "base_commit": commit(data, "base_commit")},
+        | {
+            "run": str(as_uuid(event.run)),
+            "attempt": attempt,
+            "base_commit": commit(data, "base_commit"),
+            "metadata": json.dumps(more),
+        },
     )
 
 
@@ -119,6 +128,8 @@ async def finished(conn: AsyncConnection, _project: UUID, event: Event) -> None:
             "head_commit": commit(data, "head_commit"),
             "kept_ref": data.get("kept_ref"),
             "answer": data.get("answer") or "",
-            "metadata": json.dumps({"usage": data["usage"]} if data.get("usage") else {}),
+            "metadata": json.dumps(
+                {name: data[name] for name in ("usage", "cost_source", "output") if data.get(name)}
+            ),
         },
     )
