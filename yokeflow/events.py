@@ -61,7 +61,10 @@ if TYPE_CHECKING:
 _COMMON = ("id", "at", "run", "type", "epic", "task", "session")
 #: What events of the core are about. A plugin records events about other things.
 CORE_SUBJECTS = frozenset(
-    "run task epic session check worktree landing intervention control store agent plugin warning".split()
+    (
+        *("run", "task", "epic", "session", "check", "worktree", "landing", "intervention", "control"),
+        *("store", "agent", "plugin", "warning"),
+    )
 )
 
 
