@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from yokeflow.document import parse_duration, parse_size
+from yokeflow import globs
+from yokeflow.document import parse_duration, parse_size, shorten
 from yokeflow.model import MergeStrategy, Strategy
 
+#: At most 63 characters. The table `agent_profiles` has the same rule.
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*", re.ASCII)
 
 
@@ -29,11 +32,29 @@ def _prefix(value: str) -> str:
     return value
 
 
+def _glob(value: str) -> str:
+    if reason := globs.fault(value):
+        raise ValueError(f"{shorten(value)} {reason}: write it relative to the repository, such as src/**")
+    if not globs.is_plain(value):
+        raise ValueError(f"{shorten(value)} has braces, backslashes or a ** within a name: write several globs")
+    return value
+
+
+def _slug(value: str) -> str:
+    if not _SLUG.fullmatch(value):
+        raise ValueError(
+            f"{shorten(value)} is no name of a profile: write small letters, digits and dashes, such as api-coder"
+        )
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Dollars = Annotated[float, Field(ge=0)]
 Tokens = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Glob = Annotated[str, AfterValidator(_glob)]
+Slug = Annotated[str, AfterValidator(_slug)]
 Tier = Literal["fast", "balanced", "powerful"]
 
 
@@ -121,9 +142,9 @@ class Skills(Section):
 class Boundaries(Section):
     """What an agent of a profile may touch."""
 
-    may_change: tuple[str, ...] = ()
+    may_change: tuple[Glob, ...] = ()
     """Globs of files it may change; everything when empty. An attempt that changes another one fails."""
-    must_not_change: tuple[str, ...] = ()
+    must_not_change: tuple[Glob, ...] = ()
     """Globs of files it must not change. An attempt that does fails."""
 
 
@@ -134,7 +155,7 @@ class ProfileOptions(Section):
     """The agent that takes the role; the task's own or the default agent when empty."""
     categories: tuple[str, ...] = ()
     """Tasks of these categories get this profile."""
-    files: tuple[str, ...] = ()
+    files: tuple[Glob, ...] = ()
     """Tasks whose files all lie within these globs get this profile."""
     capabilities: tuple[str, ...] = ()
     """What it can do: tasks that need something get the profile that has all of it."""
@@ -175,7 +196,7 @@ class Agents(Section):
     """Names of variables let through from your environment to every agent and check."""
     options: dict[str, AgentOptions] = Field(default_factory=dict)
     """Settings by the agent's name; a new name makes a new agent of a known kind."""
-    profiles: dict[str, ProfileOptions] = Field(default_factory=dict)
+    profiles: dict[Slug, ProfileOptions] = Field(default_factory=dict)
     """Roles by name, chosen by a task's `profile`, `needs`, category or files."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -23,6 +24,7 @@ _MAGIC: Final = re.compile(r"[*?\[]")
 _ODD: Final = re.compile(r"[{}\\]|.\*\*|\*\*.")
 #: A name that means a file unless a slash follows: it ends in a suffix.
 _FILE: Final = re.compile(r"[^/]\.[A-Za-z]\w*$")
+_ABSOLUTE: Final = re.compile(r"[/\\~]|[A-Za-z]:")
 #: Widest range of characters that is spelt out; anything wider matches every character.
 _WIDEST: Final = 512
 
@@ -31,6 +33,44 @@ def overlaps(first: Iterable[str], second: Iterable[str]) -> bool:
     """Whether some path can belong to a pattern of both sides."""
     others = tuple(second)
     return any(_overlap(pattern, other) for pattern in first for other in others)
+
+
+def owns(patterns: Iterable[str], path: str) -> bool:
+    """Whether a file, named from the top of the repository, belongs to a pattern."""
+    names = tuple(path.split("/"))
+    return any(_owned(_segments(pattern), names) for pattern in patterns)
+
+
+def within(inner: Iterable[str], outer: Iterable[str]) -> bool:
+    """Whether every file that a pattern of `inner` can mean belongs to one pattern of `outer`.
+
+    Two patterns of `outer` that only together own what one of `inner` means do not count.
+    """
+    others = tuple(outer)
+    return all(any(covers(other, pattern) for other in others) for pattern in inner)
+
+
+@lru_cache(maxsize=65_536)
+def covers(outer: str, inner: str) -> bool:
+    """Whether everything that one pattern can mean belongs to the other; no where it is hard to say."""
+    return is_plain(outer) and _contains(_segments(outer), _segments(inner))
+
+
+def fault(pattern: str) -> str:
+    """Why a pattern cannot name files of the repository; empty when it can."""
+    parts = re.split(r"[/\\]", pattern)
+    if not pattern.strip():
+        return "is no glob"
+    if _ABSOLUTE.match(pattern):
+        return "is absolute"
+    if ".." in parts:
+        return "leaves the repository"
+    return "is git's own folder" if next((p for p in parts if p not in {"", "."}), "") == ".git" else ""
+
+
+def is_plain(pattern: str) -> bool:
+    """Whether a pattern has none of the forms whose meaning is guessed: braces, backslashes, `a**`."""
+    return not any(_ODD.search(part) for part in pattern.split("/"))
 
 
 def entangled(owned: Mapping[str, Iterable[str]]) -> set[str]:
@@ -81,6 +121,44 @@ def _meet(mine: Segments, theirs: Segments) -> bool:
         elif a and b and _names_meet(a[0], b[0]):
             todo.append((i + 1, j + 1))
     return False
+
+
+def _owned(mine: Segments, names: Segments) -> bool:
+    """Whether a path, whose names are no patterns, matches."""
+    if not mine:
+        return not names
+    if mine[0] == "**":
+        return any(_owned(mine[1:], names[skip:]) for skip in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], mine[0]) and _owned(mine[1:], names[1:])
+
+
+def _contains(outer: Segments, inner: Segments) -> bool:
+    """Whether every path that matches the second matches the first."""
+    if outer[:1] == ("**",):
+        return _contains(outer[1:], inner) or (bool(inner) and _contains(outer, inner[1:]))
+    if not outer or not inner:
+        return outer == inner
+    return _name_contains(outer[0], inner[0]) and _contains(outer[1:], inner[1:])
+
+
+@lru_cache(maxsize=65_536)
+def _name_contains(outer: str, inner: str) -> bool:
+    """Whether every name that matches the second pattern matches the first."""
+    if inner == "**":
+        return False
+    if outer == inner or outer == "*":
+        return True
+    return "[" not in outer and _tokens_contain(tuple(_tokens(outer)), tuple(_tokens(inner)))
+
+
+def _tokens_contain(outer: tuple[str | frozenset[str], ...], inner: tuple[str | frozenset[str], ...]) -> bool:
+    if outer[:1] == ("*",):
+        return _tokens_contain(outer[1:], inner) or (bool(inner) and _tokens_contain(outer, inner[1:]))
+    if not outer or not inner:
+        return outer == inner
+    a, b = outer[0], inner[0]
+    one = b != "*" and (a == "?" or (b != "?" and set(b) <= set(a)))
+    return one and _tokens_contain(outer[1:], inner[1:])
 
 
 @lru_cache(maxsize=65_536)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from yokeflow import globs
 from yokeflow.document import shorten
 from yokeflow.plan.cycles import cycles
 from yokeflow.plan.entries import UNREAD, DependencyEntry, EpicItem, TaskItem
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 #: Room for a prefix and git's `.lock` in a file name of 255 bytes.
 _LONGEST_ID = 200
-_ABSOLUTE = re.compile(r"[/\\~]|[A-Za-z]:")
 #: Looking for the nearest word takes a while in a large plan.
 _MOST_SUGGESTIONS = 50
 
@@ -200,8 +200,7 @@ def _task(backlog: Backlog, task: TaskItem) -> Iterator[Problem]:
             what = "the task itself" if owner is task else "an epic"
             yield document.problem(key, f"`{name}` is {what}", "name other tasks")
     for i, glob in _read(entry.files):
-        fault = _file_fault(glob)
-        if fault:
+        if fault := globs.fault(glob):
             hint = "write it relative to the repository, such as src/app.py"
             yield document.problem((*task.key, "files", i), f"{shorten(glob)} {fault}", hint)
     for i, command in _read(entry.verify):
@@ -217,14 +216,3 @@ def _read(texts: Iterable[str]) -> Iterator[tuple[int, str]]:
 def _mistaken(document: Document, task: TaskItem) -> bool:
     """Whether a key could not be read, which may have been meant to say it."""
     return not _raw(document, task.key).keys() <= task.entry.model_fields_set
-
-
-def _file_fault(glob: str) -> str:
-    parts = re.split(r"[/\\]", glob)
-    if not glob.strip():
-        return "is no glob"
-    if _ABSOLUTE.match(glob):
-        return "is absolute"
-    if ".." in parts:
-        return "leaves the repository"
-    return "is git's own folder" if next((p for p in parts if p not in {"", "."}), "") == ".git" else ""
