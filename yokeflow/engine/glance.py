@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 
@@ -23,7 +23,9 @@ from yokeflow.store.status import EPIC_EDGES, STATUS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
+    from uuid import UUID
 
+    from yokeflow.config import Config
     from yokeflow.store.announcements import Announced
 
 #: A project and how far its journal was applied.
@@ -35,6 +37,7 @@ class Glance:
     """A project to look at, without loading what only writing needs."""
 
     repo: Repo
+    config: Config
     #: Of the store.
     url: str
 
@@ -45,8 +48,9 @@ class Glance:
         Raises RepositoryError, DocumentError or StoreError.
         """
         repo = await Repo.discover(start)
-        settings = await asyncio.to_thread(load_config, repo.root)
-        return cls(repo, await asyncio.to_thread(ensure_server, settings.config.database))
+        settings = await asyncio.to_thread(load_config, repo.root, strict=False)
+        url = await asyncio.to_thread(ensure_server, settings.config.database)
+        return cls(repo, settings.config, url)
 
     async def state(self) -> dict[str, Any] | None:
         """The object of `yoke status --json`.
@@ -62,6 +66,20 @@ class Glance:
                 # An older schema: opening the store migrates it.
                 return None
         return state and truthful(state, held, lock)
+
+    @asynccontextmanager
+    async def reading(
+        self, *, behind: bool = False
+    ) -> AsyncIterator[tuple[asyncpg.Connection[Any], UUID] | None]:
+        """A connection to ask for more than the state, and the project's id.
+
+        None when the project is not known yet, or its journal is to be drained, unless it may be `behind`.
+        """
+        async with connection(self.url) as opened:
+            project = await _project(opened, self.repo)
+            # Compiling a statement takes longer than running it.
+            await opened.execute("SET jit = off")
+            yield None if project is None or (project.behind and not behind) else (opened, project.id)
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[Announced]:
@@ -114,22 +132,37 @@ def in_landing_order(state: dict[str, Any], edges: Iterable[tuple[str, str]]) ->
     return {**state, "landings": [{**entry, "waits_for": waits(entry)} for entry in state["landings"]]}
 
 
-async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] | None:
-    project = await opened.fetchrow(_PROJECT, str(repo.common_dir))
-    if project is None:
+class _Project(NamedTuple):
+    id: UUID
+    #: Whether the journal has events that were not applied yet.
+    behind: bool
+
+
+async def _project(opened: asyncpg.Connection[Any], repo: Repo) -> _Project | None:
+    try:
+        found = await opened.fetchrow(_PROJECT, str(repo.common_dir))
+    except asyncpg.UndefinedTableError:
         return None
-    at = json.loads(project["journal"] or "{}")
+    if found is None:
+        return None
+    at = json.loads(found["journal"] or "{}")
     journal = Journal(repo.state_dir / "journal.jsonl")
-    if journal.read(at.get("generation", ""), at.get("offset", 0), limit=1).events:
+    unread = journal.read(at.get("generation", ""), at.get("offset", 0), limit=1).events
+    return _Project(found["id"], bool(unread))
+
+
+async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] | None:
+    project = await _project(opened, repo)
+    if project is None or project.behind:
         return None
     # Compiling the statement takes longer than running it.
     await opened.execute("SET jit = off")
     state: dict[str, Any] = json.loads(
-        await opened.fetchval(STATUS.replace(":project", "$1"), str(project["id"]))
+        await opened.fetchval(STATUS.replace(":project", "$1"), str(project.id))
     )
     if not state["items"]:
         return None
     edges: Iterable[tuple[str, str]] = ()
     if lands_later(state):
-        edges = await opened.fetch(EPIC_EDGES.replace(":project", "$1"), str(project["id"]))
+        edges = await opened.fetch(EPIC_EDGES.replace(":project", "$1"), str(project.id))
     return in_landing_order(state, edges)
