@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -432,8 +432,3 @@ class Config(Section):
     def concurrency(self) -> int:
         """Sessions at the same time."""
         return self.parallel.max_concurrency if self.parallel.enabled else 1
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of `.yokeflow.yaml`, for editors."""
-    return Config.model_json_schema()

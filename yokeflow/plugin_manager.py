@@ -8,25 +8,32 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from yokeflow.errors import PluginError
 from yokeflow.hookspecs import Hooks
+from yokeflow.plugin_checks import Brought, brought, check_needs, refuse_wrappers
+from yokeflow.settings import Settings, disabled_plugins, load_config
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from importlib.metadata import EntryPoint
+    from pathlib import Path
 
+    import click
+
+    from yokeflow.config import Section
     from yokeflow.hookspecs import Agent
 
 #: Packages of this distribution that come through the same door as strangers.
 BUILT_IN = ("yoke_resolver", "yoke_models", "yoke_costs", "yoke_agents")
 
 
-_COMPARE = "compare its hooks with yokeflow/hookspecs.py"
+_COMPARE = "compare its hooks with yokeflow/hookspecs.py; one that is not there needs a newer YokeFlow"
 _NAMED = "named in YOKE_PLUGINS"
+_BUILT_IN = "built in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,10 @@ class Offer:
     #: `built in`, `named in YOKE_PLUGINS`, or the distribution with its version.
     source: str
     load: Callable[[], object]
+
+    @property
+    def built_in(self) -> bool:
+        return self.source == _BUILT_IN
 
 
 #: Gets a plugin that cannot be used, and why.
@@ -50,6 +61,8 @@ class PluginManager(pluggy.PluginManager):
         super().__init__("yokeflow")
         #: Where each plugin came from, by its name.
         self.sources: dict[str, str] = {}
+        #: What each plugin brings, by its name.
+        self.brought: dict[str, Brought] = {}
         self.add_hookspecs(Hooks)
 
     def agents(self) -> dict[str, Agent]:
@@ -59,6 +72,50 @@ class PluginManager(pluggy.PluginManager):
             kinds |= {agent.name: agent for agent in offered}
         return kinds
 
+    @property
+    def sections(self) -> dict[str, type[Section]]:
+        """Sections of the settings that plugins bring, by name."""
+        return {name: model for each in self.brought.values() for name, model in each.sections.items()}
+
+    @property
+    def commands(self) -> dict[str, click.Command]:
+        """Commands of plugins that are not built in, by name."""
+        return {name: command for each in self.brought.values() for name, command in each.commands.items()}
+
+    def ask(self, name: str, hook: str) -> list[Any]:
+        """What one plugin answers to a hook without arguments; nothing where it does not have it.
+
+        Raises PluginError when it fails.
+        """
+        plugins = getattr(self.hook, hook).get_hookimpls()
+        functions = [plugin.function for plugin in plugins if plugin.plugin_name == name]
+        try:
+            return [function() for function in functions]
+        except Exception as error:
+            hint = f"update it, or list it under plugins.disabled: [{name}]"
+            raise PluginError(name, f"{hook} failed: {error!r}", hint=hint) from error
+
+
+def load_settings(
+    root: Path, overrides: Mapping[str, Any] | None = None, *, on_failure: OnFailure | None = None
+) -> tuple[Settings, PluginManager]:
+    """Every plugin that is not disabled, and the settings of the project at `root` with their sections.
+
+    Raises PluginError and DocumentError; with `on_failure` that is told of a plugin that cannot be used, and
+    sections that nobody knows, which may be of that plugin, are passed over.
+    """
+    failed: list[Offer] = []
+
+    def fail(offer: Offer, error: PluginError) -> None:
+        if on_failure is None:
+            raise error
+        failed.append(offer)
+        on_failure(offer, error)
+
+    plugins = load_plugins(disabled_plugins(root, overrides), on_failure=fail)
+    settings = load_config(root, overrides, sections=plugins.sections, strict=not failed)
+    return settings, plugins
+
 
 def load_plugins(disabled: Collection[str] = (), *, on_failure: OnFailure | None = None) -> PluginManager:
     """Load every plugin that is not disabled.
@@ -66,27 +123,35 @@ def load_plugins(disabled: Collection[str] = (), *, on_failure: OnFailure | None
     `YOKE_PLUGINS` unset: built-ins and all installed entry points of the group `yokeflow`; set: built-ins
     and the comma-separated modules it names, so an empty value loads the built-ins alone.
 
-    Raises PluginError when one cannot be imported, brings a hook that does not exist or misspells an
-    argument; with `on_failure` that is told instead, and the plugin is left out.
+    Raises PluginError when one cannot be imported, brings a hook that does not exist, misspells an argument,
+    needs a newer YokeFlow or brings what clashes; with `on_failure` that is told instead, and the plugin is
+    left out.
     """
     manager = PluginManager()
     for offer in _offers(disabled):
         try:
             _register(manager, offer)
         except PluginError as error:
-            if on_failure is None:
-                raise
             # Two may have one name; then the first stays.
             if manager.has_plugin(offer.name) and offer.name not in manager.sources:
                 manager.unregister(name=offer.name)
+            if on_failure is None:
+                raise
             on_failure(offer, error)
+    return manager
+
+
+def load_built_in(name: str) -> PluginManager:
+    """One built-in plugin alone."""
+    manager = PluginManager()
+    _register(manager, Offer(name, _BUILT_IN, partial(import_module, name)))
     return manager
 
 
 def _offers(disabled: Collection[str]) -> Iterator[Offer]:
     for name in BUILT_IN:
         if name not in disabled:
-            yield Offer(name, "built in", partial(import_module, name))
+            yield Offer(name, _BUILT_IN, partial(import_module, name))
     named = os.environ.get("YOKE_PLUGINS")
     if named is None:
         for point in entry_points(group="yokeflow"):
@@ -94,7 +159,8 @@ def _offers(disabled: Collection[str]) -> Iterator[Offer]:
                 yield Offer(point.name, _distribution(point), point.load)
     else:
         for name in filter(None, (part.strip() for part in named.split(","))):
-            yield Offer(name, _NAMED, partial(import_module, name))
+            if name not in disabled:
+                yield Offer(name, _NAMED, partial(import_module, name))
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -109,10 +175,18 @@ def _remedy(offer: Offer) -> str:
 
 def _register(manager: PluginManager, offer: Offer) -> None:
     try:
-        manager.register(offer.load(), offer.name)
+        plugin = offer.load()
+        check_needs(offer.name, plugin)
+        manager.register(plugin, offer.name)
         manager.check_pending()
+        refuse_wrappers(manager, offer.name)
+    except PluginError:
+        raise
     except pluggy.PluginValidationError as error:
         raise PluginError(offer.name, str(error), hint=_COMPARE) from error
     except Exception as error:
         raise PluginError(offer.name, f"cannot be loaded: {error}", hint=_remedy(offer)) from error
+    manager.brought[offer.name] = brought(
+        offer.name, partial(manager.ask, offer.name), manager.brought, built_in=offer.built_in
+    )
     manager.sources[offer.name] = offer.source

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from yokeflow.config import Config, Section
 from yokeflow.document import Document, Key, dotted, load_document, parse_document, parse_scalar
@@ -29,6 +31,10 @@ _NOT_CONFIG = frozenset(
     ("YOKE_HOME", "YOKE_PLUGINS", "YOKE_TASK", "YOKE_SESSION", "YOKE_EPIC", "YOKE_RUN"),
 )
 _DATABASE_URL = "YOKE_DATABASE_URL"
+_DISABLED_VARIABLE = "YOKE_PLUGINS__DISABLED"
+#: How `problems_of` begins to tell of a key that does not exist.
+_UNKNOWN = "there is no key"
+_MISSING_PLUGIN = "the plugin that brings it may be missing: see `yoke plugins`"
 _ENVIRONMENT = Path("environment")
 _COMMAND_LINE = Path("command line")
 
@@ -45,6 +51,35 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class _Form:
+    """What is known about the keys."""
+
+    model: type[Config]
+    #: Whether a section that nobody knows is an error, not a plugin's that was not asked for it.
+    strict: bool
+
+    def known(self, data: Any) -> Any:
+        """The data that can be judged."""
+        if self.strict or not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if name in self.model.model_fields}
+
+    def invalid(self, document: Document) -> list[Problem]:
+        """What is wrong in a document."""
+        try:
+            self.model.model_validate(document.data)
+        except ValidationError as error:
+            return [self._with_remedy(each) for each in problems_of(error, document, self.model)]
+        return []
+
+    def _with_remedy(self, problem: Problem) -> Problem:
+        """A section may be unknown because its plugin is missing."""
+        if not problem.message.startswith(_UNKNOWN) or set(problem.key) & {".", "["}:
+            return problem
+        return replace(problem, hint="; ".join(filter(None, (problem.hint, _MISSING_PLUGIN))))
+
+
+@dataclass(frozen=True, slots=True)
 class _Layer:
     data: dict[str, Any]
     #: Who set each key.
@@ -52,17 +87,26 @@ class _Layer:
     problems: tuple[Problem, ...] = ()
 
 
-def load_config(root: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_config(
+    root: Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    sections: Mapping[str, type[Section]] | None = None,
+    strict: bool = True,
+) -> Settings:
     """The settings of the project at `root`.
 
     `overrides` are flags by dotted key; None means not given. A flag beats the environment, then come the
-    repository's file, the user's file and the defaults. Raises DocumentError with the problems of all.
+    repository's file, the user's file and the defaults. `sections` are those of plugins; who loads no plugins
+    is not `strict`, and passes over sections that belong to none here. `plugin_manager.load_settings` does it
+    all. Raises DocumentError with the problems of all.
     """
+    form = _Form(extended(sections or {}), strict)
     files = [path for path in (user_file(), root / FILE_NAME) if path.exists()]
     layers = [
-        *(_file_layer(path) for path in files),
-        _environment_layer(os.environ),
-        _flag_layer(overrides or {}),
+        *(_file_layer(path, form) for path in files),
+        _environment_layer(os.environ, form),
+        _flag_layer(overrides or {}, form),
     ]
     problems = [problem for layer in layers for problem in layer.problems]
     if problems:
@@ -72,9 +116,37 @@ def load_config(root: Path, overrides: Mapping[str, Any] | None = None) -> Setti
     for layer in layers:
         merged = merge(merged, layer.data)
         origins |= layer.origins
-    config = Config.model_validate(merged)
+    config = form.model.model_validate(merged)
     leaves = [key for key, _ in flatten(config.model_dump())]
     return Settings(config, {dotted(key): origins.get(key, "default") for key in leaves}, tuple(files))
+
+
+def extended(sections: Mapping[str, type[Section]]) -> type[Config]:
+    """The settings with sections of plugins."""
+    added: dict[str, Any] = {name: (model, _default(model)) for name, model in sections.items()}
+    return create_model("Config", __base__=Config, __doc__=Config.__doc__, **added) if added else Config
+
+
+def _default(model: type[Section]) -> Any:
+    return Field(default=model(), description=inspect.cleandoc(model.__doc__ or ""))
+
+
+def disabled_plugins(root: Path, overrides: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """What `plugins.disabled` says, whatever else is wrong: it must be known before plugins can be loaded."""
+    said: Any = ()
+    for path in (user_file(), root / FILE_NAME):
+        with suppress(DocumentError):
+            said = _disabled(load_document(path).data if path.exists() else None, said)
+    if text := os.environ.get(_DISABLED_VARIABLE):
+        with suppress(DocumentError):
+            said = _parse_value(text)
+    said = (overrides or {}).get("plugins.disabled") or said
+    return tuple(name for name in said if isinstance(name, str)) if isinstance(said, (list, tuple)) else ()
+
+
+def _disabled(data: Any, otherwise: Any) -> Any:
+    plugins = data.get("plugins") if isinstance(data, dict) else None
+    return plugins.get("disabled", otherwise) if isinstance(plugins, dict) else otherwise
 
 
 def user_file() -> Path:
@@ -145,33 +217,25 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _file_layer(path: Path) -> _Layer:
+def _file_layer(path: Path, form: _Form) -> _Layer:
     try:
         document = load_document(path)
     except DocumentError as error:
         return _Layer({}, {}, error.problems)
-    data = {} if document.data is None else document.data
-    problems = _invalid(Document(path, data, document.lines))
+    data = {} if document.data is None else form.known(document.data)
+    problems = form.invalid(Document(path, data, document.lines))
     origins = {key: str(path) for key, _ in flatten(data)} if isinstance(data, dict) else {}
     return _Layer({} if problems else data, origins, tuple(problems))
 
 
-def _invalid(document: Document) -> list[Problem]:
-    try:
-        Config.model_validate(document.data)
-    except ValidationError as error:
-        return problems_of(error, document, Config)
-    return []
-
-
-def _flag_layer(overrides: Mapping[str, Any]) -> _Layer:
+def _flag_layer(overrides: Mapping[str, Any], form: _Form) -> _Layer:
     given: dict[Key, Any] = {
         tuple(key.split(".")): value for key, value in overrides.items() if value is not None
     }
-    return _given_layer(given, dict.fromkeys(given, "flag"), _COMMAND_LINE)
+    return _given_layer(given, dict.fromkeys(given, "flag"), _COMMAND_LINE, form)
 
 
-def _environment_layer(environ: Mapping[str, str]) -> _Layer:
+def _environment_layer(environ: Mapping[str, str], form: _Form) -> _Layer:
     given: dict[Key, Any] = {}
     names: dict[Key, str] = {}
     problems: list[Problem] = []
@@ -179,9 +243,9 @@ def _environment_layer(environ: Mapping[str, str]) -> _Layer:
         text = environ[name]
         if not name.startswith(_PREFIX) or name in _NOT_CONFIG or not text:
             continue
-        key = _key_of(name)
+        key = _key_of(name, form.model)
         if key is None:
-            problems += _unknown_variable(name)
+            problems += _unknown_variable(name, form)
             continue
         try:
             given[key] = text if name == _DATABASE_URL else _parse_value(text)
@@ -189,12 +253,16 @@ def _environment_layer(environ: Mapping[str, str]) -> _Layer:
             problems += [Problem(_ENVIRONMENT, 0, name, each.message, each.hint) for each in error.problems]
         names[key] = name
     origins = {key: f"environment {name}" for key, name in names.items()}
-    layer = _given_layer(given, origins, _ENVIRONMENT, names)
+    layer = _given_layer(given, origins, _ENVIRONMENT, form, names)
     return replace(layer, problems=(*problems, *layer.problems))
 
 
 def _given_layer(
-    given: Mapping[Key, Any], origins: Mapping[Key, str], source: Path, names: Mapping[Key, str] | None = None
+    given: Mapping[Key, Any],
+    origins: Mapping[Key, str],
+    source: Path,
+    form: _Form,
+    names: Mapping[Key, str] | None = None,
 ) -> _Layer:
     """Values that no file holds. `names` says under which name a key was given, where it is not its own."""
     data: dict[str, Any] = {}
@@ -202,7 +270,7 @@ def _given_layer(
         nested = reduce(lambda inner, part: {part: inner}, reversed(key), value)
         data = merge(data, nested)
     problems = []
-    for problem in _invalid(Document(source, data, {})):
+    for problem in form.invalid(Document(source, data, {})):
         at = next((key for key in given if problem.key.startswith(dotted(key))), None)
         name = (names or {}).get(at, problem.key) if at else problem.key
         problems.append(replace(problem, line=0, key=name))
@@ -222,12 +290,12 @@ def _parse_value(text: str) -> Any:
     )
 
 
-def _key_of(variable: str) -> Key | None:
+def _key_of(variable: str, model: type[Config]) -> Key | None:
     """The config key that a variable sets; None when there is none."""
     if variable == _DATABASE_URL:
         return ("database", "url")
     parts = tuple(variable.removeprefix(_PREFIX).lower().split("__"))
-    return parts if _is_key(Config, parts) else None
+    return parts if _is_key(model, parts) else None
 
 
 def _is_key(annotation: Any, parts: tuple[str, ...]) -> bool:
@@ -240,13 +308,16 @@ def _is_key(annotation: Any, parts: tuple[str, ...]) -> bool:
     return get_origin(annotation) is dict and bool(parts[0]) and _is_key(get_args(annotation)[1], parts[1:])
 
 
-def _unknown_variable(name: str) -> list[Problem]:
+def _unknown_variable(name: str, form: _Form) -> list[Problem]:
     """A problem, unless the variable may well belong to something else."""
     said = name.removeprefix(_PREFIX)
-    known = ["__".join(str(part) for part in key).upper() for key, _ in fields()]
+    known = ["__".join(str(part) for part in key).upper() for key, _ in fields(form.model)]
     meant = next((each for each in known if each.replace("_", "") == said.replace("_", "").upper()), None)
-    if "__" not in name and meant is None:
+    foreign = said.partition("__")[0].lower() not in form.model.model_fields
+    if meant is None and ("__" not in name or (foreign and not form.strict)):
         return []
     near = meant or nearest(said, known)
     hint = f"did you mean `{_PREFIX}{near}`?" if near else "`yoke config show` lists the settings"
+    if foreign and meant is None:
+        hint = f"{hint}; {_MISSING_PLUGIN}"
     return [Problem(_ENVIRONMENT, 0, name, "there is no such setting", hint)]

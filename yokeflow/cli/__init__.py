@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from yokeflow import __version__
+from yokeflow.commands import BUILT_IN, CORE, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class Entry(NamedTuple):
-    """Where a command lives and what the overview says about it."""
-
-    #: Module whose `command` is the click command.
-    module: str
-    help: str
+#: Loaded by name, and only when a plugin's command is called or listed: it needs the settings.
+_PLUGINS = "yokeflow.cli.plugin_commands"
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is called.
 
-    `lazy` may be changed before the command line is read: that is how a plugin's command gets in.
+    The commands of built-in plugins are known by name, too. Others are looked for only in the overview and
+    for a name that is unknown otherwise.
     """
 
     lazy: dict[str, Entry]
@@ -35,19 +35,23 @@ class LazyGroup(click.Group):
         self.lazy = dict(lazy)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.lazy, *(name for name in super().list_commands(ctx) if name not in self.lazy)]
+        known = [*self.lazy, *(name for name in super().list_commands(ctx) if name not in self.lazy)]
+        return [*known, *sorted(name for name in self._foreign(ctx) if name not in known)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.lazy.get(cmd_name)
         if entry is None:
-            return super().get_command(ctx, cmd_name)
+            return super().get_command(ctx, cmd_name) or self._foreign(ctx).get(cmd_name)
+        if cmd_name in BUILT_IN:
+            found: click.Command | None = _plugins().built_in(cmd_name)
+            return found or self._foreign(ctx).get(cmd_name) or _plugins().disabled(cmd_name)
         command: click.Command = import_module(entry.module).command
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in (known := self.list_commands(ctx)):
+        if args and args[0] not in self.lazy and args[0] not in (known := self.list_commands(ctx)):
             near = get_close_matches(args[0], known, n=1)
             meant = f" Did you mean `{near[0]}`?" if near else ""
             raise click.UsageError(f"There is no command `{args[0]}`.{meant}", ctx)
@@ -61,32 +65,47 @@ class LazyGroup(click.Group):
     def _short_help(self, ctx: click.Context, name: str) -> str:
         if name in self.lazy:
             return self.lazy[name].help
-        command = super().get_command(ctx, name)
+        command = self.get_command(ctx, name)
         return command.get_short_help_str() if command else ""
 
+    def _foreign(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        """Commands of plugins that are not built in; those that cannot be loaded cost a warning."""
+        found: dict[str, click.Command] | None = ctx.meta.get(_PLUGINS)
+        if found is None:
+            found = ctx.meta[_PLUGINS] = _plugins().foreign() if _may_have_plugins() else {}
+        return found
 
-#: In the order in which a new user meets them.
-COMMANDS: dict[str, Entry] = {
-    "demo": Entry("yokeflow.cli.demo", "Make a small project and run its plan, to see how it works."),
-    "init": Entry("yokeflow.cli.init", "Write a commented configuration and a first plan."),
-    "doctor": Entry("yokeflow.cli.doctor", "Check what a run needs, with a remedy for each fault."),
-    "plan": Entry("yokeflow.cli.plan", "Show, validate or draw the plan."),
-    "run": Entry("yokeflow.cli.run", "Do the plan: run, check and land everything unfinished."),
-    "resume": Entry("yokeflow.cli.resume", "Go on with a run that was stopped or paused."),
-    "status": Entry("yokeflow.cli.status", "What is done, what runs, what waits."),
-    "log": Entry("yokeflow.cli.log", "What happened, event by event."),
-    "show": Entry("yokeflow.cli.show", "All about one task or epic: attempts, checks, cost, transcript."),
-    "attention": Entry("yokeflow.cli.attention", "What waits for you, and how to answer."),
-    "retry": Entry("yokeflow.cli.retry", "Try a failed task or epic again."),
-    "skip": Entry("yokeflow.cli.skip", "Leave a task out; what depends on it goes on."),
-    "land": Entry("yokeflow.cli.land", "Try again to land an epic that was rejected or conflicted."),
-    "pause": Entry("yokeflow.cli.pause", "Start no new tasks; running ones finish."),
-    "cancel": Entry("yokeflow.cli.cancel", "Stop the run that is going on."),
-    "worktree": Entry("yokeflow.cli.worktree", "List, clean or repair the worktrees."),
-    "db": Entry("yokeflow.cli.db", "Start, stop, migrate, back up or restore the store."),
-    "config": Entry("yokeflow.cli.config", "Show the effective settings or their JSON Schema."),
-    "plugins": Entry("yokeflow.cli.plugins", "Which plugins are loaded, from where, with which hooks."),
-}
+
+def _plugins() -> Any:
+    return import_module(_PLUGINS)
+
+
+def _may_have_plugins() -> bool:
+    """Whether a plugin that is not built in is named or installed: a tenth of the time to ask importlib."""
+    named = os.environ.get("YOKE_PLUGINS")
+    if named is not None:
+        return bool(named.strip(", "))
+    return any(_names_plugins(file) for folder in sys.path for file in _entry_points(folder))
+
+
+def _entry_points(folder: str) -> list[Path]:
+    try:
+        infos = [
+            each for each in os.scandir(folder or ".") if each.name.endswith((".dist-info", ".egg-info"))
+        ]
+    except OSError:
+        return []
+    return [Path(info, "entry_points.txt") for info in infos]
+
+
+def _names_plugins(file: Path) -> bool:
+    try:
+        return b"[yokeflow]" in file.read_bytes()
+    except OSError:
+        return False
+
+
+COMMANDS = {**CORE, **BUILT_IN}
 
 
 @click.group(

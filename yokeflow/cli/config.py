@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.config import json_schema
 from yokeflow.document import Key, dotted
-from yokeflow.errors import DocumentError, ExitCode
-from yokeflow.settings import FILE_NAME, find_root, flatten, load_config
+from yokeflow.errors import DocumentError, ExitCode, PluginError
+from yokeflow.plugin_manager import Offer, load_plugins, load_settings
+from yokeflow.settings import FILE_NAME, Settings, disabled_plugins, extended, find_root, flatten
 
 _MASK = "***"
 
@@ -34,7 +34,7 @@ def show(changed: bool, as_json: bool) -> None:  # noqa: FBT001 - flags of the c
 
     Passwords are masked.
     """
-    settings = load_config(_root())
+    settings = _load()
     found = [
         (dotted(key), mask(key, value), settings.origins[dotted(key)])
         for key, value in flatten(settings.config.model_dump())
@@ -50,7 +50,8 @@ def show(changed: bool, as_json: bool) -> None:  # noqa: FBT001 - flags of the c
 @click.option("--json", "as_json", is_flag=True, help="The same: the schema is JSON.")
 def schema(as_json: bool) -> None:  # noqa: ARG001, FBT001 - accepted as on every command
     """The JSON Schema of .yokeflow.yaml, for editors."""
-    output.data(json_schema())
+    plugins = load_plugins(disabled_plugins(_root()), on_failure=_tell)
+    output.data(extended(plugins.sections).model_json_schema())
 
 
 @command.command(epilog=options.examples("yoke config validate", "yoke config validate --json"))
@@ -58,7 +59,7 @@ def schema(as_json: bool) -> None:  # noqa: ARG001, FBT001 - accepted as on ever
 def validate(as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Check all settings: the repository's file, your own file, the environment."""
     try:
-        settings = load_config(_root())
+        settings = _load()
     except DocumentError as error:
         if not as_json:
             raise
@@ -94,6 +95,15 @@ def _without_password(url: str) -> str:
 
 def _shown(value: Any) -> str:
     return json.dumps(value.value if isinstance(value, Enum) else value, ensure_ascii=False)
+
+
+def _load() -> Settings:
+    """The settings; the sections of a plugin that cannot be used are passed over, with a warning."""
+    return load_settings(_root(), on_failure=_tell)[0]
+
+
+def _tell(_: Offer, error: PluginError) -> None:
+    output.warn(f"{error.message}; its section is left out", error.hint)
 
 
 def _root() -> Path:

@@ -144,7 +144,7 @@ def _refuse_while_running(url: str) -> None:
 
 def _config() -> Config:
     here = Path.cwd()
-    return load_config(find_root(here) or here).config
+    return load_config(find_root(here) or here, strict=False).config
 
 
 def _migrations(config: Config) -> list[Path]:

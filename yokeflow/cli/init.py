@@ -26,7 +26,7 @@ def command(as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
         )
     config = root / FILE_NAME
     written = {config: starter.write_new(config, starter.config_text())}
-    plan = root / load_config(root).config.plan
+    plan = root / load_config(root, strict=False).config.plan
     written[plan] = starter.write_new(plan, starter.PLAN)
     if as_json:
         output.data({str(path): "written" if new else "kept" for path, new in written.items()})

@@ -14,8 +14,8 @@ from yokeflow.engine.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
 from yokeflow.plan import graph, outline
 from yokeflow.plan.load import load_plan
-from yokeflow.plugin_manager import load_plugins
-from yokeflow.settings import find_root, load_config
+from yokeflow.plugin_manager import load_settings
+from yokeflow.settings import find_root
 
 if TYPE_CHECKING:
     from yokeflow.config import Config
@@ -40,8 +40,8 @@ def validate(plan: Path | None, as_json: bool) -> int:  # noqa: FBT001 - a flag 
     Each comes with file, line, key and remedy.
     """
     try:
-        config, found = _load(plan)
-        _resolve(found, config)
+        decisions, _, found = _load(plan)
+        _resolve(decisions, found)
     except DocumentError as error:
         if not as_json:
             raise
@@ -63,8 +63,7 @@ def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
 
     Batches, lanes, agents, what waits for what, and how long it probably takes.
     """
-    config, found = _load(plan)
-    decisions = _decisions(config)
+    decisions, config, found = _load(plan)
     resolution = decisions.resolve(found, (), {})
     total = simulate(
         found,
@@ -137,21 +136,19 @@ def draw(plan: Path | None, form: str, as_json: bool) -> None:  # noqa: FBT001 -
 
     Batch numbers are in brackets, the critical path is marked.
     """
-    config, found = _load(plan)
-    drawn = _DRAWINGS["json" if as_json else form](found, _resolve(found, config))
+    decisions, _, found = _load(plan)
+    drawn = _DRAWINGS["json" if as_json else form](found, _resolve(decisions, found))
     output.line(output.clean(drawn))
 
 
-def _load(path: Path | None) -> tuple[Config, Plan]:
+def _load(path: Path | None) -> tuple[Decisions, Config, Plan]:
     here = Path.cwd()
     root = find_root(here) or here
-    config = load_config(root).config
-    return config, load_plan(path or root / config.plan, branch_prefix=config.project.branch_prefix)
+    settings, plugins = load_settings(root)
+    config = settings.config
+    found = load_plan(path or root / config.plan, branch_prefix=config.project.branch_prefix)
+    return Decisions(plugins, config), config, found
 
 
-def _resolve(plan: Plan, config: Config) -> Resolution:
-    return _decisions(config).resolve(plan, (), {})
-
-
-def _decisions(config: Config) -> Decisions:
-    return Decisions(load_plugins(config.plugins.disabled), config)
+def _resolve(decisions: Decisions, plan: Plan) -> Resolution:
+    return decisions.resolve(plan, (), {})

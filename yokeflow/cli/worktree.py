@@ -106,5 +106,5 @@ async def _repair() -> Sequence[str]:
 
 async def _open() -> tuple[Config, Worktrees]:
     repo = await Repo.discover(Path.cwd())
-    config = (await asyncio.to_thread(load_config, repo.root)).config
+    config = (await asyncio.to_thread(load_config, repo.root, strict=False)).config
     return config, Worktrees(repo, repo.worktree_folder(config.parallel.worktree_dir))

@@ -19,7 +19,7 @@ from yokeflow.git.runner import run_git
 from yokeflow.home import data_folder
 from yokeflow.plan.load import load_plan
 from yokeflow.plugin_manager import PluginManager, load_plugins
-from yokeflow.settings import Settings, find_root, load_config
+from yokeflow.settings import Settings, disabled_plugins, find_root, load_config
 from yokeflow.store import migrate
 from yokeflow.store.server import ensure_server, server_status
 
@@ -82,11 +82,18 @@ async def diagnose(start: Path) -> list[Finding]:
 async def _survey(start: Path) -> Surroundings:
     repo = await _or_error(Repo.discover(start))
     root = repo.root if isinstance(repo, Repo) else find_root(start) or start
-    settings = await _or_error(asyncio.to_thread(load_config, root))
+    plugins = await _or_error(asyncio.to_thread(load_plugins, disabled_plugins(root)))
+    settings = await _or_error(asyncio.to_thread(_settings, root, plugins))
     config = settings.config if isinstance(settings, Settings) else Config()
-    plugins = await _or_error(asyncio.to_thread(load_plugins, config.plugins.disabled))
     plan = await _or_error(asyncio.to_thread(_plan, root / config.plan, config.project.branch_prefix))
     return Surroundings(start, repo, settings, plugins, plan)
+
+
+def _settings(root: Path, plugins: PluginManager | YokeError) -> Settings:
+    """Where the plugins cannot be loaded, their sections are passed over."""
+    if isinstance(plugins, YokeError):
+        return load_config(root, strict=False)
+    return load_config(root, sections=plugins.sections)
 
 
 async def _or_error(work: Awaitable[Value]) -> Value | YokeError:

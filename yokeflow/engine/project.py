@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Worktrees
 from yokeflow.plan.load import load_plan
-from yokeflow.plugin_manager import PluginManager, load_plugins
-from yokeflow.settings import Settings, load_config
+from yokeflow.plugin_manager import PluginManager, load_settings
 from yokeflow.store import drain, migrate, projects
 from yokeflow.store.connection import Store
 from yokeflow.store.journal import Journal
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from yokeflow.config import Config
     from yokeflow.model import Plan
+    from yokeflow.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Project:
         Raises RepositoryError, DocumentError or PluginError.
         """
         repo = await Repo.discover(start)
-        settings = await asyncio.to_thread(load_config, repo.root, overrides or {})
-        return cls(repo, settings, load_plugins(settings.config.plugins.disabled))
+        return cls(repo, *await asyncio.to_thread(load_settings, repo.root, overrides))
 
     @property
     def config(self) -> Config:
