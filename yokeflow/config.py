@@ -36,14 +36,14 @@ def _glob(value: str) -> str:
     if reason := globs.fault(value):
         raise ValueError(f"{shorten(value)} {reason}: write it relative to the repository, such as src/**")
     if not globs.is_plain(value):
-        raise ValueError(f"{shorten(value)} has braces, backslashes or a ** within a name: write several globs")
+        raise ValueError(f"{shorten(value)} has braces, backslashes or a ** in a name: write several globs")
     return value
 
 
 def _slug(value: str) -> str:
     if not _SLUG.fullmatch(value):
         raise ValueError(
-            f"{shorten(value)} is no name of a profile: write small letters, digits and dashes, such as api-coder"
+            f"{shorten(value)} is no name: write small letters, digits and dashes, such as api-coder"
         )
     return value
 

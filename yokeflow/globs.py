@@ -146,7 +146,7 @@ def _name_contains(outer: str, inner: str) -> bool:
     """Whether every name that matches the second pattern matches the first."""
     if inner == "**":
         return False
-    if outer == inner or outer == "*":
+    if outer in {inner, "*"}:
         return True
     return "[" not in outer and _tokens_contain(tuple(_tokens(outer)), tuple(_tokens(inner)))
 

@@ -199,6 +199,14 @@ class Hooks:
         Called once, when what the last run left is in order and before anything is decided. Fails closed.
         """
 
+    @hookspec(closed=True)
+    def begin_preview(self, plan: Plan, config: Config, host: Host) -> Awaitable[None] | None:
+        """Load what the plugin wants to know to say what a run would do, and change nothing; *awaitable*.
+
+        Called for `yoke plan show` and `yoke run --dry-run`, where the store can be reached at once; the
+        decisions that follow are shown, not carried out. Fails closed.
+        """
+
     @hookspec(closed=True, first=True, seconds=60.0)
     def resolve_dependencies(
         self, plan: Plan, config: Config, finished: Collection[str], learned: Mapping[str, float]

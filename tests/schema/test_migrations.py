@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from yoke_costs import tables as costs
+from yoke_profiles import tables as profiles
 from yokeflow.errors import StoreError
 from yokeflow.store import migrate, tables
 from yokeflow.store.base import Base
@@ -68,6 +69,7 @@ async def test_up_down_and_up_again_gives_the_same_schema(empty_database_url: st
 
 async def test_the_models_are_what_the_migrations_make(database_url: str, empty_database_url: str) -> None:
     assert costs.AgentCost.metadata is tables.Project.metadata
+    assert profiles.AgentProfile.metadata is tables.Project.metadata
     async with await Store.open(empty_database_url) as store, store.begin() as conn:
         await conn.run_sync(Base.metadata.create_all)
     made = {key: value for key, value in (await schema_of(database_url)).items() if _is_of_tables(key)}

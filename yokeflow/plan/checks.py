@@ -203,9 +203,14 @@ def _task(backlog: Backlog, task: TaskItem) -> Iterator[Problem]:
         if fault := globs.fault(glob):
             hint = "write it relative to the repository, such as src/app.py"
             yield document.problem((*task.key, "files", i), f"{shorten(glob)} {fault}", hint)
-    for i, command in _read(entry.verify):
-        if not command.strip():
-            yield document.problem((*task.key, "verify", i), "is no command", "write one or remove it")
+    yield from _blanks(document, (*task.key, "needs"), entry.needs, "capability")
+    yield from _blanks(document, (*task.key, "verify"), entry.verify, "command")
+
+
+def _blanks(document: Document, key: Key, texts: Iterable[str], what: str) -> Iterator[Problem]:
+    for i, text in _read(texts):
+        if not text.strip():
+            yield document.problem((*key, i), f"is no {what}", "write one or remove it")
 
 
 def _read(texts: Iterable[str]) -> Iterator[tuple[int, str]]:

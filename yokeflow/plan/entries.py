@@ -116,6 +116,10 @@ class TaskEntry(Entry):
     """How long it probably takes."""
     agent: str = ""
     """Who does it; `agents.default` when empty."""
+    profile: str = ""
+    """Name of the agent profile; chosen by `needs`, category and files when empty."""
+    needs: tuple[str, ...] = ()
+    """Capabilities that the agent's profile must have."""
     model: str = ""
     """Name of the model; left to the model selection when empty."""
     critical: bool = False

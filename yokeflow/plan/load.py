@@ -78,6 +78,8 @@ def _task(item: TaskItem, position: int) -> Task:
         estimate=entry.estimate,
         agent=entry.agent,
         model=entry.model,
+        profile=entry.profile,
+        needs=entry.needs,
         critical=entry.critical,
         verify=entry.verify,
         timeout=entry.timeout,

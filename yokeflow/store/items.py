@@ -189,6 +189,8 @@ def _task_row(task: Task) -> dict[str, Any]:
         "verify": task.verify,
         "agent": task.agent,
         "model": task.model,
+        "profile": task.profile,
+        "needs": task.needs,
         "critical": task.critical,
         "timeout": task.timeout,
         "allow_empty": task.allow_empty,
