@@ -137,7 +137,7 @@ def _commands(
 def _sections(
     name: str, answers: list[Any], others: Mapping[str, Brought]
 ) -> Iterator[tuple[str, type[Section]]]:
-    taken = dict.fromkeys(dir(Config), "the core")
+    taken = dict.fromkeys((*Config.model_fields, *dir(Config)), "the core")
     taken |= {word: other for other, each in others.items() for word in each.sections}
     for answer in answers:
         if not isinstance(answer, dict):

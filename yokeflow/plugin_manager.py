@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from yokeflow.asking import HungError, call_now, limited, wrong
 from yokeflow.errors import PluginError
 from yokeflow.hookspecs import Hooks
 from yokeflow.plugin_checks import Brought, brought, check_needs, refuse_wrappers
@@ -32,6 +33,8 @@ BUILT_IN = ("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke
 
 
 _COMPARE = "compare its hooks with yokeflow/hookspecs.py; one that is not there needs a newer YokeFlow"
+#: How long a plugin may take to be imported, and to say what it brings.
+_IMPORT_SECONDS, _SECONDS = 30.0, 5.0
 _NAMED = "named in YOKE_PLUGINS"
 _BUILT_IN = "built in"
 
@@ -68,7 +71,12 @@ class PluginManager(pluggy.PluginManager):
     def agents(self) -> dict[str, Agent]:
         """Every kind of agent by name; a plugin registered later wins."""
         kinds: dict[str, Agent] = {}
-        for offered in reversed(self.hook.register_agents()):
+        for plugin in self.hook.register_agents.get_hookimpls():
+            offered = call_now(plugin, "register_agents", {}, _SECONDS)
+            if not isinstance(offered, (list, tuple)) or not all(
+                hasattr(agent, "launch") for agent in offered
+            ):
+                raise wrong(plugin, "register_agents", "its answer is no list of agents")
             kinds |= {agent.name: agent for agent in offered}
         return kinds
 
@@ -88,12 +96,7 @@ class PluginManager(pluggy.PluginManager):
         Raises PluginError when it fails.
         """
         plugins = getattr(self.hook, hook).get_hookimpls()
-        functions = [plugin.function for plugin in plugins if plugin.plugin_name == name]
-        try:
-            return [function() for function in functions]
-        except Exception as error:
-            hint = f"update it, or list it under plugins.disabled: [{name}]"
-            raise PluginError(name, f"{hook} failed: {error!r}", hint=hint) from error
+        return [call_now(plugin, hook, {}, _SECONDS) for plugin in plugins if plugin.plugin_name == name]
 
 
 def load_settings(
@@ -175,13 +178,16 @@ def _remedy(offer: Offer) -> str:
 
 def _register(manager: PluginManager, offer: Offer) -> None:
     try:
-        plugin = offer.load()
+        plugin = limited(_IMPORT_SECONDS, offer.load)
         check_needs(offer.name, plugin)
         manager.register(plugin, offer.name)
         manager.check_pending()
         refuse_wrappers(manager, offer.name)
     except PluginError:
         raise
+    except HungError:
+        message = f"importing it took longer than {_IMPORT_SECONDS:g} s"
+        raise PluginError(offer.name, message, hint=_remedy(offer)) from None
     except pluggy.PluginValidationError as error:
         raise PluginError(offer.name, str(error), hint=_COMPARE) from error
     except Exception as error:

@@ -41,7 +41,7 @@ class Project:
         Raises RepositoryError, DocumentError or PluginError.
         """
         repo = await Repo.discover(start)
-        return cls(repo, *await asyncio.to_thread(load_settings, repo.root, overrides))
+        return cls(repo, *load_settings(repo.root, overrides))
 
     @property
     def config(self) -> Config:

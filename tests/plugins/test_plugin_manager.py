@@ -1,0 +1,315 @@
+"""What plugins bring at start: commands, sections, needs; and what is refused, by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pluggy
+import pytest
+
+from yokeflow import commands
+from yokeflow.__main__ import main
+from yokeflow.cli import COMMANDS
+from yokeflow.config import Config, Section
+from yokeflow.errors import DocumentError, PluginError
+from yokeflow.hookspecs import PROMISES, Hooks, Promise, hookspec
+from yokeflow.plugin_manager import BUILT_IN, PluginManager, load_plugins, load_settings
+from yokeflow.settings import disabled_plugins, load_config
+
+HEAD = """
+import click
+from pathlib import Path
+from pydantic import Field
+from typing import Annotated
+from yokeflow.config import Section
+from yokeflow.hookspecs import hookimpl
+"""
+COMMAND = """
+@click.command("{name}", help="Greet.")
+def {function}():
+    click.echo("hello from {name}")
+@hookimpl
+def register_commands():
+    return [{function}]
+"""
+SECTION = """
+class Greeting(Section):
+    '''How to greet.'''
+    words: str = "hello"
+    '''What is said.'''
+    times: Annotated[int, Field(ge=1)] = 1
+    '''How often.'''
+@hookimpl
+def register_config():
+    return {{"{name}": Greeting}}
+"""
+
+
+@pytest.fixture
+def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Write modules and name them in YOKE_PLUGINS; gives the folder of a project."""
+    folder, root = tmp_path / "modules", tmp_path / "root"
+    folder.mkdir()
+    root.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(root)
+
+    def plug(**sources: str) -> Path:
+        for name, source in sources.items():
+            (folder / f"{name}.py").write_text(HEAD + source)
+        monkeypatch.setenv("YOKE_PLUGINS", ",".join(sources))
+        return root
+
+    return plug
+
+
+def refusal(name: str) -> PluginError:
+    with pytest.raises(PluginError) as caught:
+        load_plugins()
+    assert caught.value.plugin == name
+    assert caught.value.hint
+    return caught.value
+
+
+class TestCommands:
+    def test_a_foreign_command_is_in_the_overview_and_works(self, plug, capsys):
+        plug(greeter_one=COMMAND.format(name="greet", function="greet"))
+        assert main(["--help"]) == 0
+        assert "greet      Greet." in capsys.readouterr().out
+        assert main(["greet"]) == 0
+        assert capsys.readouterr().out == "hello from greet\n"
+
+    def test_a_broken_plugin_costs_one_warning_and_no_command_of_the_core(self, plug, capsys):
+        plug(greeter_two=COMMAND.format(name="greet", function="greet"), broken_two="1 / 0")
+        assert main(["--help"]) == 0
+        said = capsys.readouterr()
+        assert [line for line in said.err.splitlines() if "warning" in line] == said.err.splitlines()
+        assert "broken_two" in said.err
+        assert len(said.err.splitlines()) == 1
+        assert "greet " in said.out
+        assert main(["greet"]) == 0
+        assert main(["doctor", "--help"]) == 0
+        assert main(["config", "show", "--json"]) == 0
+
+    def test_nothing_is_loaded_for_commands_that_are_known(self, plug, capsys):
+        plug(loud_one="print('LOADED')")
+        assert main(["plan", "--help"]) == 0
+        assert "LOADED" not in capsys.readouterr().out
+        assert main(["--help"]) == 0
+        assert "LOADED" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("taken", ["run", "models"])
+    def test_a_name_that_is_taken_is_refused(self, plug, taken, capsys):
+        name = f"greeter_of_{taken}"
+        plug(**{name: COMMAND.format(name=taken, function="greet")})
+        error = refusal(name)
+        assert f"the command `{taken}` belongs to" in error.message
+        assert main(["plugins", "--json"]) == 1
+        (failed,) = json.loads(capsys.readouterr().out)["failed"]
+        assert failed["name"] == name
+        assert f"`{taken}`" in failed["reason"]
+
+    def test_two_plugins_with_one_command_are_both_named(self, plug):
+        source = COMMAND.format(name="greet", function="greet")
+        plug(greeter_four=source, greeter_five=source)
+        error = refusal("greeter_five")
+        assert "belongs to the plugin greeter_four" in error.message
+
+    def test_a_command_without_name_or_kind_is_refused(self, plug):
+        plug(greeter_six="@hookimpl\ndef register_commands():\n    return [print]\n")
+        assert "not click commands" in refusal("greeter_six").message
+        plug(greeter_seven=COMMAND.format(name="Not good", function="greet"))
+        assert "cannot be the name" in refusal("greeter_seven").message
+
+    def test_a_disabled_built_in_says_so_and_its_name_is_free(self, plug, capsys):
+        root = plug()
+        (root / ".yokeflow.yaml").write_text("plugins: {disabled: [yoke_costs]}\n")
+        assert main(["cost"]) == 2
+        assert "plugin yoke_costs, which is disabled" in (said := capsys.readouterr().err)
+        assert "plugins.disabled" in said
+        plug(greeter_eight=COMMAND.format(name="cost", function="greet"))
+        assert main(["cost"]) == 0
+        assert capsys.readouterr().out == "hello from cost\n"
+
+    def test_the_table_names_what_there_is(self):
+        assert {entry.module for entry in commands.BUILT_IN.values()} <= set(BUILT_IN)
+        assert list(COMMANDS) == [*commands.CORE, *commands.BUILT_IN]
+
+
+class TestSections:
+    def test_keys_are_real_keys(self, plug, monkeypatch, capsys):
+        root = plug(polite_one=SECTION.format(name="greeting"))
+        (root / ".yokeflow.yaml").write_text("greeting:\n  words: good day\n")
+        monkeypatch.setenv("YOKE_GREETING__TIMES", "3")
+        settings, plugins = load_settings(root)
+        model = plugins.sections["greeting"]
+        assert settings.config.section(model).model_dump() == {"words": "good day", "times": 3}
+        assert settings.origins["greeting.times"] == "environment YOKE_GREETING__TIMES"
+        assert settings.origins["greeting.words"].endswith(".yokeflow.yaml")
+        assert isinstance(settings.config, Config)
+        assert main(["config", "show", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["greeting.times"]["value"] == 3
+        assert main(["config", "schema"]) == 0
+        schema = json.loads(capsys.readouterr().out)
+        assert schema["$defs"]["Greeting"]["description"] == "How to greet."
+        assert schema["$defs"]["Greeting"]["properties"]["times"]["minimum"] == 1
+
+    def test_problems_have_line_and_remedy(self, plug, monkeypatch):
+        root = plug(polite_two=SECTION.format(name="greeting"))
+        (root / ".yokeflow.yaml").write_text("plan: a.yaml\ngreeting:\n  wrds: x\n  times: 0\n")
+        monkeypatch.setenv("YOKE_GREETING__TIMS", "3")
+        with pytest.raises(DocumentError) as caught:
+            load_settings(root)
+        told = "\n".join(str(problem) for problem in caught.value.problems)
+        assert ".yokeflow.yaml:3: greeting.wrds: there is no key `wrds` (did you mean `words`?)" in told
+        assert ".yokeflow.yaml:4: greeting.times: must be at least 1" in told
+        assert "did you mean `YOKE_GREETING__TIMES`?" in told
+
+    def test_an_unknown_section_may_belong_to_a_missing_plugin(self, tmp_path, monkeypatch):
+        (tmp_path / ".yokeflow.yaml").write_text("greeting: {words: x}\nplan: {a: 1}\n")
+        monkeypatch.setenv("YOKE_GREETING__WORDS", "x")
+        with pytest.raises(DocumentError) as caught:
+            load_config(tmp_path)
+        hints = {problem.key: problem.hint for problem in caught.value.problems}
+        assert "may be missing" in hints["greeting"]
+        assert "may be missing" in hints["YOKE_GREETING__WORDS"]
+        assert "missing" not in hints["plan"]
+
+    def test_who_loads_no_plugins_passes_over_their_sections(self, tmp_path, monkeypatch):
+        (tmp_path / ".yokeflow.yaml").write_text("greeting: {words: x}\ndatabase: {connect_timeout: 2}\n")
+        monkeypatch.setenv("YOKE_GREETING__WORDS", "x")
+        assert load_config(tmp_path, strict=False).config.database.connect_timeout == 2
+        (tmp_path / ".yokeflow.yaml").write_text("database: {connect_timeut: 2}\n")
+        with pytest.raises(DocumentError, match="connect_timeut"):
+            load_config(tmp_path, strict=False)
+
+    def test_a_disabled_plugin_is_found_out_whatever_else_is_wrong(self, plug, monkeypatch):
+        root = plug(broken_three="1 / 0")
+        (root / ".yokeflow.yaml").write_text("pln: x\nplugins: {disabled: [broken_three]}\n")
+        with pytest.raises(DocumentError, match="pln"):
+            load_settings(root)
+        monkeypatch.setenv("YOKE_PLUGINS__DISABLED", "[other]")
+        assert disabled_plugins(root) == ("other",)
+        assert disabled_plugins(root, {"plugins.disabled": ["third"]}) == ("third",)
+        (root / ".yokeflow.yaml").write_text("plugins: [a, {")
+        monkeypatch.delenv("YOKE_PLUGINS__DISABLED")
+        assert disabled_plugins(root) == ()
+
+    @pytest.mark.parametrize("taken", ["cost", "section", "Greeting", "a__b"])
+    def test_a_name_that_cannot_be_is_refused(self, plug, taken):
+        plug(**{f"polite_{taken}": SECTION.format(name=taken)})
+        assert f"{taken}" in refusal(f"polite_{taken}").message
+
+    def test_two_plugins_with_one_section_are_both_named(self, plug):
+        source = SECTION.format(name="greeting")
+        plug(polite_four=source, polite_five=source)
+        assert "belongs to the plugin polite_four" in refusal("polite_five").message
+
+    def test_every_key_needs_a_default(self, plug):
+        plug(polite_six=SECTION.format(name="greeting").replace(' = "hello"', ""))
+        assert "no default for words" in refusal("polite_six").message
+
+    def test_a_failing_hook_is_blamed_on_its_plugin(self, plug):
+        plug(polite_seven="@hookimpl\ndef register_config():\n    return {}['x']\n")
+        assert "register_config failed: KeyError('x')" in refusal("polite_seven").message
+        plug(polite_nine="import time\n@hookimpl\ndef register_config():\n    time.sleep(9)\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("yokeflow.plugin_manager._SECONDS", 0.05)
+            assert "register_config took longer than 0.05 s" in refusal("polite_nine").message
+        plug(polite_eight="@hookimpl\ndef register_migrations():\n    return Path('gone')\n")
+        assert "no folder" in refusal("polite_eight").message
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("needs", "message"),
+        [
+            ('{"recall": 9}', "needs version 9 of the hook recall"),
+            ('{"foretell": 1}', "needs the hook foretell"),
+            ("5", "not versions by hook"),
+        ],
+    )
+    def test_a_newer_need_is_refused_with_a_sentence(self, plug, needs, message):
+        name = f"needy_{len(needs)}"
+        source = f"yoke_needs = {needs}\n@hookimpl\ndef recall(from_the_future): ...\n"
+        plug(**{name: source})
+        error = refusal(name)
+        assert message in error.message
+        if needs != "5":
+            assert "upgrade YokeFlow" in error.hint
+
+    def test_what_is_there_may_be_needed(self, plug):
+        plug(content_one='yoke_needs = {"recall": 2, "on_event": 1}\n')
+        assert "content_one" in load_plugins().sources
+
+    @pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])
+    def test_wrappers_are_refused(self, plug, kind):
+        plug(**{f"wrapping_{kind}": f"@hookimpl({kind}=True)\ndef order_ready():\n    return (yield)\n"})
+        assert "order_ready is a hook wrapper" in refusal(f"wrapping_{kind}").message
+
+    def test_adding_an_argument_breaks_no_plugin(self, monkeypatch):
+        monkeypatch.setattr("yokeflow.hookspecs.PROMISES", dict(PROMISES))
+
+        class Later(Hooks):
+            @hookspec(version=2, closed=True, first=True)
+            def order_ready(self, ready, resolution, weather): ...  # type: ignore[override]
+
+        class Old:
+            @pluggy.HookimplMarker("yokeflow")
+            def order_ready(self, ready):
+                return [*reversed(ready)]
+
+        class New:
+            @pluggy.HookimplMarker("yokeflow")
+            def order_ready(self, weather, ready):
+                return [weather, *ready] if weather else None
+
+        monkeypatch.setattr("yokeflow.plugin_manager.Hooks", Later)
+        manager = PluginManager()
+        manager.register(Old())
+        manager.register(New())
+        manager.check_pending()
+        ask = manager.hook.order_ready
+        assert ask(ready=["a", "b"], resolution=None, weather="") == ["b", "a"]
+        assert ask(ready=["a", "b"], resolution=None, weather="wet") == ["wet", "a", "b"]
+
+    def test_every_hook_has_a_promise(self):
+        names = {name for name, each in vars(Hooks).items() if callable(each)}
+        assert names == set(PROMISES)
+        assert PROMISES["recall"] == Promise(2, closed=False, first=False, seconds=10.0)
+
+
+def test_everything_is_shown(plug, capsys, tmp_path):
+    folder = tmp_path / "modules" / "versions"
+    folder.mkdir()
+    (folder / "shown_0001.py").write_text(
+        'revision = "shown_0001"\ndown_revision = None\nbranch_labels = ("shown",)\n'
+    )
+    plug(
+        shown="yoke_needs = {'recall': 2}\n"
+        + SECTION.format(name="greeting")
+        + COMMAND.format(name="greet", function="greet")
+        + "@hookimpl\ndef recall(host): ...\n"
+        + "@hookimpl\ndef register_migrations():\n    return Path(__file__).parent / 'versions'\n"
+    )
+    assert main(["plugins", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["loaded"][0]
+    assert entry["name"] == "shown"
+    assert entry["source"] == "named in YOKE_PLUGINS"
+    assert entry["hooks"] == ["recall", "register_commands", "register_config", "register_migrations"]
+    assert entry["versions"]["recall"] == 2
+    assert entry["needs"] == {"recall": 2}
+    assert (entry["sections"], entry["commands"]) == (["greeting"], ["greet"])
+    assert entry["migrations"] == ["shown"]
+    assert main(["plugins"]) == 0
+    said = capsys.readouterr().out
+    assert "section greeting, `yoke greet`, tables shown" in said
+    assert "recall v2" in said
+
+
+def test_a_section_of_its_own_has_its_defaults_where_it_is_not_loaded():
+    class Mine(Section):
+        depth: int = 3
+
+    assert Config().section(Mine).depth == 3
