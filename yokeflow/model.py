@@ -313,6 +313,8 @@ class Usage:
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    #: Dollars for them; None where nobody has said.
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

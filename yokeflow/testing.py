@@ -128,8 +128,11 @@ def _check_readers(agent: Agent, request: AgentRequest, options: AgentOptions) -
 def _check_outputs(outputs: Iterable[AgentOutput]) -> None:
     for output in outputs:
         assert isinstance(output, AgentOutput), "`feed` gives AgentOutput values"
-        assert output.kind in {"text", "tool", "note"}, f"{output.kind!r} is no kind of output"
+        assert output.kind in {"text", "tool", "note", "usage"}, f"{output.kind!r} is no kind of output"
         assert isinstance(output.text, str), "what is shown is text"
+        assert output.usage or output.kind != "usage", "an output of kind `usage` carries a Usage"
+        if output.usage is not None:
+            _check_usage(output.usage)
 
 
 def _check_report(report: AgentReport) -> None:
@@ -138,8 +141,13 @@ def _check_report(report: AgentReport) -> None:
     assert bool(report.error) is not report.ok, "an error is given exactly when it is not ok"
     assert report.cost_usd is None or report.cost_usd >= 0, "a cost is not negative"
     for used in report.usage:
-        assert isinstance(used, Usage), "usage is a tuple of Usage"
-        assert min(used.input, used.output, used.cache_read, used.cache_write) >= 0, "tokens are not negative"
+        _check_usage(used)
+
+
+def _check_usage(used: Usage) -> None:
+    assert isinstance(used, Usage), "usage is given as Usage"
+    assert min(used.input, used.output, used.cache_read, used.cache_write) >= 0, "tokens are not negative"
+    assert used.cost_usd is None or used.cost_usd >= 0, "a cost is not negative"
 
 
 @dataclass(frozen=True, slots=True)

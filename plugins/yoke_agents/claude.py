@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from yoke_agents.common import count, exit_error, json_object, mapping, missing_program, objects, text
+from yoke_agents.common import (
+    count,
+    dollars,
+    exit_error,
+    json_object,
+    mapping,
+    missing_program,
+    objects,
+    text,
+)
+from yoke_agents.tally import Tally, minus, plus
 from yokeflow.model import AgentOutput, AgentReport, Launch, Usage
 
 if TYPE_CHECKING:
@@ -48,6 +58,8 @@ class ClaudeAgent:
     def launch(self, request: AgentRequest, options: AgentOptions) -> Launch:
         """Start it with full permission: the worktree is its own, and what counts are the checks."""
         model = ("--model", request.model) if request.model else ()
+        # It takes no 0.
+        cap = () if request.cap_usd is None else ("--max-budget-usd", f"{max(request.cap_usd, 1e-6):.6f}")
         # It refuses full permission to root unless told that this is a sandbox.
         as_root = {"IS_SANDBOX": "1"} if os.geteuid() == 0 else {}
         return Launch(
@@ -55,6 +67,7 @@ class ClaudeAgent:
                 options.program or "claude",
                 *_FLAGS,
                 *model,
+                *cap,
                 *_instructions(request.worktree),
                 *options.args,
             ),
@@ -65,7 +78,7 @@ class ClaudeAgent:
 
     def reader(self, request: AgentRequest, options: AgentOptions) -> AgentReader:  # noqa: ARG002 - the protocol's
         """Read its JSON stream."""
-        return ClaudeReader()
+        return ClaudeReader(request.cap_usd)
 
 
 def _instructions(worktree: Path) -> tuple[str, ...]:
@@ -77,13 +90,17 @@ def _instructions(worktree: Path) -> tuple[str, ...]:
 class ClaudeReader:
     """Understands `--output-format stream-json`. Several results may come; the last one counts.
 
-    Where none comes, because it was killed, the messages tell how much it read, though not how much it wrote.
+    Messages tell how much it read as they come, though not how much it wrote; the result makes up for it, and
+    for messages that are not in the stream, such as the last one of a sub-agent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cap_usd: float | None = None) -> None:
+        """`cap_usd` is what it was told not to pass."""
+        self._cap = cap_usd
         self._conversation = ""
         self._result: dict[str, Any] = {}
         self._messages: dict[str, Usage] = {}
+        self._tally = Tally()
 
     def feed(self, line: bytes) -> Iterable[AgentOutput]:
         """Show what it says, the tools it uses and what it was refused."""
@@ -91,27 +108,35 @@ class ClaudeReader:
         self._conversation = text(event.get("session_id")) or self._conversation
         match event.get("type"):
             case "assistant":
-                message = mapping(event.get("message"))
-                self._messages[text(message.get("id"))] = _read(message)
-                return [shown for part in _content(event) if (shown := _shown(part))]
+                shown = [shown for part in _content(event) if (shown := _shown(part))]
+                return [*shown, *self._read(mapping(event.get("message")))]
             case "result":
                 self._result = event
                 refused = (text(each.get("tool_name")) for each in objects(event.get("permission_denials")))
-                return [AgentOutput("note", f"was refused {name or 'a tool'}") for name in refused]
+                notes = [AgentOutput("note", f"was refused {name or 'a tool'}") for name in refused]
+                return [*notes, *self._tally.reach(_usage(event))]
         return ()
 
     def finish(self, exit_code: int) -> AgentReport:
         """Success needs exit code 0 and a result that is no error, whatever its subtype says."""
         result = self._result
-        error = _error(result, exit_code)
+        error = _error(result, exit_code, self._cap)
         return AgentReport(
             ok=not error,
             error=error,
             answer=text(result.get("result")),
-            usage=_usage(result) if result else _sum(self._messages.values()),
+            usage=_usage(result) if result else self._tally.all,
             cost_usd=_cost(result),
             conversation=self._conversation,
         )
+
+    def _read(self, message: dict[str, Any]) -> tuple[AgentOutput, ...]:
+        """Every part of a message tells what the whole message has used so far."""
+        name, used = text(message.get("id")), _used(message)
+        before = self._messages.get(name, Usage(used.model))
+        more = minus(used, before)
+        self._messages[name] = plus(before, more)
+        return self._tally.add(more)
 
 
 def _content(event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -128,9 +153,11 @@ def _shown(part: dict[str, Any]) -> AgentOutput | None:
     return None
 
 
-def _error(result: dict[str, Any], exit_code: int) -> str:
+def _error(result: dict[str, Any], exit_code: int, cap: float | None) -> str:
     if not result:
         return exit_error(exit_code) or "ended without a result"
+    if result.get("subtype") == "error_max_budget_usd" and cap is not None:
+        return f"the session passed its cap of ${cap:.6f}".rstrip("0").rstrip(".")
     if result.get("is_error"):
         errors = result.get("errors")
         said = [each for each in errors if isinstance(each, str)] if isinstance(errors, list) else []
@@ -147,13 +174,14 @@ def _usage(result: dict[str, Any]) -> tuple[Usage, ...]:
             output=count(used.get("outputTokens")),
             cache_read=count(used.get("cacheReadInputTokens")),
             cache_write=count(used.get("cacheCreationInputTokens")),
+            cost_usd=None if used.get("costBasis") == "unknown" else dollars(used.get("costUSD")),
         )
         for model, used in models.items()
         if isinstance(used, dict)
     )
 
 
-def _read(message: dict[str, Any]) -> Usage:
+def _used(message: dict[str, Any]) -> Usage:
     used = mapping(message.get("usage"))
     return Usage(
         model=text(message.get("model")),
@@ -164,27 +192,10 @@ def _read(message: dict[str, Any]) -> Usage:
     )
 
 
-def _sum(usages: Iterable[Usage]) -> tuple[Usage, ...]:
-    """One Usage a model; messages that no model wrote count nothing."""
-    sums: dict[str, Usage] = {}
-    for used in usages:
-        before = sums.get(used.model, Usage(used.model))
-        sums[used.model] = Usage(
-            used.model,
-            before.input + used.input,
-            before.output + used.output,
-            before.cache_read + used.cache_read,
-            before.cache_write + used.cache_write,
-        )
-    return tuple(used for used in sums.values() if used.input or used.cache_read or used.cache_write)
-
-
 def _cost(result: dict[str, Any]) -> float | None:
     """Its own account; None where it did not know a model's price and took another's."""
     bases = [
         result.get("costBasis"),
         *(mapping(each).get("costBasis") for each in mapping(result.get("modelUsage")).values()),
     ]
-    cost = result.get("total_cost_usd")
-    known = isinstance(cost, int | float) and "unknown" not in bases
-    return float(cost) if known and cost is not None else None
+    return None if "unknown" in bases else dollars(result.get("total_cost_usd"))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yoke_agents.codex_session import SessionFile
 from yoke_agents.common import count, exit_error, json_object, mapping, missing_program, objects, text
+from yoke_agents.tally import Tally
 from yokeflow.model import AgentOutput, AgentReport, Launch, Usage
 
 if TYPE_CHECKING:
@@ -48,43 +52,57 @@ class CodexAgent:
             stop_signal=signal.SIGINT,  # SIGTERM would leave the command it runs behind
         )
 
-    def reader(self, request: AgentRequest, options: AgentOptions) -> AgentReader:  # noqa: ARG002 - the protocol's
-        """Read its JSON stream."""
-        return CodexReader(request.model)
+    def reader(self, request: AgentRequest, options: AgentOptions) -> AgentReader:
+        """Read its JSON stream, and for tokens the file that it keeps of the conversation."""
+        return CodexReader(request.model, SessionFile(request.worktree / _home(options)))
+
+
+def _home(options: AgentOptions) -> Path:
+    """Its own folder, by the environment it gets."""
+    named = options.env.get("CODEX_HOME") or os.environ.get("CODEX_HOME")
+    return Path(named) if named else Path(options.env.get("HOME") or Path.home(), ".codex")
 
 
 class CodexReader:
-    """Understands `--json`. Errors before the last turn are notes; the turn and the exit code decide."""
+    """Understands `--json`. Errors before the last turn are notes; the turn and the exit code decide.
 
-    def __init__(self, model: str) -> None:
+    The stream tells the tokens of a completed turn only; the file of the conversation, where it can be read,
+    those of every answer right after it.
+    """
+
+    def __init__(self, model: str, session: SessionFile) -> None:
         self._model = model
+        self._session = session
         self._conversation = ""
         self._answer = ""
         self._failure = ""
         self._completed = False
-        self._usage: dict[str, Any] = {}
+        self._tally = Tally()
         self._shown: set[str] = set()
 
     def feed(self, line: bytes) -> Iterable[AgentOutput]:
         """Show what it says, the commands it runs and the files it changes."""
         event = json_object(line)
+        # Before a completed turn, whose total is told under the model that the file names.
+        told = self._follow() if event else []
         match event.get("type"):
             case "thread.started":
                 self._conversation = text(event.get("thread_id"))
             case "turn.completed":
                 self._completed, self._failure = True, ""
-                self._usage = mapping(event.get("usage"))
+                told += self._reach(mapping(event.get("usage")))
             case "turn.failed":
                 self._completed = False
                 self._failure = text(mapping(event.get("error")).get("message")) or "the turn failed"
             case "error":
-                return [AgentOutput("note", text(event.get("message")) or "error")]
+                told.append(AgentOutput("note", text(event.get("message")) or "error"))
             case "item.started" | "item.completed" as when:
-                return self._item(mapping(event.get("item")), completed=when == "item.completed")
-        return ()
+                told += self._item(mapping(event.get("item")), completed=when == "item.completed")
+        return told
 
     def finish(self, exit_code: int) -> AgentReport:
         """Success needs exit code 0 and a completed turn."""
+        self._follow()
         error = self._failure or exit_error(exit_code)
         if not error and not self._completed:
             error = "ended without completing its turn"
@@ -92,9 +110,16 @@ class CodexReader:
             ok=not error,
             error=error,
             answer=self._answer,
-            usage=_usage(self._model, self._usage),
+            usage=self._tally.all,
             conversation=self._conversation,
         )
+
+    def _follow(self) -> list[AgentOutput]:
+        self._session.follow(self._conversation)
+        return self._reach(self._session.usage)
+
+    def _reach(self, used: dict[str, Any]) -> list[AgentOutput]:
+        return self._tally.reach([_usage(self._model or self._session.model, used)])
 
     def _item(self, item: dict[str, Any], *, completed: bool) -> Iterable[AgentOutput]:
         shown = _shown(item)
@@ -127,10 +152,8 @@ def _shown(item: dict[str, Any]) -> AgentOutput | None:
     return None
 
 
-def _usage(model: str, used: dict[str, Any]) -> tuple[Usage, ...]:
+def _usage(model: str, used: dict[str, Any]) -> Usage:
     """What Codex calls input holds the cached and the written tokens too."""
-    if not used:
-        return ()
     read, written = count(used.get("cached_input_tokens")), count(used.get("cache_write_input_tokens"))
     fresh = max(count(used.get("input_tokens")) - read - written, 0)
-    return (Usage(model, fresh, count(used.get("output_tokens")), read, written),)
+    return Usage(model, fresh, count(used.get("output_tokens")), read, written)

@@ -68,6 +68,11 @@ def count(value: object) -> int:
     return int(value) if isinstance(value, int | float) and 0 <= value < 1e15 else 0
 
 
+def dollars(value: object) -> float | None:
+    """`value` if it is an amount of money, else None: unknown."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1e15 else None
+
+
 class PlainReader:
     """Reads an agent that prints plain text: the last lines are its answer, exit code 0 its success."""
 

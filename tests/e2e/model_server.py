@@ -1,8 +1,9 @@
 """A scripted model on 127.0.0.1: speaks enough of two streaming APIs to make a real agent write one file.
 
 It answers the first request of a conversation with a tool call that writes `file`, or runs `command` where
-one is given, and the next one, which carries the tool's result, with a sentence. With `fail` every request
-is refused with that HTTP status.
+one is given, and the next one, which carries the tool's result, with a sentence. With `delegate` a
+sub-agent of another model does that. The first `good` requests are answered; with `fail` the others are
+refused with that HTTP status.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SENTENCE = "The file is written."
+#: What a sub-agent is told, by which its requests are known.
+_DELEGATED = "Write the file in my place."
 
 
 class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, file: Path, content: str, fail: int, command: str) -> None:
+    def __init__(
+        self, file: Path, content: str, *, fail: int, good: int, command: str, delegate: bool
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.file, self.content, self.fail, self.command = file, content, fail, command
+        self.file, self.content, self.command, self.delegate = file, content, command, delegate
+        self.fail, self.good = fail, good
         #: Path and body of every request.
         self.requests: list[tuple[str, dict[str, Any]]] = []
 
@@ -36,8 +42,10 @@ class ModelServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def model_server(file: Path, content: str, fail: int = 0, command: str = "") -> Iterator[ModelServer]:
-    server = ModelServer(file, content, fail, command)
+def model_server(
+    file: Path, content: str, *, fail: int = 0, good: int = 0, command: str = "", delegate: bool = False
+) -> Iterator[ModelServer]:
+    server = ModelServer(file, content, fail=fail, good=good, command=command, delegate=delegate)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -63,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
         self.server.requests.append((self.path, body))
-        if self.server.fail:
+        if self.server.fail and len(self.server.requests) > self.server.good:
             error = {"type": "error", "error": {"type": "api_error", "message": "refused by the script"}}
             self._reply(self.server.fail, "application/json", json.dumps(error).encode())
         elif "count_tokens" in self.path:
@@ -85,22 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _messages(body: dict[str, Any], server: ModelServer) -> list[dict[str, Any]]:
     """The Anthropic Messages API."""
-    last = body["messages"][-1]["content"]
-    done = isinstance(last, list) and any(part.get("type") == "tool_result" for part in last)
-    if done:
-        block: dict[str, Any] = {"type": "text", "text": ""}
-        delta: dict[str, Any] = {"type": "text_delta", "text": SENTENCE}
-    else:
-        given = {"file_path": str(server.file), "content": server.content}
-        if server.command:
-            given = {"command": server.command, "description": "Run it"}
-        block = {
-            "type": "tool_use",
-            "id": "toolu_01",
-            "name": "Bash" if server.command else "Write",
-            "input": {},
-        }
-        delta = {"type": "input_json_delta", "partial_json": json.dumps(given)}
+    contents = [each["content"] for each in body["messages"] if isinstance(each["content"], list)]
+    done = any(part.get("type") == "tool_result" for content in contents for part in content)
+    said = [_block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": SENTENCE})]
+    blocks = said if done else [*said, _tool_use(1, body, server)]
     usage = {"input_tokens": 100, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 3}
     message = {
         "id": f"msg_{len(server.requests)}",
@@ -115,12 +111,31 @@ def _messages(body: dict[str, Any], server: ModelServer) -> list[dict[str, Any]]
     stop = {"stop_reason": "end_turn" if done else "tool_use", "stop_sequence": None}
     return [
         {"type": "message_start", "message": message},
-        {"type": "content_block_start", "index": 0, "content_block": block},
-        {"type": "content_block_delta", "index": 0, "delta": delta},
-        {"type": "content_block_stop", "index": 0},
+        *(event for block in blocks for event in block),
         {"type": "message_delta", "delta": stop, "usage": {"output_tokens": 7}},
         {"type": "message_stop"},
     ]
+
+
+def _block(index: int, block: dict[str, Any], delta: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"type": "content_block_start", "index": index, "content_block": block},
+        {"type": "content_block_delta", "index": index, "delta": delta},
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+def _tool_use(index: int, body: dict[str, Any], server: ModelServer) -> list[dict[str, Any]]:
+    """A message can have several blocks: this one comes after a text."""
+    name, given = "Write", {"file_path": str(server.file), "content": server.content}
+    if server.delegate and _DELEGATED not in json.dumps(body["messages"][0]):
+        name = next(tool["name"] for tool in body["tools"] if tool["name"] in {"Agent", "Task"})
+        given = {"description": "Write it", "prompt": _DELEGATED, "subagent_type": "general-purpose"}
+        given |= {"model": "haiku", "run_in_background": False}
+    elif server.command:
+        name, given = "Bash", {"command": server.command, "description": "Run it"}
+    block = {"type": "tool_use", "id": f"toolu_{len(server.requests)}", "name": name, "input": {}}
+    return _block(index, block, {"type": "input_json_delta", "partial_json": json.dumps(given)})
 
 
 def _responses(body: dict[str, Any], server: ModelServer) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ import pytest
 
 import yoke_agents
 from tests.e2e.model_server import SENTENCE, ModelServer, model_server
+from yoke_agents.tally import Tally
 from yokeflow.config import AgentOptions
 from yokeflow.engine.process import Exit, run_process, scrubbed_environment
 from yokeflow.model import AgentOutput, AgentReport, Usage
@@ -59,13 +60,28 @@ class Ran:
     report: AgentReport
     outputs: list[AgentOutput] = field(default_factory=list)
 
+    @property
+    def live(self) -> list[Usage]:
+        """What it told of its tokens while it worked."""
+        return [output.usage for output in self.outputs if output.usage is not None]
+
+    def agrees(self) -> bool:
+        """Whether that adds up to its report."""
+        tally = Tally()
+        for used in self.live:
+            tally.add(used)
+        return set(tally.all) == {replace(used, cost_usd=None) for used in self.report.usage}
+
 
 async def run_agent(
-    name: str, settings: AgentOptions, folder: Path, stop: asyncio.Event | None = None
+    name: str,
+    settings: AgentOptions,
+    folder: Path,
+    stop: asyncio.Event | None = None,
+    cap_usd: float | None = None,
 ) -> Ran:
-    request = agent_request(
-        folder, prompt="Write hello.txt", model={"claude": "sonnet", "codex": "gpt-5"}[name]
-    )
+    model = {"claude": "sonnet", "codex": "gpt-5"}[name]
+    request = replace(agent_request(folder, prompt="Write hello.txt", model=model), cap_usd=cap_usd)
     agent = AGENTS[name]
     assert agent.missing(settings) == ""
     reader = agent.reader(request, settings)
@@ -96,11 +112,15 @@ async def test_writes_a_file(name, tmp_path):
     [used] = ran.report.usage
     written = 6 if name == "claude" else 0
     fresh = 200 if name == "claude" else 160
-    assert used == Usage(used.model, input=fresh, output=14, cache_read=40, cache_write=written)
+    counts = Usage(used.model, input=fresh, output=14, cache_read=40, cache_write=written)
+    assert replace(used, cost_usd=None) == counts
+    assert used.cost_usd == ran.report.cost_usd
+    assert len(ran.live) >= 2, "it tells while it works, not only at the end"
+    assert ran.agrees()
     assert {"claude": "sonnet", "codex": "gpt-5"}[name] in used.model
-    shown = [output for output in ran.outputs if output.kind != "note"]
-    assert [output.kind for output in shown] == ["tool", "text"]
-    assert "hello.txt" in shown[0].text
+    shown = [output for output in ran.outputs if output.kind in {"tool", "text"}]
+    assert [output.kind for output in shown] == (["text"] if name == "claude" else []) + ["tool", "text"]
+    assert "hello.txt" in shown[-2].text
     assert [path.name for path in (tmp_path / "worktree").iterdir()] == ["hello.txt"]
 
 
@@ -169,3 +189,35 @@ async def test_codex_hides_keys_from_its_commands(tmp_path):
     assert ran.report.ok, ran.ended.tail
     assert "YOKE_SESSION=" in seen.read_text()
     assert "key-of-the-test" not in seen.read_text()
+
+
+async def test_sub_agent_of_another_model_is_counted_by_itself(tmp_path):
+    file = tmp_path / "worktree" / "hello.txt"
+    with model_server(file, "x", delegate=True) as server:
+        ran = await run_agent("claude", options("claude", server, tmp_path / "home"), tmp_path)
+    assert ran.report.ok, ran.ended.tail
+    assert file.read_text() == "x"
+    assert len(ran.report.usage) == 2
+    assert all(used.input == 200 and used.output == 14 for used in ran.report.usage)
+    assert ran.report.cost_usd == pytest.approx(sum(used.cost_usd or 0 for used in ran.report.usage))
+    assert ran.agrees()
+
+
+async def test_claude_ends_at_its_cap(tmp_path):
+    with model_server(tmp_path / "worktree" / "hello.txt", "x") as server:
+        settings = options("claude", server, tmp_path / "home")
+        ran = await run_agent("claude", settings, tmp_path, cap_usd=0.0001)
+    assert ran.ended.code == 1
+    assert ran.report.error == "the session passed its cap of $0.0001"
+    assert ran.report.cost_usd is not None
+    assert ran.report.cost_usd > 0.0001
+    assert len(server.requests) == 1
+    assert ran.agrees()
+
+
+async def test_codex_counts_a_turn_that_fails(tmp_path):
+    with model_server(tmp_path / "worktree" / "hello.txt", "x", fail=500, good=1) as server:
+        ran = await run_agent("codex", options("codex", server, tmp_path / "home"), tmp_path)
+    assert not ran.report.ok
+    assert ran.report.usage == (Usage("gpt-5", input=80, output=7, cache_read=20),)
+    assert ran.live == list(ran.report.usage)

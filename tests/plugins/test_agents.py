@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +22,19 @@ from yokeflow.config import AgentOptions, Config
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.model import AgentOutput, AgentReport, AgentRequest, Attempt, Task, Usage
 from yokeflow.plugin_manager import PluginManager
-from yokeflow.testing import HOSTILE, Script, ScriptedAgent, agent_request, check_agent, scripted
+from yokeflow.testing import (
+    HOSTILE,
+    Script,
+    ScriptedAgent,
+    ScriptedReader,
+    agent_request,
+    check_agent,
+    scripted,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from yokeflow.hookspecs import Agent
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in yoke_agents.register_agents()}
@@ -62,10 +76,55 @@ def replay(name: str, stream: str, exit_code: int, model: str = "") -> tuple[Age
     return reader.finish(exit_code), outputs
 
 
-def agent_request_of(model: str):
+def agent_request_of(model: str, cap_usd: float | None = None):
     nowhere = Path("/nowhere")
     attempt = Attempt(Task(id="t", epic="e", title="T"), 1, "session", "run")
-    return AgentRequest(attempt, "prompt", nowhere, nowhere, nowhere, model)
+    return AgentRequest(attempt, "prompt", nowhere, nowhere, nowhere, model, cap_usd)
+
+
+def live(outputs: list[AgentOutput]) -> list[Usage]:
+    """What was told while it worked."""
+    return [output.usage for output in outputs if output.usage is not None]
+
+
+def total(usages: Iterable[Usage]) -> dict[str, tuple[int, int, int, int]]:
+    sums: dict[str, tuple[int, int, int, int]] = {}
+    for used in usages:
+        before = sums.get(used.model, (0, 0, 0, 0))
+        more = (used.input, used.output, used.cache_read, used.cache_write)
+        sums[used.model] = tuple(map(add, before, more))
+    return sums
+
+
+def said(model: str, name: str = "msg_1", **usage: int) -> bytes:
+    """A message of Claude Code."""
+    message = {"id": name, "model": model, "content": [], "usage": usage}
+    return json.dumps({"type": "assistant", "message": message}).encode()
+
+
+def ended(**models: dict[str, int | float | str]) -> bytes:
+    """A result of Claude Code."""
+    return json.dumps({"type": "result", "is_error": False, "modelUsage": models}).encode()
+
+
+@pytest.mark.parametrize("stream", sorted(path.name for path in RECORDED.iterdir()))
+def test_live_usage_adds_up_to_the_report(stream):
+    report, outputs = replay(stream.split("-")[0], stream, 0, "gpt-5")
+    assert total(live(outputs)) == total(report.usage)
+    assert not [output for output in outputs if output.kind == "usage" and output.text]
+
+
+def test_contract_wants_usage_that_counts():
+    class Reader(ScriptedReader):
+        def feed(self, line):
+            return (AgentOutput("usage", "", Usage("m", output=-1)),)
+
+    class Agent(ScriptedAgent):
+        def reader(self, request, options):
+            return Reader()
+
+    with pytest.raises(AssertionError, match="tokens are not negative"):
+        check_agent(Agent(Script()))
 
 
 class TestClaude:
@@ -74,13 +133,17 @@ class TestClaude:
         assert report == AgentReport(
             ok=True,
             answer="The file is written.",
-            usage=(Usage("claude-sonnet-5-5", input=200, output=14, cache_read=40, cache_write=6),),
+            usage=(Usage("claude-sonnet-5-5", 200, 14, cache_read=40, cache_write=6, cost_usd=0.000559),),
             cost_usd=0.000559,
             conversation="6da2adc9-6074-49aa-87c6-95ff9eeb8d6c",
         )
+        message = Usage("claude-sonnet-5-5", input=100, output=1, cache_read=20, cache_write=3)
         assert outputs == [
             AgentOutput("tool", "Write /project/hello.txt"),
+            AgentOutput("usage", "", message),
             AgentOutput("text", "The file is written."),
+            AgentOutput("usage", "", message),
+            AgentOutput("usage", "", Usage("claude-sonnet-5-5", output=12)),
         ]
 
     def test_error_with_subtype_success_is_an_error(self):
@@ -93,6 +156,16 @@ class TestClaude:
         assert report.ok
         assert report.cost_usd is None
         assert report.usage[0].model == "strange-model"
+        assert report.usage[0].cost_usd is None
+
+    def test_sub_agent_of_another_model(self):
+        report, outputs = replay("claude", "claude-delegated.jsonl", 0)
+        assert [(used.model, used.cost_usd) for used in report.usage] == [
+            ("claude-sonnet-5-5", 0.000559),
+            ("claude-haiku-5-5", pytest.approx(0.00002815)),
+        ]
+        messages = [used for used in live(outputs) if used.input == 100]
+        assert [used.model.split("-")[1] for used in messages] == ["sonnet", "haiku", "sonnet", "haiku"]
 
     def test_refused_tool_is_noted(self):
         report, outputs = replay("claude", "claude-denied.jsonl", 0)
@@ -110,6 +183,57 @@ class TestClaude:
             Usage("claude-sonnet-5-5", input=200, output=2, cache_read=40, cache_write=6),
         )
         assert report.cost_usd is None
+
+    def test_message_is_counted_once(self):
+        reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
+        lines = [
+            said("m", input_tokens=10, output_tokens=1),
+            said("m", input_tokens=10, output_tokens=1),
+            said("other", "msg_2", input_tokens=4, cache_read_input_tokens=2),
+            said("m", input_tokens=10, output_tokens=6),
+            said("m", input_tokens=3),
+        ]
+        outputs = [output for line in lines for output in reader.feed(line)]
+        assert live(outputs) == [Usage("m", 10, 1), Usage("other", 4, cache_read=2), Usage("m", output=5)]
+
+    def test_results_tell_what_no_message_told(self):
+        reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
+        lines = [
+            said("m", input_tokens=10),
+            ended(m={"inputTokens": 10, "outputTokens": 5}, small={"inputTokens": 7, "costUSD": 0.5}),
+            ended(m={"inputTokens": 10, "outputTokens": 5}, small={"inputTokens": 9, "costUSD": 0.75}),
+        ]
+        outputs = [output for line in lines for output in reader.feed(line)]
+        assert live(outputs) == [Usage("m", 10), Usage("m", output=5), Usage("small", 7), Usage("small", 2)]
+        assert reader.finish(0).usage == (Usage("m", 10, 5), Usage("small", 9, cost_usd=0.75))
+
+    def test_messages_may_name_the_model_otherwise(self):
+        reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
+        lines = [said("m", input_tokens=10, output_tokens=1)]
+        lines += [ended(**{"m[1m]": {"inputTokens": 12, "outputTokens": 5}})] * 2
+        outputs = [output for line in lines for output in reader.feed(line)]
+        assert live(outputs) == [Usage("m", 10, 1), Usage("m[1m]", 2, 4)]
+
+    def test_cap(self, tmp_path):
+        launch = AGENTS["claude"].launch(replace(agent_request(tmp_path), cap_usd=0.25), AgentOptions())
+        assert launch.argv[-2:] == ("--max-budget-usd", "0.250000")
+        assert "--max-budget-usd" not in AGENTS["claude"].launch(agent_request(tmp_path), AgentOptions()).argv
+
+    @pytest.mark.parametrize(
+        ("cap", "error"),
+        [(0.25, "the session passed its cap of $0.25"), (None, "Reached maximum budget ($0.0001)")],
+    )
+    def test_passed_its_cap(self, cap, error):
+        reader = AGENTS["claude"].reader(agent_request_of("", cap), AgentOptions())
+        for line in (RECORDED / "claude-capped.jsonl").read_bytes().splitlines():
+            list(reader.feed(line))
+        assert reader.finish(1).error == error
+        assert reader.finish(1).cost_usd == 0.0002795
+
+    def test_negative_cost_is_unknown(self):
+        reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
+        list(reader.feed(b'{"type": "result", "total_cost_usd": -1, "modelUsage": {"m": {"costUSD": -1}}}'))
+        assert reader.finish(0) == AgentReport(ok=True, usage=(Usage("m"),))
 
     def test_exit_0_without_a_result_is_no_success(self):
         report = AGENTS["claude"].reader(agent_request_of(""), AgentOptions()).finish(0)
@@ -147,6 +271,19 @@ class TestClaude:
         assert AGENTS["claude"].launch(agent_request(tmp_path), AgentOptions()).env["IS_SANDBOX"] == "1"
 
 
+def record(read: int, cached: int, written: int) -> str:
+    """What Codex CLI keeps about an answer."""
+    used = {"input_tokens": read, "cached_input_tokens": cached, "output_tokens": written}
+    return json.dumps({"type": "token_usage_record", "payload": {"thread_token_usage": used}}) + "\n"
+
+
+def older_record(read: int, cached: int, written: int) -> str:
+    """What its earlier versions keep."""
+    used = {"input_tokens": read, "cached_input_tokens": cached, "output_tokens": written}
+    payload = {"type": "token_count", "info": {"total_token_usage": used}}
+    return json.dumps({"type": "event_msg", "payload": payload}) + "\n"
+
+
 class TestCodex:
     def test_done_with_cached_tokens_subtracted(self):
         report, outputs = replay("codex", "codex-done.jsonl", 0, "gpt-5")
@@ -156,7 +293,7 @@ class TestCodex:
             usage=(Usage("gpt-5", input=160, output=14, cache_read=40),),
             conversation="01a1fa36-cbd9-7801-9f48-6b9d01013a13",
         )
-        assert [output.kind for output in outputs] == ["note", "tool", "text"]
+        assert [output.kind for output in outputs] == ["note", "tool", "text", "usage"]
         assert "hello.txt" in outputs[1].text
 
     def test_failed_turn(self):
@@ -164,6 +301,27 @@ class TestCodex:
         assert not report.ok
         assert report.error.endswith("high demand, which may cause temporary errors.")
         assert {output.kind for output in outputs} == {"note"}
+
+    def test_tokens_of_a_failed_turn_are_in_its_own_file(self, tmp_path):
+        conversation = "01a1fad1-5109-7d12-8080-a6d3ebe2de27"
+        folder = tmp_path / "sessions" / f"{datetime.now(UTC):%Y/%m/%d}"
+        folder.mkdir(parents=True)
+        (folder / "rollout-1-another.jsonl").write_text(record(9, 9, 9))
+        file = folder / f"rollout-1-{conversation}.jsonl"
+        reader = AGENTS["codex"].reader(agent_request_of(""), AgentOptions(env={"CODEX_HOME": str(tmp_path)}))
+        started = b'{"type": "thread.started", "thread_id": "%s"}' % conversation.encode()
+        assert not list(reader.feed(started))
+        with file.open("a") as written:
+            written.write('{"type": "turn_context", "payload": {"model": "gpt-5"}}\nnonsense "token_count"\n')
+            written.write(record(100, 20, 7) + record(200, 40, 14)[:50])
+        assert live(list(reader.feed(b'{"type": "turn.started"}'))) == [Usage("gpt-5", 80, 7, 20)]
+        with file.open("a") as written:
+            written.write(record(200, 40, 14)[50:])
+        assert not live(list(reader.feed(b"garbage")))
+        assert live(list(reader.feed(b'{"type": "turn.failed"}'))) == [Usage("gpt-5", 80, 7, 20)]
+        with file.open("a") as written:
+            written.write(older_record(250, 40, 15))
+        assert reader.finish(1).usage == (Usage("gpt-5", 210, 15, 40),)
 
     def test_exit_0_without_a_turn_is_no_success(self):
         report = AGENTS["codex"].reader(agent_request_of(""), AgentOptions()).finish(0)
