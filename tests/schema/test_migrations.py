@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from yoke_costs import tables as costs
+from yoke_expertise import tables as expertise
 from yoke_profiles import tables as profiles
 from yokeflow.errors import StoreError
 from yokeflow.store import migrate, tables
@@ -44,6 +45,7 @@ UNION ALL SELECT 'trigger', tgrelid::regclass || '.' || tgname, pg_get_triggerde
 FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT 'function', proname, pg_get_functiondef(oid)
 FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind = 'f'
+  AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e') -- an extension's own
 """
 
 Schema = dict[tuple[str, str], str]
@@ -69,6 +71,7 @@ async def test_up_down_and_up_again_gives_the_same_schema(empty_database_url: st
 
 async def test_the_models_are_what_the_migrations_make(database_url: str, empty_database_url: str) -> None:
     assert costs.AgentCost.metadata is tables.Project.metadata
+    assert expertise.MemoryRow.metadata is tables.Project.metadata
     assert profiles.AgentProfile.metadata is tables.Project.metadata
     async with await Store.open(empty_database_url) as store, store.begin() as conn:
         await conn.run_sync(Base.metadata.create_all)
