@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.engine.agent_process import AgentProcess
+from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
 from yokeflow.engine.lanes import HandOverConflictError
-from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
-from yokeflow.errors import GitError, PluginError, RefMovedError, YokeError, disk_full
+from yokeflow.errors import GitError, RefMovedError, disk_full
 from yokeflow.git.checkouts import find
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from yokeflow.config import AgentOptions
+    from yokeflow.engine.agent_process import Worked
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes, Place
-    from yokeflow.engine.process import Exit
-    from yokeflow.hookspecs import AgentReader
-    from yokeflow.model import Attempt, Launch, ModelChoice
+    from yokeflow.model import Attempt, ModelChoice, Reservation, Usage
 
-#: What an agent may say in events before the rest stays in the transcript alone.
-_MOST_OUTPUTS = 200
-_LONGEST_OUTPUT = 500
+#: Characters of an answer that are kept.
+_LONGEST_ANSWER = 500
 #: Characters of output that are kept with a failure.
 _TAIL = 4000
 
@@ -73,6 +71,11 @@ class Session:
         self._conflicts: tuple[str, ...] = ()
         #: What the agent said at its end; it counts, and costs, whatever becomes of the work.
         self._report = AgentReport(ok=False)
+        self._cost_usd: float | None = None
+        self._cost_source = "unknown"
+        self._usage: tuple[Usage, ...] = ()
+        self._reserved: Reservation | None = None
+        self._result: SessionResult | None = None
 
     async def run(self) -> Outcome:
         """Do the attempt in its prepared lane.
@@ -80,67 +83,106 @@ class Session:
         The lane ends at the finished work, or where it started with the attempt kept under `refs/yoke/keep/`.
         Raises LimitError when the budget refuses the session, PluginError when a needed plugin fails.
         """
-        context, attempt = self._context, self._attempt
-        name = context.agent_of(attempt.task)
-        reserved = await context.decide.reserve(attempt)
-        choice = context.decide.model(attempt, name)
-        if reserved is not None:
-            self._emit("budget.reserved", amount_usd=reserved)
+        await self._begin()
         started = monotonic()
-        self._begin(name, choice)
-        model = choice.model if choice else ""
         try:
-            work = await self._work(name, model)
+            work = await self._work()
             outcome = await self._finish(work, started)
         except GitError as error:
             # An agent can wreck a worktree in ways git cannot read; that costs the attempt, not the run.
             work = _Work(self._report, self._place.base, Failure(error.message))
             state = "interrupted" if self._stop.is_set() else "failed"
-            seconds = round(monotonic() - started, 3)
-            outcome = Outcome(state, "", work.failure, seconds, self._report.cost_usd)
+            outcome = Outcome(state, "", work.failure, round(monotonic() - started, 3), self._cost_usd)
             self._record(work, outcome, "")
-        reason = outcome.failure.reason if outcome.failure else ""
-        result = SessionResult(attempt, name, model, outcome.state, reason, outcome.seconds, work.report)
-        await context.decide.settle(result)
-        if context.config.learning.enabled:
-            await context.decide.learn(result, self._folder / "output.log", context.recorder)
+        failure = outcome.failure or Failure("")
+        self._result = SessionResult(
+            self._attempt,
+            self._attempt.agent,
+            self._attempt.model,
+            outcome.state,
+            failure.reason,
+            outcome.seconds,
+            work.report,
+            output=failure.output,
+            base_commit=self._place.base,
+            head_commit=work.head,
+            cost_usd=outcome.cost_usd,
+        )
+        await self._context.decide.settle(self._result)
         return outcome
 
-    def _begin(self, agent: str, choice: ModelChoice | None) -> None:
-        self._emit(
-            "session.started",
-            attempt=self._attempt.number,
-            agent=agent,
-            model=choice.model if choice else "",
-            model_reason=choice.reason if choice else "",
-            lane=self._place.lane.id,
-            branch=self._place.lane.branch,
-            worktree=str(self._place.path),
-            base_commit=self._place.base,
-            folder=str(self._folder),
-        )
+    async def learn(self) -> None:
+        """Let plugins take what the session teaches, once it is over."""
+        context = self._context
+        if self._result is not None and context.config.learning.enabled:
+            await context.decide.learn(self._result, self._folder / "output.log", context.recorder)
 
-    async def _work(self, name: str, model: str) -> _Work:
+    async def _begin(self) -> None:
+        """Choose the model and set money aside, and record both with the start, in one write."""
+        decide, attempt = self._context.decide, self._attempt
+        choice = decide.model(attempt, decide.budget(attempt))
+        if choice is not None:
+            attempt = self._attempt = replace(attempt, model=choice.model, tier=choice.tier)
+        self._reserved = await decide.reserve(attempt)
+        event, reserved = self._context.recorder.event, _told(self._reserved)
+        events = [event("session.started", **self._where, **self._start(choice), reserved=reserved)]
+        if self._reserved is not None:
+            amounts = {"amount_usd" if name == "usd" else name: value for name, value in reserved.items()}
+            events.insert(0, event("budget.reserved", **self._where, **amounts))
+        self._context.recorder.record(*events)
+
+    def _start(self, choice: ModelChoice | None) -> dict[str, Any]:
+        return {
+            "attempt": self._attempt.number,
+            "agent": self._attempt.agent,
+            "profile": self._attempt.profile.name if self._attempt.profile else "",
+            "model": self._attempt.model,
+            "tier": self._attempt.tier,
+            "model_reason": choice.reason if choice else "",
+            "choice": dict(choice.details) if choice else {},
+            "lane": self._place.lane.id,
+            "branch": self._place.lane.branch,
+            "worktree": str(self._place.path),
+            "base_commit": self._place.base,
+            "folder": str(self._folder),
+        }
+
+    async def _work(self) -> _Work:
         """Let the agent work, then collect and check what it did."""
-        agent, options = self._context.agent(name)
-        request = await self._request(model)
+        request = await self._request()
         branches = await self._context.repo.branches()
         target = await self._context.repo.branch(self._context.target)
-        with _blaming(name):
-            reader = agent.reader(request, options)
-            launch = agent.launch(request, options)
-        ended = await self._run_agent(launch, options, request, reader)
-        with _blaming(name):
-            report = self._report = reader.finish(ended.code)
-        trespass = await self._guard_target(target)
+        process = AgentProcess(self._context, self._attempt, self._stop, self._say)
+        worked = await process.run(request, self._folder / "output.log")
+        report, code = worked.report, worked.ended.code
+        self._account(report)
+        moved = await self._guard_target(target)
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
-            return _Work(report, self._place.base, Failure(reason, ended.tail[-_TAIL:]), ended.code)
-        failure = trespass or _failure(ended, report) or self._undone(head) or await self._check(head)
-        return _Work(report, head, failure, ended.code)
+            return _Work(report, self._place.base, Failure(reason, worked.ended.tail[-_TAIL:]), code)
+        failure = (
+            moved
+            or _failure(worked)
+            or self._undone(head)
+            or await self._trespass(head)
+            or await self._check(head)
+        )
+        return _Work(report, head, failure, code)
 
-    async def _request(self, model: str) -> AgentRequest:
+    def _account(self, report: AgentReport) -> None:
+        self._report = report
+        self._cost_usd, self._cost_source, self._usage = self._context.priced(report)
+
+    async def _trespass(self, head: str) -> Failure | None:
+        """Why the profile does not allow what was changed."""
+        profile = self._attempt.profile
+        if profile is None or not (profile.may_change or profile.must_not_change):
+            return None
+        reason = trespass(profile, await self._context.repo.changed_files(self._place.base, head))
+        return Failure(reason) if reason else None
+
+    async def _request(self) -> AgentRequest:
         context, attempt = self._context, self._attempt
         lessons = []
         if context.config.learning.enabled:
@@ -153,38 +195,8 @@ class Session:
             prompt_file.write_text(prompt, encoding="utf-8")
         except OSError as error:
             raise disk_full(error) from error
-        return AgentRequest(attempt, prompt, prompt_file, self._place.path, scratch, model)
-
-    async def _run_agent(
-        self, launch: Launch, options: AgentOptions, request: AgentRequest, reader: AgentReader
-    ) -> Exit:
-        settings, left = self._context.config.agents, _MOST_OUTPUTS
-
-        def show(line: bytes) -> None:
-            nonlocal left
-            with _blaming(self._context.agent_of(self._attempt.task)):
-                outputs = list(reader.feed(line))
-            for output in outputs:
-                if left > 0 and output.text.strip():
-                    left -= 1
-                    text = redact(output.text.strip())[:_LONGEST_OUTPUT]
-                    self._emit("session.output", kind=output.kind, text=text)
-
-        names = (*settings.pass_env, *options.pass_env)
-        environment = {**scrubbed_environment(names), **options.env, **self._marks()}
-        return await run_process(
-            launch,
-            cwd=request.worktree,
-            env=environment,
-            transcript=self._folder / "output.log",
-            limit=settings.transcript_limit,
-            timeout=self._attempt.task.timeout or settings.timeout,
-            silence=settings.silence,
-            grace=settings.grace,
-            mark=("YOKE_SESSION", self._attempt.session),
-            on_line=show,
-            stop=self._stop,
-        )
+        cap = self._reserved.cap_usd if self._reserved else None
+        return AgentRequest(attempt, prompt, prompt_file, self._place.path, scratch, attempt.model, cap)
 
     async def _guard_target(self, before: str | None) -> Failure | None:
         """Why the attempt does not count, when the agent brought commits of its own onto the target.
@@ -294,7 +306,7 @@ class Session:
                 )
             await self._lanes.restore(self._place)
         state = "completed" if failure is None else "interrupted" if self._stop.is_set() else "failed"
-        outcome = Outcome(state, commit, failure, round(monotonic() - started, 3), work.report.cost_usd)
+        outcome = Outcome(state, commit, failure, round(monotonic() - started, 3), self._cost_usd)
         self._record(work, outcome, kept)
         return outcome
 
@@ -311,19 +323,18 @@ class Session:
         events = [
             recorder.event(
                 "session.finished",
-                epic=task.epic,
-                task=task.id,
-                session=self._attempt.session,
+                **self._where,
                 state=outcome.state,
                 reason=failure.reason if failure else "",
                 output=failure.output if failure else "",
                 exit_code=work.exit_code,
                 seconds=outcome.seconds,
-                cost_usd=work.report.cost_usd,
-                usage=[asdict(usage) for usage in work.report.usage],
+                cost_usd=self._cost_usd,
+                cost_source=self._cost_source,
+                usage=[asdict(used) for used in self._usage],
                 head_commit=work.head,
                 kept_ref=kept,
-                answer=redact(work.report.answer)[:_LONGEST_OUTPUT],
+                answer=redact(work.report.answer)[:_LONGEST_ANSWER],
             )
         ]
         if outcome.state == "completed":
@@ -333,37 +344,26 @@ class Session:
             events.append(done)
         recorder.record(*events)
 
-    def _emit(self, type_: str, **data: Any) -> None:
+    def _say(self, *, kind: str, text: str) -> None:
+        self._context.recorder.emit("session.output", **self._where, kind=kind, text=text)
+
+    @property
+    def _where(self) -> dict[str, str]:
         task = self._attempt.task
-        self._context.recorder.emit(
-            type_, epic=task.epic, task=task.id, session=self._attempt.session, **data
-        )
-
-    def _marks(self) -> dict[str, str]:
-        """How processes of the session, and the git hooks they run, know where they belong."""
-        task = self._attempt.task
-        return {
-            "YOKE_SESSION": self._attempt.session,
-            "YOKE_RUN": self._attempt.run,
-            "YOKE_TASK": task.id,
-            "YOKE_EPIC": task.epic,
-        }
+        return {"epic": task.epic, "task": task.id, "session": self._attempt.session}
 
 
-@contextmanager
-def _blaming(agent: str) -> Iterator[None]:
-    """What an agent's plugin raises names the agent."""
-    try:
-        yield
-    except YokeError:
-        raise
-    except Exception as error:
-        raise PluginError(f"of agent {agent}", repr(error), hint="use another agent, or update it") from error
+def _told(reserved: Reservation | None) -> dict[str, Any]:
+    """A reservation as events carry it."""
+    return {name: value for name, value in asdict(reserved).items() if value is not None} if reserved else {}
 
 
-def _failure(ended: Exit, report: AgentReport) -> Failure | None:
+def _failure(worked: Worked) -> Failure | None:
     """Why the process itself does not count; None when it is for the checks to say."""
+    ended, report = worked.ended, worked.report
     output = ended.tail[-_TAIL:]
+    if worked.overspent:
+        return Failure(f"the session was stopped: {worked.overspent}", output)
     match ended.why:
         case "timeout":
             return Failure(

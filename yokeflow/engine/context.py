@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yokeflow.git.repo import Repo
     from yokeflow.git.worktrees import Worktrees
     from yokeflow.hookspecs import Agent
-    from yokeflow.model import Plan, Task
+    from yokeflow.model import AgentReport, Plan, Profile, Task, Usage
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,25 @@ class Context:
     def config(self) -> Config:
         return self.project.config
 
-    def agent_of(self, task: Task) -> str:
-        """Name of the agent that does a task."""
-        return self.only_agent or self.config.agent_of(task.agent)
+    def role_of(self, task: Task, number: int = 1) -> tuple[str, Profile | None]:
+        """Name of the agent that does attempt `number` at a task, and the profile in which it does."""
+        profile = self.decide.profile(task, number)
+        wanted = task.agent or (profile.agent if profile else "")
+        return self.only_agent or self.config.agent_of(wanted), profile
+
+    def priced(self, report: AgentReport) -> tuple[float | None, str, tuple[Usage, ...]]:
+        """What a session cost, who says so (agent, prices, unknown), and what each model did for it."""
+        usage = report.usage
+        if report.cost_usd is not None:
+            if len(usage) > 1:
+                usage = tuple(self._priced_part(each) for each in usage)
+            return report.cost_usd, "agent", usage
+        total = self.decide.price(usage) if usage else None
+        parts = tuple(self._priced_part(each) for each in usage)
+        return total, "unknown" if total is None else "prices", parts
+
+    def _priced_part(self, used: Usage) -> Usage:
+        return used if used.cost_usd is not None else replace(used, cost_usd=self.decide.price((used,)))
 
     def agent(self, name: str) -> tuple[Agent, AgentOptions]:
         """The agent of that name and its settings.

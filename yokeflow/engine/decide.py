@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from inspect import isawaitable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.asking import call_and_wait, call_now, implementations, seconds_of, wrong
+from yokeflow.engine import answers
 from yokeflow.errors import PluginError, YokeError
+from yokeflow.model import Reservation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import pluggy
+    from pluggy import HookImpl
 
     from yokeflow.config import Config
+    from yokeflow.engine.hosting import Lender
     from yokeflow.engine.recorder import Recorder
     from yokeflow.events import Event
-    from yokeflow.model import Attempt, ModelChoice, Plan, Resolution, SessionResult, Task
+    from yokeflow.model import (
+        Attempt,
+        BudgetLeft,
+        ModelChoice,
+        Plan,
+        Profile,
+        Resolution,
+        SessionResult,
+        Task,
+        Usage,
+    )
     from yokeflow.plugin_manager import PluginManager
+
+#: Gives the reason why an answer makes no sense; empty when it does.
+_Check = Callable[[Any], str]
 
 
 class Decisions:
     """What plugins decide. Each method is one hook of hookspecs.py."""
 
-    def __init__(self, plugins: PluginManager, config: Config) -> None:
-        self._hook = plugins.hook
+    def __init__(self, plugins: PluginManager, config: Config, lender: Lender | None = None) -> None:
+        """`lender` makes what plugins are lent; only where a run goes on do hooks need it."""
+        self._plugins = plugins
         self._config = config
+        self._lender = lender
+
+    async def begin(self, plan: Plan) -> None:
+        async for _ in self._waited("begin_run", None, plan=plan):
+            pass
+
+    async def preview(self, plan: Plan) -> None:
+        async for _ in self._waited("begin_preview", None, plan=plan):
+            pass
 
     def resolve(self, plan: Plan, finished: Collection[str], learned: Mapping[str, float]) -> Resolution:
-        answer: Resolution | None = self._closed(
-            self._hook.resolve_dependencies,
+        answer: Resolution | None = self._first(
+            "resolve_dependencies",
+            lambda given: answers.resolution(given, plan, finished),
             plan=plan,
-            config=self._config,
             finished=finished,
             learned=learned,
         )
@@ -43,93 +69,154 @@ class Decisions:
         return answer
 
     def order(self, ready: Sequence[Task], resolution: Resolution) -> Sequence[str]:
-        answer: Sequence[str] | None = self._closed(
-            self._hook.order_ready, ready=ready, resolution=resolution
+        answer: Sequence[str] | None = self._first(
+            "order_ready", lambda given: answers.order(given, ready), ready=ready, resolution=resolution
         )
         return [task.id for task in ready] if answer is None else answer
 
-    def model(self, attempt: Attempt, agent: str) -> ModelChoice | None:
-        answer: ModelChoice | None = self._closed(
-            self._hook.select_model, attempt=attempt, agent=agent, config=self._config
+    def profile(self, task: Task, number: int) -> Profile | None:
+        answer: Profile | None = self._first("select_profile", answers.profile, task=task, number=number)
+        return answer
+
+    def budget(self, attempt: Attempt) -> BudgetLeft | None:
+        answer: BudgetLeft | None = self._first("budget_left", answers.budget_left, attempt=attempt)
+        return answer
+
+    def model(self, attempt: Attempt, budget: BudgetLeft | None) -> ModelChoice | None:
+        answer: ModelChoice | None = self._first(
+            "select_model", answers.model, attempt=attempt, agent=attempt.agent, budget=budget
         )
         return answer
 
-    async def reserve(self, attempt: Attempt) -> float | None:
-        """Dollars set aside in all; None when no plugin keeps accounts. Raises LimitError for a refusal."""
-        answers = await self._all(self._hook.reserve_budget, attempt=attempt, config=self._config)
-        amounts = [amount for amount in answers if amount is not None]
-        return max(amounts) if amounts else None
+    async def reserve(self, attempt: Attempt) -> Reservation | None:
+        """What is set aside, by the strictest plugin; None when none keeps accounts.
+
+        Raises LimitError for a refusal.
+        """
+        told = self._waited("reserve_budget", attempt, answers.reservation, attempt=attempt)
+        amounts = [Reservation(usd=each) if isinstance(each, int | float) else each async for each in told]
+        return _strictest(amounts) if amounts else None
+
+    def spending(self, attempt: Attempt, usage: Sequence[Usage]) -> str:
+        """Why a session must be stopped; empty to let it go on."""
+        told = self._asked("check_spending", answers.reason, attempt=attempt, usage=usage)
+        return next((reason for reason in told if reason), "")
+
+    def price(self, usage: Sequence[Usage]) -> float | None:
+        answer: float | None = self._first("price_usage", answers.price, usage=usage)
+        return answer
 
     async def settle(self, result: SessionResult) -> None:
-        await self._all(self._hook.settle_budget, result=result, config=self._config)
+        async for _ in self._waited("settle_budget", result.attempt, result=result):
+            pass
 
     async def recall(self, attempt: Attempt, recorder: Recorder) -> list[str]:
-        answers = await soft(self._hook.recall, recorder, attempt=attempt, config=self._config)
-        return [lesson for answer in answers for lesson in answer or ()]
+        told = self._soft("recall", attempt, recorder, answers.lessons, attempt=attempt)
+        return [lesson async for lessons in told for lesson in lessons]
 
     async def learn(self, result: SessionResult, transcript: Path, recorder: Recorder) -> None:
-        await soft(self._hook.learn, recorder, result=result, transcript=transcript, config=self._config)
+        async for _ in self._soft("learn", result.attempt, recorder, result=result, transcript=transcript):
+            pass
 
-    def _closed(self, hook: pluggy.HookCaller, **arguments: Any) -> Any:
-        try:
-            return hook(**arguments)
-        except YokeError:
-            raise
-        except Exception as error:
-            raise _blame(hook, error) from error
+    def _first(self, hook: str, check: _Check, **arguments: Any) -> Any:
+        """The first answer that is not None."""
+        return next(self._asked(hook, check, **arguments), None)
 
-    async def _all(self, hook: pluggy.HookCaller, **arguments: Any) -> list[Any]:
-        answers = self._closed(hook, **arguments)
-        try:
-            return [await answer if isawaitable(answer) else answer for answer in answers]
-        except YokeError:
-            raise
-        except Exception as error:
-            raise _blame(hook, error) from error
+    def _asked(self, hook: str, check: _Check, **arguments: Any) -> Iterator[Any]:
+        """Answers that are not None, as they come."""
+        seconds = self._seconds(hook)
+        for plugin in self._implementations(hook):
+            answer = call_now(plugin, hook, arguments | {"config": self._config}, seconds)
+            if answer is not None:
+                if reason := check(answer):
+                    raise wrong(plugin, hook, reason)
+                yield answer
+
+    async def _waited(
+        self, hook: str, about: Attempt | None, check: _Check | None = None, **arguments: Any
+    ) -> AsyncIterator[Any]:
+        """The same for awaitable hooks."""
+        for plugin in self._implementations(hook):
+            answer = await self._wait(plugin, hook, about, check, arguments)
+            if answer is not None:
+                yield answer
+
+    async def _soft(
+        self,
+        hook: str,
+        about: Attempt,
+        recorder: Recorder,
+        check: _Check | None = None,
+        **arguments: Any,
+    ) -> AsyncIterator[Any]:
+        """The same, where a plugin that fails costs a `plugin.failed` event and nothing else."""
+        for plugin in self._implementations(hook):
+            try:
+                answer = await self._wait(plugin, hook, about, check, arguments)
+            except YokeError as error:
+                recorder.emit(
+                    "plugin.failed",
+                    epic=about.task.epic,
+                    task=about.task.id,
+                    session=about.session,
+                    plugin=plugin.plugin_name,
+                    hook=hook,
+                    error=error.message,
+                )
+            else:
+                if answer is not None:
+                    yield answer
+
+    async def _wait(
+        self,
+        plugin: HookImpl,
+        hook: str,
+        about: Attempt | None,
+        check: _Check | None,
+        arguments: dict[str, Any],
+    ) -> Any:
+        given = arguments | {"config": self._config}
+        if "host" not in plugin.argnames:
+            answer = await call_and_wait(plugin, hook, given, self._seconds(hook))
+        else:
+            assert self._lender is not None, "hooks with a host are called in a run"
+            async with self._lender.lend(plugin, hook, about) as host:
+                answer = await call_and_wait(plugin, hook, given | {"host": host}, self._seconds(hook))
+        if answer is not None and check is not None and (reason := check(answer)):
+            raise wrong(plugin, hook, reason)
+        return answer
+
+    def _implementations(self, hook: str) -> Iterator[HookImpl]:
+        return implementations(getattr(self._plugins.hook, hook))
+
+    def _seconds(self, hook: str) -> float:
+        return seconds_of(hook, self._config.plugins.timeouts)
 
 
-async def soft(hook: pluggy.HookCaller, recorder: Recorder, **arguments: Any) -> list[Any]:
-    """Every plugin's answer; one that fails costs a `plugin.failed` event and nothing else."""
-    answers = []
-    for plugin in reversed(hook.get_hookimpls()):
-        try:
-            answer = plugin.function(*(arguments[name] for name in plugin.argnames))
-            answers.append(await answer if isinstance(answer, Awaitable) else answer)
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and this hook fails soft
-            recorder.emit("plugin.failed", plugin=plugin.plugin_name, hook=hook.name, error=repr(error))
-    return answers
+def _strictest(amounts: Sequence[Reservation]) -> Reservation:
+    """The most that anybody sets aside, and the least at which anybody stops."""
+    dollars = [each.usd for each in amounts if each.usd is not None]
+    tokens = [each.tokens for each in amounts if each.tokens is not None]
+    caps = [each.cap_usd for each in amounts if each.cap_usd is not None]
+    return Reservation(max(dollars, default=None), max(tokens, default=None), min(caps, default=None))
 
 
 class EventHook:
     """Shows every event to the plugins that want them; one that fails is not called again in this run."""
 
-    def __init__(self, plugins: PluginManager, recorder: Recorder) -> None:
-        self._implementations = list(reversed(plugins.hook.on_event.get_hookimpls()))
+    def __init__(self, plugins: PluginManager, recorder: Recorder, timeouts: Mapping[str, float]) -> None:
+        self._listeners = list(implementations(plugins.hook.on_event))
+        self._seconds = seconds_of("on_event", timeouts)
         self._recorder = recorder
 
     def __call__(self, event: Event) -> None:
-        for plugin in list(self._implementations):
+        for plugin in list(self._listeners):
             try:
-                plugin.function(*([event] if plugin.argnames else []))
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and this hook fails soft
-                self._implementations.remove(plugin)
+                call_now(plugin, "on_event", {"event": event}, self._seconds)
+            except YokeError as error:
+                # It may have failed at an event that another one's failure brought about.
+                if plugin in self._listeners:
+                    self._listeners.remove(plugin)
                 self._recorder.emit(
-                    "plugin.failed", plugin=plugin.plugin_name, hook="on_event", error=repr(error)
+                    "plugin.failed", plugin=plugin.plugin_name, hook="on_event", error=error.message
                 )
-
-
-def _blame(hook: pluggy.HookCaller, error: Exception) -> PluginError:
-    """Name the plugin whose function is in the traceback."""
-    frames = set()
-    trace = error.__traceback__
-    while trace is not None:
-        frames.add(trace.tb_frame.f_code)
-        trace = trace.tb_next
-    guilty = [
-        plugin.plugin_name for plugin in hook.get_hookimpls() if plugin.function.__code__ in frames
-    ] or ["unknown"]
-    return PluginError(
-        guilty[-1],
-        f"{hook.name} failed: {error!r}",
-        hint=f"update it, or list it under plugins.disabled: [{guilty[-1]}]",
-    )

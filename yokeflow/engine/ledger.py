@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: How a person can answer each kind of intervention.
 CHOICES = {
     "retry_limit": ("retry", "skip"),
+    "budget": ("retry", "skip"),
     "conflict": ("land",),
     "hand_over": ("retry", "skip"),
     "red_check": ("land",),

@@ -18,7 +18,8 @@ def check_agents(context: Context, tasks: Iterable[Task]) -> None:
     """Raises UsageError when an agent that a task needs is unknown, not installed, or has nothing to run."""
     by_agent: dict[str, list[Task]] = {}
     for task in tasks:
-        by_agent.setdefault(context.agent_of(task), []).append(task)
+        for number in range(1, context.config.agents.max_attempts + 1):
+            by_agent.setdefault(context.role_of(task, number)[0], []).append(task)
     for name, its_tasks in by_agent.items():
         try:
             agent, options = context.agent(name)

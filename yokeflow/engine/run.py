@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -14,6 +15,8 @@ from yokeflow.engine.checks import Checker
 from yokeflow.engine.context import Context
 from yokeflow.engine.control import Control
 from yokeflow.engine.decide import Decisions, EventHook
+from yokeflow.engine.hosting import Lender
+from yokeflow.engine.interview import interview
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.preflight import check_agents, check_places
@@ -113,17 +116,21 @@ class Run:
         project, recorder = self._project, self._recorder
         async with store.begin() as connection:
             passed = await unfinished.passed_checks(connection, project_id)
-        return Context(
+        target = await project.repo.target_branch(project.config.project.target)
+        lender = Lender(store, project_id, project.repo, target, recorder)
+        context = Context(
             project=project,
             plan=self._plan,
-            target=await project.repo.target_branch(project.config.project.target),
+            target=target,
             recorder=recorder,
-            decide=Decisions(project.plugins, project.config),
+            decide=Decisions(project.plugins, project.config, lender),
             checker=Checker(project.config, recorder, passed),
             worktrees=project.worktrees,
             agents=project.plugins.agents(),
             only_agent=self._options.agent,
         )
+        lender.interview = partial(interview, context)
+        return context
 
     async def _prepare(
         self, context: Context, store: Store, project_id: UUID
@@ -138,6 +145,7 @@ class Run:
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})
+        await context.decide.begin(self._plan)
         resolution = context.decide.resolve(self._plan, ledger.finished, durations)
         todo = [
             task for task in self._plan.tasks.values() if task.id in chosen and not ledger.is_done(task.id)
@@ -150,7 +158,7 @@ class Run:
             lambda ready: context.decide.order(ready, resolution),
             concurrency=context.config.concurrency,
             agent_limit=context.config.agent_limits,
-            agent_of=context.agent_of,
+            agent_of=lambda task: context.role_of(task, ledger.failed_attempts(task.id) + 1)[0],
         )
         scheduler.held(set(self._plan.tasks) - chosen)
         for task in ledger.failed:
@@ -171,7 +179,9 @@ class Run:
     @asynccontextmanager
     async def _recording(self, store: Store, project_id: UUID) -> AsyncIterator[None]:
         """Bring the journal into the store in the background, and show events to plugins."""
-        self._recorder.listen(EventHook(self._project.plugins, self._recorder))
+        self._recorder.listen(
+            EventHook(self._project.plugins, self._recorder, self._project.config.plugins.timeouts)
+        )
         drainer = Drainer(
             store,
             project_id,

@@ -197,6 +197,18 @@ class Scheduler:
         self._recount_blocked()
         self._consider(task)
 
+    @property
+    def holding(self) -> frozenset[str]:
+        """Tasks that are not to start until further notice."""
+        return self._held
+
+    def reassign(self, task: str, agent: str) -> None:
+        """Another agent is to do a task that does not run."""
+        if self._agents[task] != agent:
+            self._withdraw(task)
+            self._agents[task] = agent
+            self._consider(task)
+
     def held(self, tasks: Iterable[str]) -> None:
         """These tasks, and no others, are not to start until further notice."""
         before, self._held = self._held, frozenset(tasks)

@@ -56,6 +56,9 @@ class Workflow:
         self._limit: LimitError | None = None
         #: The budget does not reach for another session until one has settled.
         self._short = False
+        #: Tasks whose epic's budget is set aside for others.
+        self._parked: set[str] = set()
+        self._learning: set[asyncio.Task[None]] = set()
         self._over = False
 
     async def work(self) -> None:
@@ -132,6 +135,8 @@ class Workflow:
         self._context.stop.set()
         for stop in self._stops.values():
             stop.set()
+        for learning in self._learning:
+            learning.cancel()
         if self._resumed is not None:
             self._resumed.set()
 
@@ -151,26 +156,20 @@ class Workflow:
 
     async def _do(self, task: Task) -> None:
         """One attempt at a task and what follows from it."""
-        attempt = Attempt(
-            task=task,
-            number=self._ledger.failed_attempts(task.id) + 1,
-            session=str(uuid4()),
-            run=self._context.recorder.run,
-            failures=tuple(self._ledger.failures(task.id)),
-        )
         short = False
         try:
+            attempt = self._attempt(task)
             place = await self._lanes.prepare(task, self._ledger.commit_of)
             session = Session(self._context, self._lanes, attempt, place, self._stops[task.id])
             async with self._context.worktrees.in_use(place.path):
                 outcome = await session.run()
+            self._start_learning(session)
         except HandOverConflictError as error:
             self._give_up(task, error.message, kind="hand_over")
         except (GitError, RepositoryError, ProjectBusyError) as error:
             self._give_up(task, error.message, kind="worktree")
         except LimitError as error:
-            self._scheduler.released(task.id)
-            short = self._refuse(error)
+            short = self._refuse(error, task)
         except (YokeError, OSError) as error:
             self._scheduler.released(task.id)
             self._end(error)
@@ -179,9 +178,36 @@ class Workflow:
         finally:
             del self._stops[task.id]
         self._short = short
+        if task.id not in self._parked:
+            self._unpark()
         if (by := self._skips.pop(task.id, None)) and not self._ledger.is_done(task.id):
             self._leave_out(task.id, by)
         self._advance()
+
+    def _attempt(self, task: Task) -> Attempt:
+        number = self._ledger.failed_attempts(task.id) + 1
+        agent, profile = self._context.role_of(task, number)
+        return Attempt(
+            task=task,
+            number=number,
+            session=str(uuid4()),
+            run=self._context.recorder.run,
+            failures=tuple(self._ledger.failures(task.id)),
+            agent=agent,
+            profile=profile,
+        )
+
+    def _start_learning(self, session: Session) -> None:
+        """Let plugins learn while the run goes on; when it is stopped, they catch up in the next one."""
+        learning = self._group.create_task(self._learn(session), name="learning")
+        self._learning.add(learning)
+        learning.add_done_callback(self._learning.discard)
+
+    async def _learn(self, session: Session) -> None:
+        try:
+            await session.learn()
+        except (YokeError, OSError) as error:
+            self._end(error)
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
         ledger = self._ledger
@@ -193,8 +219,9 @@ class Workflow:
             self._scheduler.released(task.id)
         else:
             ledger.fail(task.id, outcome.failure)
-            if ledger.failed_attempts(task.id) < self._context.config.agents.max_attempts:
+            if (failed := ledger.failed_attempts(task.id)) < self._context.config.agents.max_attempts:
                 self._scheduler.released(task.id)
+                self._scheduler.reassign(task.id, self._context.role_of(task, failed + 1)[0])
             else:
                 self._give_up(task, outcome.failure.reason, kind="retry_limit")
 
@@ -211,14 +238,40 @@ class Workflow:
         self._fatal = self._fatal or error
         self._halt()
 
-    def _refuse(self, error: LimitError) -> bool:
-        """Whether to try again when a running session has settled; without one, the limit ends the run."""
+    def _refuse(self, error: LimitError, task: Task) -> bool:
+        """Whether nothing can start until a running session has settled; without one, a limit is final."""
+        if error.scope in {"task", "epic"}:
+            self._refuse_task(error, task)
+            return False
+        self._scheduler.released(task.id)
         if len(self._stops) > 1:
             return True
         if self._limit is None:
             self._limit = error
-            self._context.recorder.emit("budget.exceeded", reason=error.message)
+            self._exceeded(error)
         return False
+
+    def _refuse_task(self, error: LimitError, task: Task) -> None:
+        """The budget of a task or its epic does not reach: wait for the epic's other sessions, or give up."""
+        tasks = self._context.plan.tasks
+        if any(name != task.id and tasks[name].epic == task.epic for name in self._stops):
+            self._parked.add(task.id)
+            self._scheduler.held(self._scheduler.holding | {task.id})
+            self._scheduler.released(task.id)
+        else:
+            self._exceeded(error)
+            self._give_up(task, error.message, kind="budget")
+
+    def _exceeded(self, error: LimitError) -> None:
+        self._context.recorder.emit(
+            "budget.exceeded", reason=error.message, scope=error.scope, name=error.name
+        )
+
+    def _unpark(self) -> None:
+        """A session is over: those that waited for money may ask again."""
+        if self._parked:
+            self._scheduler.held(self._scheduler.holding - self._parked)
+            self._parked.clear()
 
     def _start_landing(self) -> None:
         if not self._landing and self._ledger.landable():

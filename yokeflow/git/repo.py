@@ -194,6 +194,15 @@ class Repo:
             return tree
         return (await self.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")).text
 
+    async def changed_files(self, base: str, head: str) -> list[str]:
+        """Paths that differ between two commits."""
+        out = await self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, head)
+        return list(out.parts)
+
+    async def tracked_files(self, rev: str) -> list[str]:
+        """Paths in a commit."""
+        return list((await self.git("ls-tree", "-r", "-z", "--name-only", rev)).parts)
+
     async def stamp(
         self, base: str, head: str, trailers: Mapping[str, str], *, own: Collection[str] = ()
     ) -> str:

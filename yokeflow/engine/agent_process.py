@@ -1,0 +1,144 @@
+"""One agent at work: started, read line by line, counted, and stopped when it spends too much."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from yokeflow.engine.process import run_process, scrubbed_environment
+from yokeflow.engine.redact import redact
+from yokeflow.errors import PluginError, YokeError
+from yokeflow.model import AgentReport, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from yokeflow.engine.context import Context
+    from yokeflow.engine.process import Exit
+    from yokeflow.model import AgentOutput, AgentRequest, Attempt
+
+#: What an agent may say in events before the rest stays in the transcript alone.
+_MOST_OUTPUTS = 200
+_LONGEST_OUTPUT = 500
+
+
+class Listener(Protocol):
+    """Hears what an agent says."""
+
+    def __call__(self, *, kind: str, text: str) -> None:
+        """Take one piece of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How an agent's process ended."""
+
+    ended: Exit
+    report: AgentReport
+    #: Why it was stopped for what it spent; empty when it was not.
+    overspent: str = ""
+
+
+class AgentProcess:
+    """The process of one agent, from start to end."""
+
+    def __init__(
+        self, context: Context, attempt: Attempt, stop: asyncio.Event, listener: Listener | None = None
+    ) -> None:
+        self._context = context
+        self._attempt = attempt
+        self._stop = stop
+        self._listener = listener
+        self._halt = asyncio.Event()
+        self._left = _MOST_OUTPUTS
+        self._usage: dict[str, Usage] = {}
+        self._overspent = ""
+
+    async def run(self, request: AgentRequest, transcript: Path) -> Worked:
+        """Let the agent do what is asked; its output goes to `transcript`.
+
+        Raises PluginError when the agent's plugin fails, or one that watches the budget.
+        """
+        context, settings = self._context, self._context.config.agents
+        agent, options = context.agent(self._attempt.agent)
+        with self._blaming():
+            reader = agent.reader(request, options)
+            launch = agent.launch(request, options)
+
+        def read(line: bytes) -> None:
+            with self._blaming():
+                outputs = list(reader.feed(line))
+            for output in outputs:
+                self._take(output)
+
+        names = (*settings.pass_env, *options.pass_env)
+        forward = asyncio.create_task(self._forward())
+        try:
+            ended = await run_process(
+                launch,
+                cwd=request.worktree,
+                env={**scrubbed_environment(names), **options.env, **self._marks()},
+                transcript=transcript,
+                limit=settings.transcript_limit,
+                timeout=self._attempt.task.timeout or settings.timeout,
+                silence=settings.silence,
+                grace=settings.grace,
+                mark=("YOKE_SESSION", self._attempt.session),
+                on_line=read,
+                stop=self._halt,
+            )
+        finally:
+            forward.cancel()
+        with self._blaming():
+            return Worked(ended, reader.finish(ended.code), self._overspent)
+
+    async def _forward(self) -> None:
+        await self._stop.wait()
+        self._halt.set()
+
+    def _take(self, output: AgentOutput) -> None:
+        if output.usage is not None:
+            self._count(output.usage)
+        if self._listener is not None and self._left > 0 and (text := output.text.strip()):
+            self._left -= 1
+            self._listener(kind=output.kind, text=redact(text)[:_LONGEST_OUTPUT])
+
+    def _count(self, used: Usage) -> None:
+        before = self._usage.get(used.model, Usage(used.model))
+        self._usage[used.model] = replace(
+            before,
+            input=before.input + used.input,
+            output=before.output + used.output,
+            cache_read=before.cache_read + used.cache_read,
+            cache_write=before.cache_write + used.cache_write,
+        )
+        if not self._overspent:
+            self._overspent = self._context.decide.spending(self._attempt, tuple(self._usage.values()))
+            if self._overspent:
+                self._halt.set()
+
+    def _marks(self) -> dict[str, str]:
+        """How processes of the session, and the git hooks they run, know where they belong."""
+        task = self._attempt.task
+        return {
+            "YOKE_SESSION": self._attempt.session,
+            "YOKE_RUN": self._attempt.run,
+            "YOKE_TASK": task.id,
+            "YOKE_EPIC": task.epic,
+        }
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """What an agent's plugin raises names the agent."""
+        try:
+            yield
+        except YokeError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"of agent {self._attempt.agent}", repr(error), hint="use another agent, or update it"
+            ) from error

@@ -1,0 +1,98 @@
+"""Whether what a plugin answers makes sense. Each function gives the reason why not; empty when it does."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.model import BudgetLeft, ModelChoice, Profile, Reservation, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from yokeflow.model import Plan, Task
+
+
+def resolution(answer: object, plan: Plan, finished: Collection[str]) -> str:
+    """A Resolution tells something about every unfinished task, and about no other."""
+    if not isinstance(answer, Resolution):
+        return _not_a("Resolution", answer)
+    todo = plan.tasks.keys() - set(finished)
+    for name in ("hard", "lanes", "durations", "remaining"):
+        told: Mapping[str, object] = getattr(answer, name)
+        if told.keys() != todo:
+            odd = min(told.keys() ^ todo)
+            return f"`{name}` {'leaves out' if odd in todo else 'names'} {odd}"
+    strangers = set().union(*answer.hard.values()) - todo if answer.hard else set()
+    return f"`hard` makes tasks wait for {min(strangers)}" if strangers else ""
+
+
+def order(answer: object, ready: Sequence[Task]) -> str:
+    """An order is made of ids of ready tasks, each at most once."""
+    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+        return _not_a("list of ids", answer)
+    ids = list(answer)
+    known = {task.id for task in ready}
+    odd = next((each for each in ids if each not in known), None)
+    if odd is not None:
+        return f"{odd!r} is not among the ready tasks"
+    return "" if len(set(ids)) == len(ids) else "a task is named twice"
+
+
+def profile(answer: object) -> str:
+    """A Profile has a name."""
+    if not isinstance(answer, Profile):
+        return _not_a("Profile", answer)
+    return "" if answer.name else "the profile has no name"
+
+
+def budget_left(answer: object) -> str:
+    """A BudgetLeft has a limit that is a number."""
+    if not isinstance(answer, BudgetLeft):
+        return _not_a("BudgetLeft", answer)
+    return "" if _amount(answer.limit) and _amount(answer.used) else "the budget is not a number"
+
+
+def model(answer: object) -> str:
+    """A ModelChoice names a model in words; an empty name is the agent's own default."""
+    if not isinstance(answer, ModelChoice):
+        return _not_a("ModelChoice", answer)
+    words = (answer.model, answer.reason, answer.tier)
+    if not all(isinstance(word, str) for word in words):
+        return "model, reason and tier are text"
+    return "" if "\0" not in answer.model and answer.model.isprintable() else "the model's name is not text"
+
+
+def reservation(answer: object) -> str:
+    """A number of dollars, or a Reservation."""
+    if isinstance(answer, Reservation):
+        parts = (answer.usd, answer.tokens, answer.cap_usd)
+        return "" if all(part is None or _amount(part) for part in parts) else "an amount is not a number"
+    return "" if _amount(answer) else _not_a("Reservation or a number of dollars", answer)
+
+
+def reason(answer: object) -> str:
+    """A sentence."""
+    return "" if isinstance(answer, str) else _not_a("sentence", answer)
+
+
+def price(answer: object) -> str:
+    """Dollars."""
+    return "" if _amount(answer) else _not_a("number of dollars", answer)
+
+
+def lessons(answer: object) -> str:
+    """Paragraphs."""
+    if isinstance(answer, str) or not isinstance(answer, list | tuple):
+        return _not_a("list of paragraphs", answer)
+    return "" if all(isinstance(each, str) for each in answer) else "a lesson is text"
+
+
+def _amount(value: Any) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    )
+
+
+def _not_a(kind: str, answer: object) -> str:
+    return f"its answer is no {kind} but {type(answer).__name__}"
