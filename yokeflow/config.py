@@ -152,7 +152,7 @@ class ProfileOptions(Section):
     """A role in which an agent works."""
 
     agent: str | None = None
-    """The agent that takes the role; the task's own or the default agent when empty."""
+    """The agent of tasks that name none; the default agent when empty."""
     categories: tuple[str, ...] = ()
     """Tasks of these categories get this profile."""
     files: tuple[Glob, ...] = ()

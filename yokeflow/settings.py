@@ -17,12 +17,15 @@ from yokeflow.config import Config, Section
 from yokeflow.document import Document, Key, dotted, load_document, parse_document, parse_scalar
 from yokeflow.errors import DocumentError, Problem
 from yokeflow.home import data_folder
+from yokeflow.profiles import faults
 from yokeflow.validation import nearest, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+
+    from yokeflow.profiles import Fault
 
 FILE_NAME = ".yokeflow.yaml"
 _PREFIX = "YOKE_"
@@ -117,8 +120,28 @@ def load_config(
         merged = merge(merged, layer.data)
         origins |= layer.origins
     config = form.model.model_validate(merged)
+    if problems := _between_profiles(config, origins):
+        raise DocumentError(problems)
     leaves = [key for key, _ in flatten(config.model_dump())]
     return Settings(config, {dotted(key): origins.get(key, "default") for key in leaves}, tuple(files))
+
+
+def _between_profiles(config: Config, origins: Mapping[Key, str]) -> list[Problem]:
+    """What is wrong between profiles, which may come from several places."""
+    return [
+        _placed(("agents", "profiles", each.profile, *each.key), each, origins)
+        for each in faults(config.agents.profiles)
+    ]
+
+
+def _placed(key: Key, fault: Fault, origins: Mapping[Key, str]) -> Problem:
+    origin = next((origins[key[:size]] for size in range(len(key), 0, -1) if key[:size] in origins), "flag")
+    if origin == "flag":
+        return Problem(_COMMAND_LINE, 0, dotted(key), fault.message, fault.hint)
+    if origin.startswith("environment "):
+        name = origin.removeprefix("environment ")
+        return Problem(_ENVIRONMENT, 0, name, fault.message, fault.hint)
+    return load_document(Path(origin)).problem(key, fault.message, fault.hint)
 
 
 def extended(sections: Mapping[str, type[Section]]) -> type[Config]:

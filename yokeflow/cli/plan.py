@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,14 +16,28 @@ from yokeflow.engine.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
 from yokeflow.plan import graph, outline
 from yokeflow.plan.load import load_plan
+from yokeflow.plan.roles import roles
 from yokeflow.plugin_manager import load_settings
 from yokeflow.settings import find_root
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from yokeflow.config import Config
-    from yokeflow.model import Plan, Resolution
+    from yokeflow.model import Plan, Profile, Resolution, Task
+    from yokeflow.plugin_manager import PluginManager
 
 _DRAWINGS = {"tree": graph.tree, "mermaid": graph.mermaid, "dot": graph.dot, "json": graph.as_json}
+
+
+class _Loaded(NamedTuple):
+    plan: Plan
+    plugins: PluginManager
+    config: Config
+
+    def agent_of(self, task: Task, role: Profile | None) -> str:
+        """Who does the first attempt at a task."""
+        return self.config.agent_of(task.agent or (role.agent if role else ""))
 
 
 @click.group(
@@ -40,18 +56,19 @@ def validate(plan: Path | None, as_json: bool) -> int:  # noqa: FBT001 - a flag 
     Each comes with file, line, key and remedy.
     """
     try:
-        decisions, _, found = _load(plan)
-        _resolve(decisions, found)
+        found = _load(plan)
+        Decisions(found.plugins, found.config).resolve(found.plan, (), {})
+        _check_roles(found)
     except DocumentError as error:
         if not as_json:
             raise
         output.data({"valid": False, "problems": error.problems})
         return ExitCode.USAGE
+    epics, tasks = len(found.plan.epics), len(found.plan.tasks)
     if as_json:
-        output.data({"valid": True, "problems": [], "epics": len(found.epics), "tasks": len(found.tasks)})
+        output.data({"valid": True, "problems": [], "epics": epics, "tasks": tasks})
     else:
-        size = f"{count(len(found.epics), 'epic')}, {count(len(found.tasks), 'task')}"
-        output.line(f"valid: {found.path} ({size})")
+        output.line(f"valid: {found.plan.path} ({count(epics, 'epic')}, {count(tasks, 'task')})")
     return ExitCode.OK
 
 
@@ -61,32 +78,61 @@ def validate(plan: Path | None, as_json: bool) -> int:  # noqa: FBT001 - a flag 
 def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
     """What the plan means, task by task.
 
-    Batches, lanes, agents, what waits for what, and how long it probably takes.
+    Batches, lanes, profiles, agents, what waits for what, and how long it probably takes.
     """
-    decisions, config, found = _load(plan)
+    loaded = _load(plan)
+    decisions = _outlook(loaded)
+    found, config = loaded.plan, loaded.config
     resolution = decisions.resolve(found, (), {})
+    role = roles(found, lambda task: decisions.profile(task, 1))
+    agent = {task.id: loaded.agent_of(task, role[task.id]) for task in found.tasks.values()}
     total = simulate(
         found,
         resolution,
         decisions.order,
         concurrency=config.concurrency,
         agent_limit=config.agent_limits,
-        agent_of=lambda task: config.agent_of(task.agent),
+        agent_of=lambda task: agent[task.id],
     ).makespan
     if as_json:
-        sums = {"concurrency": config.concurrency, "makespan": total}
-        output.data(graph.as_object(found, resolution) | sums)
+        output.data(
+            _shown(found, resolution, role, agent) | {"concurrency": config.concurrency, "makespan": total}
+        )
         return
-    rows = outline.rows(found, resolution)
+    _table(outline.rows(found, resolution), role, agent)
+    output.line()
+    for text in _sums(found, resolution, config, total):
+        output.line(text)
+
+
+def _shown(
+    plan: Plan, resolution: Resolution, role: Mapping[str, Profile | None], agent: Mapping[str, str]
+) -> dict[str, Any]:
+    """The drawing for programs, with who does what."""
+    shown = graph.as_object(plan, resolution)
+    for task in shown["tasks"]:
+        found = role[task["id"]]
+        task["agent"] = agent[task["id"]]
+        task["profile"] = found.name if found else ""
+        task["profile_reason"] = found.reason if found else ""
+    return shown
+
+
+def _table(rows: Sequence[outline.Row], role: Mapping[str, Profile | None], agent: Mapping[str, str]) -> None:
+    """One line a task; without a column of profiles where there are none."""
+    names = {name: found.name for name, found in role.items() if found}
+    models = {name: found.model for name, found in role.items() if found}
+    columns = ("profile",) if names else ()
     output.table(
-        ("batch", "task", "lane", "agent", "model", "takes", "", "waits for", "title"),
+        ("batch", "task", "lane", "agent", *columns, "model", "takes", "", "waits for", "title"),
         [
             (
                 row.batch,
                 row.task.id,
                 row.lane,
-                config.agent_of(row.task.agent),
-                row.task.model or "-",
+                agent[row.task.id],
+                *((names.get(row.task.id, "-"),) if names else ()),
+                row.task.model or models.get(row.task.id) or "-",
                 "" if row.duration is None else span(row.duration),
                 "*" if row.critical else "",
                 few(row.waits_for, 3),
@@ -96,9 +142,6 @@ def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
         ],
         right=(0,),
     )
-    output.line()
-    for text in _sums(found, resolution, config, total):
-        output.line(text)
 
 
 def _sums(plan: Plan, resolution: Resolution, config: Config, total: float) -> list[str]:
@@ -136,19 +179,33 @@ def draw(plan: Path | None, form: str, as_json: bool) -> None:  # noqa: FBT001 -
 
     Batch numbers are in brackets, the critical path is marked.
     """
-    decisions, _, found = _load(plan)
-    drawn = _DRAWINGS["json" if as_json else form](found, _resolve(decisions, found))
+    loaded = _load(plan)
+    resolution = Decisions(loaded.plugins, loaded.config).resolve(loaded.plan, (), {})
+    drawn = _DRAWINGS["json" if as_json else form](loaded.plan, resolution)
     output.line(output.clean(drawn))
 
 
-def _load(path: Path | None) -> tuple[Decisions, Config, Plan]:
+def _load(path: Path | None) -> _Loaded:
     here = Path.cwd()
     root = find_root(here) or here
     settings, plugins = load_settings(root)
     config = settings.config
-    found = load_plan(path or root / config.plan, branch_prefix=config.project.branch_prefix)
-    return Decisions(plugins, config), config, found
+    plan = load_plan(path or root / config.plan, branch_prefix=config.project.branch_prefix)
+    return _Loaded(plan, plugins, config)
 
 
-def _resolve(decisions: Decisions, plan: Plan) -> Resolution:
-    return decisions.resolve(plan, (), {})
+def _check_roles(loaded: _Loaded) -> None:
+    """By the config alone where that will do, since to ask the store takes longer."""
+    alone = Decisions(loaded.plugins, loaded.config)
+    try:
+        roles(loaded.plan, lambda task: alone.profile(task, 1))
+    except DocumentError:
+        asked = _outlook(loaded)
+        roles(loaded.plan, lambda task: asked.profile(task, 1))
+
+
+def _outlook(loaded: _Loaded) -> Decisions:
+    # Imported here, since it takes SQLAlchemy and a drawing does without.
+    outlook = import_module("yokeflow.engine.outlook").outlook
+    decisions: Decisions = asyncio.run(outlook(Path.cwd(), loaded.plan, loaded.plugins, loaded.config))
+    return decisions

@@ -17,8 +17,10 @@ def show_preview(seen: Preview) -> None:
     if not seen.tasks:
         output.line("Nothing to do: every task that was asked for is done.")
         return
-    header = ("batch", "task", "lane", "agent", "expected", "waits for")
-    output.table(header, [_row(task) for task in seen.tasks], right={0, 4})
+    roles = any(task.profile for task in seen.tasks)
+    profile = ("profile",) if roles else ()
+    header = ("batch", "task", "lane", "agent", *profile, "expected", "waits for")
+    output.table(header, [_row(task, roles=roles) for task in seen.tasks], right={0, 4 + roles})
     output.line()
     already = f", {seen.finished} done already" if seen.finished else ""
     output.line(f"{count(len(seen.tasks), 'task')} onto {seen.target}{already}")
@@ -29,7 +31,16 @@ def show_preview(seen: Preview) -> None:
     output.line(f"{style('*', fg='yellow')} is on the critical path")
 
 
-def _row(task: PlannedTask) -> tuple[object, ...]:
+def _row(task: PlannedTask, *, roles: bool) -> tuple[object, ...]:
     mark = style("*", fg="yellow") if task.critical else " "
     waits = few(task.waits_for, 3)
-    return task.batch + 1, f"{mark} {task.id}", task.lane, task.agent, span(task.seconds), waits
+    profile = (task.profile or "-",) if roles else ()
+    return (
+        task.batch + 1,
+        f"{mark} {task.id}",
+        task.lane,
+        task.agent,
+        *profile,
+        span(task.seconds),
+        waits,
+    )

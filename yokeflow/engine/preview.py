@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.decide import Decisions
+from yokeflow.engine.hosting import Lender
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.selection import selected
+from yokeflow.plan.roles import roles
 
 if TYPE_CHECKING:
+    from yokeflow.config import Config
     from yokeflow.engine.project import Project
     from yokeflow.engine.selection import RunOptions
-    from yokeflow.model import Plan
+    from yokeflow.model import Plan, Profile, Resolution, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class PlannedTask:
     batch: int
     lane: str
     agent: str
+    #: The role in which the agent would do it first, and why; empty for none.
+    profile: str
+    profile_reason: str
     #: Seconds it is expected to take.
     seconds: float
     #: It is on the longest chain.
@@ -58,20 +64,15 @@ async def preview(project: Project, plan: Plan, options: RunOptions) -> Preview:
     chosen = selected(plan, options)
     target = await project.repo.target_branch(project.config.project.target)
     async with project.store() as (store, project_id):
-        ledger, durations = await load_ledger(store, project_id, plan, Recorder("", project.journal))
-    found = Decisions(project.plugins, project.config).resolve(plan, ledger.finished, durations)
+        recorder = Recorder("", project.journal)
+        ledger, durations = await load_ledger(store, project_id, plan, recorder)
+        lender = Lender(store, project_id, project.repo, target, recorder)
+        decide = Decisions(project.plugins, project.config, lender)
+        await decide.preview(plan)
+    found = decide.resolve(plan, ledger.finished, durations)
+    role = roles(plan, lambda task: decide.profile(task, ledger.failed_attempts(task.id) + 1))
     tasks = tuple(
-        PlannedTask(
-            id=name,
-            epic=plan.tasks[name].epic,
-            title=plan.tasks[name].title,
-            batch=number,
-            lane=found.lanes[name],
-            agent=options.agent or project.config.agent_of(plan.tasks[name].agent),
-            seconds=found.durations[name],
-            critical=name in found.critical_path,
-            waits_for=tuple(sorted(found.hard[name])),
-        )
+        _planned(plan.tasks[name], number, found, role[name], options.agent, project.config)
         for number, batch in enumerate(found.batches)
         for name in batch
         if name in chosen
@@ -84,4 +85,22 @@ async def preview(project: Project, plan: Plan, options: RunOptions) -> Preview:
         shortest=max((found.remaining[task.id] for task in tasks), default=0.0),
         work=sum(task.seconds for task in tasks),
         finished=len(ledger.finished),
+    )
+
+
+def _planned(
+    task: Task, batch: int, found: Resolution, role: Profile | None, only_agent: str, config: Config
+) -> PlannedTask:
+    return PlannedTask(
+        id=task.id,
+        epic=task.epic,
+        title=task.title,
+        batch=batch,
+        lane=found.lanes[task.id],
+        agent=only_agent or config.agent_of(task.agent or (role.agent if role else "")),
+        profile=role.name if role else "",
+        profile_reason=role.reason if role else "",
+        seconds=found.durations[task.id],
+        critical=task.id in found.critical_path,
+        waits_for=tuple(sorted(found.hard[task.id])),
     )

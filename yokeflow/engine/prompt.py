@@ -1,4 +1,4 @@
-"""What an agent is told: its task, its place, the checks, lessons, and what went wrong before."""
+"""What an agent is told: its role, its task, its place, the checks, lessons, and what went wrong before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from yokeflow.model import Attempt, Epic
+    from yokeflow.model import Attempt, Epic, Profile
 
 _RULES = """\
 ## How to work here
@@ -24,6 +24,7 @@ def build_prompt(
     """One Markdown text. Parts that have nothing to say are left out."""
     task = attempt.task
     parts = [
+        *_role(attempt.profile),
         f"# {task.title}",
         task.prompt or task.title,
         f"This is task `{task.id}` of the epic “{epic.title}”.",
@@ -41,5 +42,29 @@ def build_prompt(
     return "\n\n".join(parts) + "\n"
 
 
+def _role(profile: Profile | None) -> list[str]:
+    """Who the agent is in this attempt; nothing without a profile."""
+    if profile is None:
+        return []
+    parts = [f"# Your role: {profile.name}", profile.instructions.strip()]
+    told = (
+        ("Always", profile.always),
+        ("Never", profile.never),
+        ("Your skills", profile.skills),
+        ("Change nothing outside of", _code(profile.may_change)),
+        ("Do not change", _code(profile.must_not_change)),
+    )
+    parts += [
+        f"{title}:\n\n" + "\n".join(f"- {entry}" for entry in entries) for title, entries in told if entries
+    ]
+    if profile.may_change or profile.must_not_change:
+        parts.append("An attempt that changes other files does not count.")
+    return [part for part in parts if part]
+
+
+def _code(entries: Sequence[str]) -> list[str]:
+    return [f"`{entry}`" for entry in entries]
+
+
 def _list(title: str, entries: Sequence[str]) -> str:
-    return f"## {title}\n\n" + "\n".join(f"- `{entry}`" for entry in entries)
+    return f"## {title}\n\n" + "\n".join(f"- {entry}" for entry in _code(entries))

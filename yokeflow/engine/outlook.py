@@ -1,0 +1,70 @@
+"""Decisions as a run would take them now, where the store can be asked at once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from yokeflow.engine.decide import Decisions
+from yokeflow.engine.hosting import Lender
+from yokeflow.engine.recorder import Recorder
+from yokeflow.errors import GitError, RepositoryError, StoreError
+from yokeflow.git.repo import Repo
+from yokeflow.store.connection import Store
+from yokeflow.store.journal import Journal
+from yokeflow.store.server import ensure_server, server_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+    from uuid import UUID
+
+    from yokeflow.config import Config, Database
+    from yokeflow.model import Plan
+    from yokeflow.plugin_manager import PluginManager
+
+#: Seconds in which the server must answer: who looks at a plan does not wait for it.
+_PATIENCE = 1.0
+_PROJECT = text("SELECT id FROM projects WHERE repo_key = :key")
+
+
+async def outlook(start: Path, plan: Plan, plugins: PluginManager, config: Config) -> Decisions:
+    """Decisions by what plugins keep in the store, else by the config alone.
+
+    No server is started, no schema is changed, and no project is made known. Raises what plugins raise about
+    what they have found.
+    """
+    try:
+        repo = await Repo.discover(start)
+        target = await repo.target_branch(config.project.target)
+        async with _at_hand(config.database) as store:
+            project_id = await _project(store, repo) if store else None
+            if store is None or project_id is None:
+                return Decisions(plugins, config)
+            recorder = Recorder("", Journal(repo.state_dir / "journal.jsonl"))
+            decisions = Decisions(plugins, config, Lender(store, project_id, repo, target, recorder))
+            await decisions.preview(plan)
+            return decisions
+    except (RepositoryError, GitError, StoreError):
+        # No repository yet, or a schema of another version: a run says so.
+        return Decisions(plugins, config)
+
+
+@asynccontextmanager
+async def _at_hand(database: Database) -> AsyncIterator[Store | None]:
+    quick = database.model_copy(update={"connect_timeout": _PATIENCE})
+    if not (await asyncio.to_thread(server_status, quick)).running:
+        yield None
+        return
+    url = await asyncio.to_thread(ensure_server, quick)
+    async with await Store.open(url, timeout=_PATIENCE, answer=_PATIENCE) as store:
+        yield store
+
+
+async def _project(store: Store, repo: Repo) -> UUID | None:
+    async with store.begin() as connection:
+        found: UUID | None = await connection.scalar(_PROJECT, {"key": str(repo.common_dir)})
+    return found
