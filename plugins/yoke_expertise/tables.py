@@ -163,7 +163,7 @@ class MemoryEmbedding(Base):
 
 
 class MemoryUse(OfProject, Base):
-    """A lesson that fitted a session, and what came of the session. Kept by the trigger `note_memory_uses`."""
+    """A lesson that fitted a session, and what came of it. Kept by the trigger `note_memory_uses`."""
 
     __tablename__ = "memory_uses"
     __table_args__ = (
