@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from yokeflow.hookspecs import Agent
 
 #: Packages of this distribution that come through the same door as strangers.
-BUILT_IN = ("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke_agents")
+BUILT_IN = ("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke_expertise", "yoke_agents")
 
 
 _COMPARE = "compare its hooks with yokeflow/hookspecs.py; one that is not there needs a newer YokeFlow"
