@@ -35,7 +35,7 @@ class AgentCost(OfProject, Base):
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"))
     work_item_id: Mapped[UUID | None] = mapped_column(ForeignKey("work_items.id", ondelete="SET NULL"))
     model: Mapped[str]
-    #: What the tokens were spent on, such as `task`.
+    #: What the tokens were spent on: `task` for sessions, else the `operation` of an `agent.asked` event.
     operation_type: Mapped[str] = mapped_column(server_default="task")
     #: The four counts do not overlap.
     input_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
@@ -48,7 +48,7 @@ class AgentCost(OfProject, Base):
 
 
 class BudgetReservation(OfProject, Base):
-    """Money set aside for one session."""
+    """Dollars and tokens set aside for one session. Triggers on `sessions` write it."""
 
     __tablename__ = "budget_reservations"
     __table_args__ = (
@@ -59,6 +59,9 @@ class BudgetReservation(OfProject, Base):
         one_of("state", RESERVATION_STATES),
         not_negative("amount_usd"),
         not_negative("settled_usd"),
+        not_negative("amount_tokens"),
+        not_negative("settled_tokens"),
+        CheckConstraint("amount_usd IS NOT NULL OR amount_tokens IS NOT NULL", name="amount"),
         CheckConstraint("(state = 'reserved') = (settled_at IS NULL)", name="settled_at"),
     )
 
@@ -67,9 +70,12 @@ class BudgetReservation(OfProject, Base):
     #: No foreign key: the money is set aside before the session begins.
     session: Mapped[UUID] = mapped_column(unique=True)
     state: Mapped[str] = mapped_column(server_default="reserved")
-    amount_usd: Mapped[Decimal]
+    #: None where only tokens are limited; `amount_tokens` where only dollars are.
+    amount_usd: Mapped[Decimal | None]
     #: What it came to; None while reserved, or where the cost is unknown.
     settled_usd: Mapped[Decimal | None]
+    amount_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    settled_tokens: Mapped[int | None] = mapped_column(BigInteger)
     reserved_at: Mapped[datetime] = mapped_column(server_default=func.now())
     settled_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
