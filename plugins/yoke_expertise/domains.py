@@ -14,41 +14,35 @@ GENERAL: Final = "general"
 #: A path that fits counts as much as two words.
 _PATH_POINTS: Final = 2
 
-_WORDS: Final[dict[str, frozenset[str]]] = {
-    "database": frozenset(
-        "database sql query queries migration migrations schema table tables index postgres postgresql mysql sqlite "
-        "orm transaction column columns alembic".split()
-    ),
-    "api": frozenset(
-        "api endpoint endpoints rest graphql route routes router request requests response http json rpc "
-        "webhook openapi client server".split()
-    ),
-    "frontend": frozenset(
-        "frontend ui component components react vue svelte css html page pages button form browser layout "
-        "render style accessibility".split()
-    ),
-    "testing": frozenset(
-        "test tests testing pytest unittest jest vitest mock fixture fixtures coverage assert assertion flaky "
-        "snapshot".split()
-    ),
-    "security": frozenset(
-        "security auth authentication authorization login password token tokens permission permissions encrypt "
-        "encryption csrf xss oauth secret secrets".split()
-    ),
-    "deployment": frozenset(
-        "deploy deployment docker container kubernetes helm ci pipeline release build terraform ansible "
-        "infrastructure environment".split()
-    ),
+_VOCABULARY: Final = """
+database: database sql query queries migration migrations schema table tables index postgres
+  postgresql mysql sqlite orm transaction column columns alembic
+api: api endpoint endpoints rest graphql route routes router request requests response http json rpc
+  webhook openapi client server
+frontend: frontend ui component components react vue svelte css html page pages button form browser
+  layout render style accessibility
+testing: test tests testing pytest unittest jest vitest mock fixture fixtures coverage assert
+  assertion flaky snapshot
+security: security auth authentication authorization login password token tokens permission
+  permissions encrypt encryption csrf xss oauth secret secrets
+deployment: deploy deployment docker container kubernetes helm ci pipeline release build terraform
+  ansible infrastructure environment
+"""
+_WORDS: Final = {
+    domain: frozenset(words.split())
+    for domain, _, words in (entry.partition(":") for entry in re.split(r"\n(?! )", _VOCABULARY.strip()))
 }
 _PATHS: Final[dict[str, re.Pattern[str]]] = {
     domain: re.compile(pattern, re.IGNORECASE)
     for domain, pattern in {
         "database": r"(^|/)(db|database|migrations?|models?|schema)(/|\.|$)|\.sql$",
         "api": r"(^|/)(api|routes?|routers?|endpoints?|controllers?|handlers?)(/|\.|$)",
-        "frontend": r"(^|/)(frontend|components?|pages|views|ui|static|styles?)(/|$)|\.(css|scss|html|tsx|jsx|vue|svelte)$",
+        "frontend": r"(^|/)(frontend|components?|pages|views|ui|static|styles?)(/|$)"
+        r"|\.(css|scss|html|tsx|jsx|vue|svelte)$",
         "testing": r"(^|/)(tests?|specs?|__tests__|e2e)(/|$)|(^|/)test_[^/]*$|[._](test|spec)\.\w+$",
         "security": r"(^|/)(auth|security|permissions?|crypto)(/|\.|$)",
-        "deployment": r"(^|/)(deploy(ment)?|docker|k8s|helm|infra|terraform|\.github)(/|$)|(^|/)dockerfile|docker-compose",
+        "deployment": r"(^|/)(deploy(ment)?|docker|k8s|helm|infra|terraform|\.github)(/|$)"
+        r"|(^|/)dockerfile|docker-compose",
     }.items()
 }
 _WORD: Final = re.compile(r"[a-z][a-z0-9]+")

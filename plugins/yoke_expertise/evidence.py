@@ -1,29 +1,32 @@
 """What a lesson does: sessions that were given it against sessions from which it was kept, and the verdict.
 
-One use is one session for which the lesson was chosen, told or not. It succeeds when the session completed and
-its epic landed. Whether it is told is decided by a hash of lesson and task, so that all attempts at one task are
-in one arm and nobody, the lesson's rank included, can choose the arm. The difference between the arms is therefore
-the lesson's doing.
+One use is one session for which the lesson was chosen, told or not. It succeeds when the session completed
+and its epic landed. Whether it is told is decided by a hash of lesson and task, so that all attempts at one
+task are in one arm and nobody, the lesson's rank included, can choose the arm. The difference between the
+arms is therefore the lesson's doing.
 
-**The rule.** With one use in eight held out, the smaller arm decides how much is known, and a fresh lesson's raw
-difference is mostly noise. So the difference is read through a prior that all lessons of the project share: true
-effects scatter around zero with a spread that is estimated from all measured lessons together (by moments, weighed
-against five lessons of ten points). Each arm's rate is a Beta posterior whose prior is one use at the rate of both
-arms together. The same is done for the logarithm of cost per landed session where costs are known. Then
+**The rule.** With one use in eight held out, the smaller arm decides how much is known, and a fresh
+lesson's raw difference is mostly noise. So the difference is read through a prior that all lessons of the
+project share: true effects scatter around zero with a spread that is estimated from all measured lessons
+together (by moments, weighed against five lessons of ten points). Each arm's rate is a Beta posterior whose
+prior is one use at the rate of both arms together. The same is done for the logarithm of cost per landed
+session where costs are known. Then
 
-- *harms*: after 25 uses told and 5 held out, the 90 % interval of the landing rate lies below zero while a saving is
-  unlikely, or the 95 % interval of the cost per landed session lies above it while a gain in landing rate is
-  unlikely (under 20 %). It is retired at once.
-- *useless*: after 80 uses told and 10 held out, the probability that it gains at least two points of landing rate
-  is under 15 %, and so is the probability that it saves at least 5 % of the cost. It is retired.
+- *harms*: after 25 uses told and 5 held out, the 90 % interval of the landing rate lies below zero while a
+  saving is unlikely, or the 95 % interval of the cost per landed session lies above it while a gain in
+  landing rate is unlikely (under 20 %). It is retired at once.
+- *useless*: after 80 uses told and 10 held out, the probability that it gains at least two points of
+  landing rate is under 15 %, and so is the probability that it saves at least 5 % of the cost. It is
+  retired.
 - *helps*: the probability of gaining two points or of saving 5 % is at least 90 %.
 - *open* otherwise; it stays.
 
-**How often it errs**, by `benchmarks/expertise.py`: 200 projects of 300 tasks with ten lessons that apply to all of
-them, every lesson judged after every session, so that the harm of looking often is in the numbers. With
-effects of 20 points both helpful lessons were kept and the harmful one retired in 93 % of the projects (each
-helpful lesson kept: 98 %; the harmful one retired: 96 %, after 170 sessions on average), with 25 points in 96 %,
-with 15 in 85 % and with 10 in 61 %; a lesson that does nothing was retired within 300 tasks in 32 %.
+**How often it errs**, by `benchmarks/expertise.py`: 200 projects of 300 tasks with ten lessons that apply
+to all of them, every lesson judged after every session, so that the harm of looking often is in the
+numbers. With effects of 20 points both helpful lessons were kept and the harmful one retired in 93 % of the
+projects (each helpful lesson kept: 98 %; the harmful one retired: 96 %, after 170 sessions on average),
+with 25 points in 96 %, with 15 in 85 % and with 10 in 61 %; a lesson that does nothing was retired within
+300 tasks in 32 %.
 """
 
 from __future__ import annotations
@@ -145,7 +148,18 @@ def effect_of(arms: Arms, spread: float = SPREAD) -> Effect:
     costs = _cost_difference(given, held) or (None, None, None)
     verdict, probability = judge(arms, spread)
     return Effect(
-        given.uses, held.uses, given.landed, held.landed, *rates, *costs, verdict=verdict, probability=probability
+        given=given.uses,
+        held_out=held.uses,
+        landed_given=given.landed,
+        landed_held_out=held.landed,
+        rate_difference=rates[0],
+        low=rates[1],
+        high=rates[2],
+        cost_difference=costs[0],
+        cost_low=costs[1],
+        cost_high=costs[2],
+        verdict=verdict,
+        probability=probability,
     )
 
 

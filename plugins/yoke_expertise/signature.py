@@ -11,15 +11,21 @@ from yokeflow.engine.redact import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+_ESCAPES: Final = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]"
+)
 #: Lines that name an error, most telling first.
 _TELLING: Final = (
     re.compile(r"^(E\s{2,}\S|\s*(assert\b|AssertionError))"),
     re.compile(r"\b([A-Z]\w*(Error|Exception|Warning)|error(\[\w+\])?|fatal|panic(ked)?)\b\s*[:(]|: error\b"),
-    re.compile(r"\b(error|failed|failure|fail|cannot|not found|undefined|unexpected|missing|denied)\b", re.IGNORECASE),
+    re.compile(
+        r"\b(error|failed|failure|fail|cannot|not found|undefined|unexpected|missing|denied)\b", re.IGNORECASE
+    ),
 )
 #: What says that something failed, but not what.
-_EMPTY: Final = re.compile(r"^[\s=_\-*#.~>|]*$|^[=_\-\s]*\d+ (failed|passed|errors?)\b.*$|^make(\[\d+\])?: \*\*\*")
+_EMPTY: Final = re.compile(
+    r"^[\s=_\-*#.~>|]*$|^[=_\-\s]*\d+ (failed|passed|errors?)\b.*$|^make(\[\d+\])?: \*\*\*"
+)
 _VOLATILE: Final = (
     (re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-f]{7,40}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b"), "#"),
     (re.compile(r"(/[\w.@+-]+)+/"), "/"),
