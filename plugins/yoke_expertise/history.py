@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
-from yoke_expertise.memories import Memory
+from yoke_expertise.memories import CHANGEABLE, Memory, change, find, retire
 from yoke_expertise.tables import MemoryLog
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NAMES = frozenset(item.name for item in fields(Memory))
 _TIMES = frozenset(("last_accessed_at", "expires_at", "created_at", "updated_at"))
+#: What a lesson says and how it is used; what was seen of it stays.
+_RESTORED = CHANGEABLE - {"evidence", "source"}
 _LISTS = frozenset(("files", "categories", "tags"))
 
 #: The latest value that each field had been given by then; of equal keys the last one counts.
@@ -73,6 +75,27 @@ async def log_of(conn: AsyncConnection, memory_id: UUID) -> list[Change]:
         )
         for row in rows
     ]
+
+
+async def restore(
+    conn: AsyncConnection, project_id: UUID, at: datetime, domain: str, *, actor: str, reason: str = ""
+) -> int:
+    """Take the lessons of a domain back to what they were, as new changes; gives how many changed.
+
+    Lessons that came later are retired. Evidence stays: it was seen.
+    """
+    then = {memory.id: memory for memory in await state_at(conn, project_id, at)}
+    changed = 0
+    for memory in sorted(await find(conn, project_id, status=()), key=lambda memory: memory.id):
+        was = then.get(memory.id)
+        after = memory
+        if was is not None and domain in (was.domain, memory.domain):
+            values = {name: getattr(was, name) for name in _RESTORED}
+            after = await change(conn, memory.id, memory.version, actor=actor, reason=reason, **values)
+        elif was is None and memory.domain == domain and memory.status in ("active", "disputed"):
+            after = await retire(conn, memory.id, reason, actor=actor)
+        changed += after.version != memory.version
+    return changed
 
 
 def _rebuilt(memory_id: UUID, project_id: UUID, state: Mapping[str, Any]) -> Memory:

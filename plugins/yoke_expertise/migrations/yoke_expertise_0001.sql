@@ -181,8 +181,8 @@ BEGIN
   ]) id WHERE id IS NOT NULL LOOP
     SELECT coalesce(jsonb_agg(tag ORDER BY tag COLLATE "C"), '[]') INTO is_now
     FROM memory_tags WHERE memory_id = touched;
-    SELECT new -> 'tags' INTO was FROM memory_log
-    WHERE memory_id = touched AND new ? 'tags' ORDER BY seq DESC LIMIT 1;
+    SELECT entry.new -> 'tags' INTO was FROM memory_log entry
+    WHERE entry.memory_id = touched AND entry.new ? 'tags' ORDER BY entry.seq DESC LIMIT 1;
     was := coalesce(was, '[]');
     IF was <> is_now THEN
       PERFORM write_memory_log(memory.project_id, memory.id,
