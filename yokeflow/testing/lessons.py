@@ -1,0 +1,101 @@
+"""What plugins promise that look on: recall, learn, begin_run, events."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from yokeflow import events
+from yokeflow.engine import answers
+from yokeflow.errors import StoreError
+from yokeflow.events import Event
+from yokeflow.testing.asked import Asked, run, valid
+from yokeflow.testing.host import TestHost, host
+from yokeflow.testing.samples import attempts, result, sample_plan
+
+if TYPE_CHECKING:
+    from yokeflow.config import Config
+
+#: For one event: it is written down before the run goes on.
+_EVENT_SECONDS = 0.5
+_TYPE = re.compile(r"^    ([a-z]+\.[a-z]+)\b", re.MULTILINE)
+_ABOUT: tuple[dict[str, Any], ...] = ({}, {"epic": "shop", "task": "shop.base", "session": str(uuid4())})
+_STATES = ("completed", "failed", "interrupted")
+_TRANSCRIPTS = (b"", b"hello\n", b"\xff\xfe\x00\n[[[\n" * 1000)
+
+
+def check_begin_run(plugin: object, config: Config | None = None, *, database_url: str | None = None) -> None:
+    """Check `begin_run`: quick, twice in a row, also for an empty plan."""
+    asked = Asked(plugin, config)
+    asked.needs("begin_run")
+
+    async def check() -> None:
+        async with host(database_url) as lent:
+            for _ in range(2):
+                await _begin(asked, lent)
+
+    run(check())
+
+
+async def _begin(asked: Asked, lent: TestHost) -> None:
+    """A run begins only when the database is there."""
+    try:
+        await asked.wait("begin_run", plan=sample_plan(), host=lent)
+    except StoreError:
+        if lent.has_database:
+            raise
+
+
+def check_recall(plugin: object, config: Config | None = None, *, database_url: str | None = None) -> None:
+    """Check `recall`: paragraphs for every attempt, also while the database is away."""
+    asked = Asked(plugin, config)
+    asked.needs("recall")
+
+    async def check(url: str | None) -> None:
+        async with host(url) as lent:
+            await _begin(asked, lent)
+            for attempt in attempts(lent.run):
+                lent.attempt = attempt
+                answer = await asked.wait("recall", attempt=attempt, host=lent)
+                valid(answer, answers.lessons, "recall")
+
+    for url in {None, database_url}:
+        run(check(url))
+
+
+def check_learn(plugin: object, config: Config | None = None, *, database_url: str | None = None) -> None:
+    """Check `learn`: copes with every state, any transcript or none, also while the database is away."""
+    asked = Asked(plugin, config)
+    asked.needs("learn")
+
+    async def check(url: str | None, folder: Path) -> None:
+        async with host(url) as lent:
+            await _begin(asked, lent)
+            for attempt in attempts(lent.run)[-3:]:
+                lent.attempt = attempt
+                for number, content in enumerate(_TRANSCRIPTS):
+                    file = folder / f"{number}.log"
+                    file.write_bytes(content)
+                    given = result(attempt, state=_STATES[number])
+                    await asked.wait("learn", result=given, transcript=file, host=lent)
+                    assert file.read_bytes() == content, "learn: a transcript is to be read, not changed"
+                await asked.wait("learn", result=given, transcript=folder / "none.log", host=lent)
+
+    for url in {None, database_url}:
+        with TemporaryDirectory() as folder:
+            run(check(url, Path(folder)))
+
+
+def check_listener(plugin: object, config: Config | None = None) -> None:
+    """Check `on_event`: at once, nothing raised, for every type of event and for types of other plugins."""
+    asked = Asked(plugin, config)
+    asked.needs("on_event")
+    types = [*_TYPE.findall(events.__doc__ or ""), "deploy.started"]
+    for kind in types:
+        for about in _ABOUT:
+            event = Event(kind, run=str(uuid4()), **about, data={"reason": "x"})
+            answer = asked.now("on_event", seconds=_EVENT_SECONDS, event=event)
+            assert answer is None, "on_event answers nothing"
