@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yokeflow.globs import entangled, overlaps
+from yokeflow.globs import covers, entangled, fault, overlaps, within
+from yokeflow.globs import owns as globs_own
 
 NAMES = ["".join(chars) for size in (1, 2) for chars in product("ab", repeat=size)]
 PATHS = [*NAMES, *("/".join(pair) for pair in product(NAMES, repeat=2)), "a/a/a", "a/b/a", "b/b/b", "b/a/ab"]
@@ -122,3 +123,61 @@ def test_entangled_is_every_pair_compared(owned: dict[str, list[str]]) -> None:
 def test_entangled_does_not_compare_every_pair() -> None:
     owned = {f"t{n}": [f"src/pkg{n % 100}/m{n}.py"] for n in range(20_000)}
     assert entangled(owned | {"all": ["src/pkg7/"]}) == {"all", *(f"t{n}" for n in range(7, 20_000, 100))}
+
+
+@given(patterns, patterns)
+def test_what_covers_another_owns_all_of_its_paths(outer: str, inner: str) -> None:
+    if covers(outer, inner):
+        assert all(globs_own([outer], path) for path in PATHS if owns(inner, path))
+
+
+@given(plain, plain)
+def test_covering_is_exact_for_patterns_without_sets(outer: str, inner: str) -> None:
+    deep = [
+        "/".join(parts) for size in (1, 2, 3) for parts in product([*NAMES, "aab", "c", "cb"], repeat=size)
+    ]
+    if "[" not in outer + inner:
+        every = all(owns(outer, path) for path in deep if owns(inner, path))
+        assert covers(outer, inner) == every
+
+
+@given(patterns)
+def test_owning_is_what_a_reader_expects(pattern: str) -> None:
+    assert [path for path in PATHS if globs_own([pattern], path)] == [
+        path for path in PATHS if owns(pattern, path)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "expected"),
+    [
+        (["src/api/users.py"], ["src/**"], True),
+        (["src/api"], ["src/"], True),
+        (["src/**"], ["src/api/**"], False),
+        (["src/*.py"], ["**/*.py"], True),
+        (["src/a.py", "docs/x.md"], ["src/**", "docs/**"], True),
+        (["src/a.py", "docs/x.md"], ["src/**"], False),
+        (["**"], ["*"], False),
+        (["*"], ["**"], True),
+        ([], ["src"], True),
+        (["src/{a,b}/x"], ["src/**"], True),
+        (["src/a"], ["src/{a,b}"], False),
+    ],
+)
+def test_within(inner: list[str], outer: list[str], expected: bool) -> None:
+    assert within(inner, outer) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("", "is no glob"),
+        ("/etc", "is absolute"),
+        ("a/../b", "leaves"),
+        (".git/x", "git's own"),
+        ("a/**", ""),
+    ],
+)
+def test_fault(pattern: str, reason: str) -> None:
+    assert reason in fault(pattern)
+    assert bool(reason) == bool(fault(pattern))

@@ -72,6 +72,8 @@ epics:
         estimate: 30m
         agent: claude
         model: sonnet
+        profile: coder
+        needs: [sql, docker]
         critical: true
         verify: ["pytest -q tests/test_user.py"]
         timeout: 20m
@@ -99,6 +101,8 @@ epics:
         estimate=1800,
         agent="claude",
         model="sonnet",
+        profile="coder",
+        needs=("sql", "docker"),
         critical=True,
         verify=("pytest -q tests/test_user.py",),
         timeout=1200,
@@ -501,6 +505,8 @@ def tasks_of(name, epic, before, others):
         estimate=spans,
         agent=st.just("") | texts,
         model=st.just("") | texts,
+        profile=st.just("") | texts,
+        needs=st.lists(texts.filter(str.strip), max_size=2).map(tuple),
         critical=st.booleans(),
         verify=st.lists(texts.filter(str.strip), max_size=2).map(tuple),
         timeout=spans,
