@@ -22,7 +22,7 @@ from yokeflow.engine.selection import RunOptions
 from yokeflow.store.status import status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from yokeflow.engine.report import RunReport
     from yokeflow.events import Event
@@ -66,9 +66,13 @@ class Workshop:
     async def project(self, overrides: Mapping[str, Any] | None = None) -> Project:
         return await Project.open(self.root, overrides)
 
-    async def run(self, overrides: Mapping[str, Any] | None = None, **options: Any) -> RunReport:
-        """One `yoke run` in this process; its events are in `events`."""
+    async def run(
+        self, overrides: Mapping[str, Any] | None = None, *, plugins: Sequence[object] = (), **options: Any
+    ) -> RunReport:
+        """One `yoke run` in this process, with these plugins too; its events are in `events`."""
         project = await self.project(overrides)
+        for plugin in plugins:
+            project.plugins.register(plugin)
         self.events.clear()
         return await Run(project, project.load_plan(), RunOptions(**options), self.events.append).execute()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, style
-from yokeflow.cli.words import count, first_line, last_lines, money, short, span
+from yokeflow.cli.words import amount, count, first_line, last_lines, money, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,10 +74,8 @@ def _session_started(data: Data) -> str:
 
 
 def _session_finished(data: Data) -> str:
-    cost = "" if data.get("cost_usd") is None else money(data["cost_usd"])
-    return _join(f"session {data.get('state', '')} after {span(data.get('seconds', 0.0))}", cost) + _because(
-        data
-    )
+    ended = f"session {data.get('state', '')} after {span(data.get('seconds', 0.0))}"
+    return _join(ended, _cost(data)) + _because(data)
 
 
 def _check(data: Data) -> str:
@@ -94,9 +92,25 @@ def _control(data: Data) -> str:
     return f"asked to {data.get('action', '')} {data.get('item') or 'the run'}{_by(data)}"
 
 
-def _budget(data: Data) -> str:
-    spent, limit = money(data.get("spent_usd")), money(data.get("limit_usd"))
-    return f"budget exceeded: {spent} spent of {limit}{_because(data)}"
+def _reserved(data: Data) -> str:
+    dollars = "" if data.get("amount_usd") is None else money(data["amount_usd"])
+    tokens = "" if data.get("tokens") is None else f"{data['tokens']:,} tokens"
+    return f"reserved {_join(dollars, tokens)}"
+
+
+def _warned(data: Data) -> str:
+    share = f"{100 * data.get('mark', 0):.0f} %"
+    whose = data.get("scope", "budget") + (f" {data['name']}" if data.get("name") else "")
+    used, limit = (amount(data.get(name), str(data.get("unit"))) for name in ("used", "limit"))
+    return f"over {share} of the budget of the {whose} is spent: {used} of {limit}"
+
+
+def _asked(data: Data) -> str:
+    return _join(f"asked {data.get('agent', 'an agent')} ({data.get('operation', '')})", _cost(data))
+
+
+def _cost(data: Data) -> str:
+    return "" if data.get("cost_usd") is None else money(data["cost_usd"])
 
 
 def _plugin(data: Data) -> str:
@@ -116,8 +130,9 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "task.ready": (lambda _: "ready", None),
     "worktree.created": (lambda data: f"worktree made: {data.get('path', '')}", None),
     "worktree.removed": (lambda data: f"worktree removed: {data.get('path') or data.get('lane', '')}", None),
-    "budget.reserved": (lambda data: f"reserved {money(data.get('amount_usd'))}", None),
-    "budget.exceeded": (_budget, "red"),
+    "budget.reserved": (_reserved, None),
+    "budget.warned": (_warned, "yellow"),
+    "budget.exceeded": (lambda data: f"budget exceeded{_because(data)}", "red"),
     "session.started": (_session_started, "cyan"),
     "session.output": (lambda data: f"| {data.get('text', '')}", None),
     "session.finished": (_session_finished, None),
@@ -135,7 +150,9 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "landing.conflicted": (lambda data: f"landing conflicts in {', '.join(data.get('files', ()))}", "red"),
     "intervention.opened": (lambda data: f"waits for you{_because(data)}", "yellow"),
     "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
+    "expertise.recalled": (lambda data: f"was told {count(len(data.get('given', ())), 'lesson')}", None),
     "expertise.learned": (_learned, None),
+    "agent.asked": (_asked, None),
     "control.requested": (_control, "cyan"),
     "store.lost": (lambda data: f"the store is down, the journal goes on{_because(data)}", "yellow"),
     "store.found": (lambda _: "the store is back", "green"),

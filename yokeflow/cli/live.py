@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.live_items import ACTIVE, SATISFIED, Landing, LiveEpic, LiveTask, Phase, Question
+from yokeflow.cli.lines import describe
 from yokeflow.cli.words import last_lines
 from yokeflow.engine.landing_order import landing_order
 from yokeflow.model import Strength
@@ -290,6 +291,10 @@ def _plugin_failed(state: LiveState, event: Event) -> None:
     state.warnings.append((text, "the run goes on without it"))
 
 
+def _budget_warned(state: LiveState, event: Event) -> None:
+    state.warnings.append((describe(event)[0], "`yoke cost` shows what was spent on what"))
+
+
 _CHANGES: dict[str, Callable[[LiveState, Event], None]] = {
     "run.started": _run_started,
     "run.paused": _pause(paused=True),
@@ -315,5 +320,6 @@ _CHANGES: dict[str, Callable[[LiveState, Event], None]] = {
     "store.lost": _store(lost=True),
     "store.found": _store(lost=False),
     "warning.raised": _warning,
+    "budget.warned": _budget_warned,
     "plugin.failed": _plugin_failed,
 }

@@ -131,11 +131,13 @@ def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _attempt(number: int, session: Data) -> str:
-    who = " ".join(filter(None, (session["agent"], session["model"])))
+    role = f"as {session['profile']}" if session.get("profile") else ""
+    who = " ".join(filter(None, (session["agent"], role, session["model"])))
     took = "" if session["seconds"] is None else f" after {span(session['seconds'])}"
     kept = f"; its work is kept at {session['kept_ref']}" if session["kept_ref"] else ""
     cost = money(session["cost_usd"])
-    return f"{number}. {who} {session['state']}{took}, cost {cost}{_because(session)}{kept}"
+    listed = " by the price list" if session.get("cost_source") == "prices" else ""
+    return f"{number}. {who} {session['state']}{took}, cost {cost}{listed}{_because(session)}{kept}"
 
 
 def _check(check: Data) -> str:

@@ -45,6 +45,11 @@ def money(dollars: float | None) -> str:
     return f"${dollars:.4f}" if 0 < dollars < 0.01 else f"${dollars:.2f}"
 
 
+def amount(value: float | None, unit: str) -> str:
+    """So many dollars (`usd`), `tokens` or `sessions`."""
+    return money(value) if unit == "usd" or value is None else f"{value:,.0f} {unit}"
+
+
 def spent(known: float | None, *, unknown: bool) -> str:
     """A sum of costs of which some may not be known."""
     if known is None:

@@ -52,6 +52,9 @@ SELECT CAST(json_build_object(
     'sessions', (
         SELECT coalesce(json_agg(json_build_object(
             'id', id, 'run', run_id, 'number', number, 'attempt', attempt, 'agent', agent, 'model', model,
+            'profile', metadata ->> 'profile', 'tier', metadata ->> 'tier',
+            'model_reason', metadata ->> 'model_reason', 'cost_source', metadata ->> 'cost_source',
+            'usage', coalesce(metadata -> 'usage', '[]'),
             'state', state, 'reason', reason, 'exit_code', exit_code, 'seconds', seconds,
             'cost_usd', CAST(cost_usd AS double precision), 'base_commit', base_commit,
             'head_commit', head_commit, 'kept_ref', kept_ref, 'folder', folder, 'answer', answer,
