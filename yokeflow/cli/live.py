@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.cli.live_items import ACTIVE, SATISFIED, Landing, LiveEpic, LiveTask, Phase, Question
 from yokeflow.cli.lines import describe
+from yokeflow.cli.live_items import ACTIVE, SATISFIED, Landing, LiveEpic, LiveTask, Phase, Question
 from yokeflow.cli.words import last_lines
 from yokeflow.engine.landing_order import landing_order
 from yokeflow.model import Strength
