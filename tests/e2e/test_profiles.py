@@ -12,6 +12,8 @@ from tests.e2e.conftest import epic, task
 from yokeflow.errors import DocumentError, StoreError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import Workshop
 
 #: Both run commands; which of them it was can be seen in the file it writes.
@@ -181,3 +183,45 @@ async def test_the_table_follows_the_config_and_leaves_other_rows_alone(workshop
     await insert(workshop, "agent-less", {})
     assert (await workshop.run()).state == "completed"
     assert (await rows(workshop))["tester"] == ("archived", "config", {"model": "n"}, 3)
+
+
+async def test_a_look_at_the_plan_names_a_bad_row(workshop: Workshop) -> None:
+    workshop.plan(epic("a", task("a.1")))
+    await insert(workshop, "dba", {"agnt": "x"})
+    shown = workshop.yoke("plan", "show")
+    assert shown.returncode == 2
+    assert "agent_profiles: dba.agnt: there is no key `agnt`" in shown.stderr
+
+
+async def test_a_look_at_the_plan_leaves_the_store_as_it_is(workshop: Workshop) -> None:
+    workshop.config(agents={"profiles": {"coder": {"categories": ["code"]}}})
+    workshop.plan(epic("a", task("a.1", category="code")))
+    assert "coder" in workshop.yoke("plan", "show").stdout
+    project = await workshop.project()
+    store = await project.connect()
+    async with store, store.begin() as conn:
+        assert await conn.scalar(text("SELECT count(*) FROM projects")) == 0
+    assert await rows(workshop) == {}
+    assert "coder" in workshop.yoke("plan", "show").stdout
+    assert "coder" in workshop.yoke("run", "--dry-run").stdout
+    assert await rows(workshop) == {}
+
+
+async def test_a_look_at_the_plan_does_with_the_config_where_the_table_is_missing(workshop: Workshop) -> None:
+    workshop.config(agents={"profiles": {"coder": {"categories": ["code"]}}})
+    workshop.plan(epic("a", task("a.1", category="code")))
+    await insert(workshop, "dba", {"categories": ["code"]})
+    project = await workshop.project()
+    async with project.store() as (store, _), store.begin() as conn:
+        await conn.execute(text("DROP TABLE agent_profiles"))
+    assert "coder" in workshop.yoke("plan", "show").stdout
+
+
+def test_a_look_at_the_plan_starts_no_server(
+    workshop: Workshop, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("YOKE_DATABASE_URL")
+    workshop.plan(epic("a", task("a.1")))
+    assert workshop.yoke("plan", "show").returncode == 0
+    assert workshop.yoke("plan", "validate").returncode == 0
+    assert not home.exists()

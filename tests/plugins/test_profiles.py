@@ -26,6 +26,13 @@ def chosen(task, known, number=1):
     return found and (found.name, found.reason)
 
 
+def must(task, number, known):
+    """The profile that there must be."""
+    found = choose(task, number, known)
+    assert found is not None
+    return found
+
+
 def task(**options):
     return Task("e.t", "e", "Do it", **options)
 
@@ -103,7 +110,7 @@ def test_a_failed_attempt_hands_over_and_the_last_of_the_chain_stays():
         senior={"escalates_to": "lead-dev", "agent": "codex"},
         lead_dev={"model": "opus"},
     )
-    found = [choose(task(category="code"), number, known) for number in range(1, 6)]
+    found = [must(task(category="code"), number, known) for number in range(1, 6)]
     assert [each.name for each in found] == ["junior", "senior", "lead-dev", "lead-dev", "lead-dev"]
     assert found[1].agent == "codex"
     assert found[1].reason == "takes over from junior after 1 failed attempt"
@@ -114,7 +121,7 @@ def test_a_failed_attempt_hands_over_and_the_last_of_the_chain_stays():
 def test_escalation_ends_whatever_the_profiles_say(edges, first, number):
     known = {name: ProfileOptions(escalates_to=after) for name, after in edges.items()}
     if first in known:
-        found = choose(task(profile=first), number, known)
+        found = must(task(profile=first), number, known)
         assert found.name in known
         assert found == choose(task(profile=first), number, known)
         assert (found.name == first) == (found.reason == "named by the task")
@@ -138,7 +145,7 @@ def test_skills_are_shared_and_custom_without_the_disabled(shared, custom, disab
 def test_who_is_chosen_by_need_has_it_all_and_nobody_does_with_less(known, needs):
     able = [name for name, options in known.items() if set(needs) <= set(options.capabilities)]
     if able:
-        found = choose(task(needs=needs), 1, known).name
+        found = must(task(needs=needs), 1, known).name
         assert found in able
         assert all(len(set(known[found].capabilities)) <= len(set(known[name].capabilities)) for name in able)
     else:
