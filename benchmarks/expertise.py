@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.report import Row
-from yoke_expertise.evidence import Arms, held_out, judge, spread_of
+from yoke_expertise.verdict import Arms, held_out, judge, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

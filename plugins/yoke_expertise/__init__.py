@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     import click
 
+    from yokeflow.config import Config
+    from yokeflow.hookspecs import Host
+    from yokeflow.model import Attempt, SessionResult
+
 
 @hookimpl
 def register_migrations() -> Path:
@@ -24,3 +28,22 @@ def register_migrations() -> Path:
 def register_commands() -> Sequence[click.Command]:
     """`yoke expertise`, whose module is imported when commands are asked for."""
     return (import_module("yoke_expertise.command").command,)
+
+
+@hookimpl
+async def begin_run(config: Config, host: Host) -> None:
+    """Learn from sessions that earlier runs did not come to."""
+    await import_module("yoke_expertise.learning").catch_up(config, host)
+
+
+@hookimpl
+async def recall(attempt: Attempt, config: Config, host: Host) -> Sequence[str]:
+    """The lessons that fit the task, without those that are kept back to measure them."""
+    lessons: Sequence[str] = await import_module("yoke_expertise.recall").recall(attempt, config, host)
+    return lessons
+
+
+@hookimpl
+async def learn(result: SessionResult, transcript: Path, config: Config, host: Host) -> None:
+    """Take what the session teaches, and retire lessons that were found not to help."""
+    await import_module("yoke_expertise.learning").learn(result, transcript, config, host)

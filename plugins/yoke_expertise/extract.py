@@ -132,23 +132,22 @@ def _hand_over(case: Case, domains: Sequence[str]) -> Draft | None:
     if case.state == "completed" or not match:
         return None
     files = tuple(path.strip() for path in match[3].split(", ") if path.strip())
-    return conflict(files, (match[1], match[2]), domains, {"sessions": [case.session], "tasks": [case.task]})
+    when = f"the work of {match[2]} met that of {match[1]}"
+    return conflict(files, when, domains, {"sessions": [case.session], "tasks": [case.task]})
 
 
 def conflict(
-    files: Sequence[str], between: Iterable[str], domains: Sequence[str], evidence: Mapping[str, Any]
+    files: Sequence[str], when: str, domains: Sequence[str], evidence: Mapping[str, Any]
 ) -> Draft | None:
-    """What to mind where the work of two epics did not fit together."""
+    """What to mind where the work of two epics did not fit together; `when` that was, as a clause."""
     listed = tuple(sorted(path for path in files if path != "unknown files"))[:_NAMED]
     if not listed:
         return None
-    names = " and ".join(f"`{clean(name, 60)}`" for name in between if name)
-    met = f" when the work of {names} met" if names else ""
     return Draft(
         kind="conflict",
         key=f"conflict:{short_hash(listed)}",
         subject=clean(f"conflicts in {', '.join(listed)}", _LONGEST_SUBJECT),
-        content=f"Keep changes in {_named(listed)} small and in one place: it was in conflict{met}.",
+        content=f"Keep changes in {_named(listed)} small: in conflict when {clean(when)}.",
         domain=domain_of("", listed, domains),
         files=listed,
         importance=6,

@@ -1,0 +1,168 @@
+"""Find what to tell an attempt, keep some of it back, and record which."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from yoke_expertise.domains import domain_of
+from yoke_expertise.embed import embed, nearest
+from yoke_expertise.rank import Candidate, Wanted, choose, render
+from yoke_expertise.verdict import held_out
+from yokeflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from yokeflow.config import Config, Learning
+    from yokeflow.hookspecs import Host
+    from yokeflow.model import Attempt, Task
+
+_log = logging.getLogger(__name__)
+
+#: Candidates of each way of looking.
+_MOST: Final = 50
+#: Words of a task that are looked for: each costs a look into the index.
+_MOST_WORDS: Final = 40
+#: What was met once may have been chance.
+_SURE_ENOUGH: Final = 0.4
+#: Prompts are long; what counts is at their beginning.
+_MOST_CHARACTERS: Final = 4_000
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,30}")
+_MAGIC: Final = re.compile(r"[*?\[{]")
+_ESCAPED: Final = re.compile(r"([\\%_])")
+
+#: Candidates by words, by files, by category or domain, by id (those close in meaning), and the pinned ones.
+_CANDIDATES = text("""
+WITH query AS (SELECT to_tsquery('english', :words) AS terms),
+mine AS NOT MATERIALIZED (
+    SELECT id, search, files, categories, domain, importance, confidence, pinned FROM memories
+    WHERE project_id = CAST(:project AS uuid) AND status IN ('active', 'disputed')
+      AND (confidence >= :sure OR pinned) AND (expires_at IS NULL OR expires_at > now())
+),
+worded AS (
+    SELECT id, ts_rank_cd(search, terms, 1) AS rank FROM mine, query
+    WHERE :words <> '' AND search @@ terms ORDER BY rank DESC, id LIMIT :most
+),
+filed AS (
+    (SELECT id FROM mine WHERE files ?| CAST(:paths AS text[])
+     ORDER BY importance * confidence DESC, id LIMIT :most)
+    UNION
+    (SELECT id FROM mine
+     WHERE cardinality(CAST(:folders AS text[])) > 0 AND files <> '[]'
+       AND EXISTS (SELECT FROM jsonb_array_elements_text(files) path
+                   WHERE path LIKE ANY (CAST(:folders AS text[])))
+     ORDER BY importance * confidence DESC, id LIMIT :most)
+),
+sorted AS (
+    (SELECT id FROM mine WHERE categories ? CAST(:category AS text)
+     ORDER BY importance * confidence DESC, id LIMIT :most)
+    UNION
+    (SELECT id FROM mine WHERE domain = :domain ORDER BY importance * confidence DESC, id LIMIT :most)
+),
+found AS (
+    SELECT id FROM worded UNION SELECT id FROM filed UNION SELECT id FROM sorted
+    UNION SELECT id FROM mine WHERE pinned UNION SELECT id FROM mine WHERE id = ANY (CAST(:close AS uuid[]))
+)
+SELECT memory.id, memory.kind, memory.content, memory.domain, memory.importance, memory.confidence,
+       memory.created_at, memory.status, memory.pinned, memory.files, memory.categories,
+       coalesce(worded.rank, 0) AS words,
+       CAST(memory.evidence -> 'effect' ->> 'probability' AS double precision) AS effect
+FROM found JOIN memories memory USING (id) LEFT JOIN worded USING (id)
+""")
+
+
+async def recall(attempt: Attempt, config: Config, host: Host) -> list[str]:
+    """Lessons for one attempt as Markdown paragraphs; none while the database is away."""
+    learning = config.learning
+    if not learning.enabled or not learning.recall_tokens:
+        return []
+    try:
+        chosen = await chosen_for(attempt.task, learning, host)
+    except StoreError as error:
+        _log.warning("nothing is recalled for %s: %s", attempt.task.id, error.message)
+        return []
+    kept = [each for each in chosen if held_out(str(each.id), attempt.task.id, learning.holdout)]
+    given = [each for each in chosen if each not in kept]
+    if chosen:
+        host.emit(
+            "expertise.recalled",
+            given=[str(each.id) for each in given],
+            held_out=[str(each.id) for each in kept],
+        )
+    return render(given)
+
+
+async def chosen_for(task: Task, learning: Learning, host: Host) -> list[Candidate]:
+    """The lessons that fit a task, the best first, before any is kept back."""
+    said = f"{task.title}\n{task.prompt}"[:_MOST_CHARACTERS]
+    vectors = await embed([said], learning.embeddings)
+    wanted = Wanted(task.files, task.category, domain_of(said, task.files, learning.domains, task.category))
+    async with host.begin() as conn:
+        close = (
+            await nearest(conn, host.project_id, vectors[0], learning.embeddings.model, _MOST)
+            if vectors
+            else {}
+        )
+        candidates = await find_candidates(conn, host.project_id, said, wanted, close)
+    return choose(candidates, wanted, learning.recall_tokens, datetime.now(UTC))
+
+
+async def find_candidates(
+    conn: AsyncConnection,
+    project_id: UUID,
+    said: str,
+    wanted: Wanted,
+    close: Mapping[UUID, tuple[float, tuple[float, ...]]],
+) -> list[Candidate]:
+    """Every lesson that some way of looking finds; `close` has cosines and vectors by lesson."""
+    paths, folders = _paths(wanted.files)
+    values = {
+        "project": str(project_id),
+        "words": " | ".join(terms_of(said)),
+        "sure": _SURE_ENOUGH,
+        "most": _MOST,
+        "paths": paths,
+        "folders": folders,
+        "category": wanted.category,
+        "domain": wanted.domain,
+        "close": list(close),
+    }
+    rows = (await conn.execute(_CANDIDATES, values)).mappings()
+    return [
+        Candidate(
+            **{
+                **row,
+                "files": tuple(row["files"]),
+                "categories": tuple(row["categories"]),
+                "meaning": max(close.get(row["id"], (0.0,))[0], 0.0),
+                "vector": close[row["id"]][1] if row["id"] in close else (),
+            }
+        )
+        for row in rows
+    ]
+
+
+def terms_of(said: str) -> list[str]:
+    """The words of a text, identifiers and paths taken apart as the index has them; the first ones."""
+    return list(dict.fromkeys(word.lower() for word in _WORD.findall(said)))[:_MOST_WORDS]
+
+
+def _paths(files: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Plain paths, and patterns of LIKE for what lies below the fixed beginning of a glob or folder."""
+    folders = []
+    for pattern in files:
+        start = _MAGIC.split(pattern, maxsplit=1)[0]
+        # `src/a*.py` means what is in `src/`; a plain path may be a folder.
+        head = start.rpartition("/")[0] if start != pattern else start.rstrip("/")
+        beginning = _ESCAPED.sub(r"\\\1", f"{head}/" if head else "")
+        if start != pattern or "." not in start.rpartition("/")[2]:
+            folders.append(f"{beginning}%")
+    return [pattern for pattern in files if not _MAGIC.search(pattern)], folders
