@@ -1,0 +1,218 @@
+"""What is spent and set aside, by task, epic, run and day.
+
+The books of a run are loaded once and kept in memory from there on, by one thread: a check and what it sets
+aside cannot be torn apart, and the database may be away. Spent and set aside together never pass a limit,
+except by what a session has used already when its agent tells. A session counts on the day it starts on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from yoke_costs.amounts import NOTHING, UNITS, Amount, Unit
+from yoke_costs.estimates import Estimates, Trait
+from yoke_costs.limits import Limit, Mark, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
+
+    from yokeflow.model import Attempt
+
+#: A scope and the id of the task or epic, empty for the run, or the day's date.
+Key = tuple[Scope, str]
+RUN: Final[Key] = ("run", "")
+
+
+@dataclass
+class Account:
+    """One scope's sums."""
+
+    spent: Amount = NOTHING
+    held: Amount = NOTHING
+
+    def used(self, unit: Unit) -> int:
+        """Spent and set aside."""
+        return self.spent[unit] + self.held[unit]
+
+
+@dataclass
+class Holding:
+    """What one running session has set aside, and where."""
+
+    keys: tuple[Key, ...]
+    trait: Trait
+    amount: Amount = NOTHING
+    #: Whether it is no attempt at the task but a question about it.
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """A limit that does not reach."""
+
+    limit: Limit
+    name: str
+    spent: int
+    held: int
+    #: What was asked for.
+    wanted: int
+
+    @property
+    def passes(self) -> bool:
+        """Whether it would not reach even if everything that is set aside became free."""
+        return self.spent + self.wanted > self.limit.most
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Books:
+    """The accounts that sessions of one run fall under."""
+
+    clock: Callable[[], datetime] = _now
+    accounts: dict[Key, Account] = field(default_factory=dict)
+    #: By session.
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    estimates: Estimates = field(default_factory=Estimates)
+    _warned: set[tuple[object, ...]] = field(default_factory=set)
+
+    def keys(self, attempt: Attempt) -> tuple[Key, ...]:
+        """The accounts that an attempt falls under if it starts now."""
+        task = attempt.task
+        return (("task", task.id), ("epic", task.epic), RUN, self.day())
+
+    def day(self, date: date | None = None) -> Key:
+        """The account of a day; of today if none is given."""
+        return ("day", (date or self.clock().astimezone(UTC).date()).isoformat())
+
+    def account(self, key: Key) -> Account:
+        """Its sums so far."""
+        return self.accounts.setdefault(key, Account())
+
+    def hold(self, attempt: Attempt, amount: Amount, limits: Sequence[Limit]) -> Short | None:
+        """Set an amount aside in every account; where one does not reach, change nothing and say which.
+
+        A limit that will not reach however the others end comes before one that may; a smaller scope before
+        a larger one.
+        """
+        self.refund(attempt.session)
+        keys = self.keys(attempt)
+        short = [
+            _short(limit, name, account, amount[limit.unit])
+            for limit, name, account in self._falls_under(keys, limits)
+            if account.used(limit.unit) + amount[limit.unit] > limit.most
+        ]
+        if short:
+            return next((each for each in short if each.passes), short[0])
+        self.holdings[attempt.session] = Holding(keys, Trait.of(attempt))
+        self._set(attempt.session, amount)
+        return None
+
+    def grow(self, session: str, used: Amount, limits: Sequence[Limit]) -> Short | None:
+        """Set aside what a running session has used, when that is more than before.
+
+        Where a limit does not reach, all that is left is set aside, since it is spent; the answer says which.
+        """
+        holding = self.holdings[session]
+        wanted = holding.amount.at_least(used)
+        more = wanted - holding.amount
+        short = [
+            _short(limit, name, account, wanted[limit.unit], own=holding.amount[limit.unit])
+            for limit, name, account in self._falls_under(holding.keys, limits)
+            if account.used(limit.unit) + more[limit.unit] > limit.most and more[limit.unit]
+        ]
+        self._set(session, Amount(*(self._possible(session, unit, wanted[unit], limits) for unit in UNITS)))
+        return short[0] if short else None
+
+    def reach(self, session: str, unit: Unit, limits: Sequence[Limit]) -> int | None:
+        """The most that a session can have set aside now, its own included; None without a limit."""
+        holding = self.holdings[session]
+        own = holding.amount[unit]
+        rooms = [
+            max(limit.most - account.used(unit), 0) + own
+            for limit, _, account in self._falls_under(holding.keys, limits)
+            if limit.unit == unit
+        ]
+        return min(rooms, default=None)
+
+    def settle(self, session: str, usd: int | None, tokens: int | None) -> Holding | None:
+        """Count what a session used instead of what was set aside, which stands for what nobody knows.
+
+        None for a session that has nothing set aside: it was settled before.
+        """
+        holding = self.holdings.get(session)
+        if holding is None:
+            return None
+        amount = holding.amount
+        used = Amount(amount.usd if usd is None else usd, amount.tokens if tokens is None else tokens, 1)
+        self.refund(session)
+        self.spend(holding.keys, used)
+        return holding
+
+    def refund(self, session: str) -> Holding | None:
+        """Give back what was set aside for a session, as if it had never been."""
+        if session not in self.holdings:
+            return None
+        self._set(session, NOTHING)
+        return self.holdings.pop(session)
+
+    def spend(self, keys: Sequence[Key], amount: Amount) -> None:
+        """Count what is spent already."""
+        for key in keys:
+            self.account(key).spent += amount
+
+    def tightest(self, attempt: Attempt, limits: Sequence[Limit]) -> tuple[Limit, int] | None:
+        """The limit of which the smallest share is left, and what is spent and set aside of it."""
+        found = [
+            (limit, account.used(limit.unit))
+            for limit, _, account in self._falls_under(self.keys(attempt), limits)
+        ]
+        return min(found, key=_share_left, default=None)
+
+    def marks(self, keys: Sequence[Key], limits: Sequence[Limit], shares: Sequence[float]) -> list[Mark]:
+        """The shares of limits that have been spent since the last call; what is set aside may come back."""
+        reached = [
+            Mark(limit, name, account.spent[limit.unit], share)
+            for limit, name, account in self._falls_under(keys, limits)
+            for share in sorted(shares)
+            if limit.most and account.spent[limit.unit] >= Fraction(repr(share)) * limit.most
+        ]
+        fresh = [mark for mark in reached if mark.place not in self._warned]
+        self._warned |= {mark.place for mark in fresh}
+        return fresh
+
+    def _falls_under(
+        self, keys: Sequence[Key], limits: Sequence[Limit]
+    ) -> Iterator[tuple[Limit, str, Account]]:
+        names = dict(keys)
+        for limit in limits:
+            if limit.scope in names:
+                name = names[limit.scope]
+                yield limit, name, self.account((limit.scope, name))
+
+    def _possible(self, session: str, unit: Unit, wanted: int, limits: Sequence[Limit]) -> int:
+        most = self.reach(session, unit, limits)
+        return wanted if most is None else min(wanted, most)
+
+    def _set(self, session: str, amount: Amount) -> None:
+        """Set aside exactly so much for a session."""
+        holding = self.holdings[session]
+        for key in holding.keys:
+            account = self.account(key)
+            account.held = account.held - holding.amount + amount
+        holding.amount = amount
+
+
+def _short(limit: Limit, name: str, account: Account, wanted: int, *, own: int = 0) -> Short:
+    return Short(limit, name, account.spent[limit.unit], account.held[limit.unit] - own, wanted)
+
+
+def _share_left(found: tuple[Limit, int]) -> Fraction:
+    limit, used = found
+    return Fraction(max(limit.most - used, 0), limit.most) if limit.most else Fraction(0)
