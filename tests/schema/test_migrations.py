@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+from yoke_costs import rollups
 from yoke_costs import tables as costs
 from yoke_expertise import tables as expertise
 from yoke_profiles import tables as profiles
@@ -71,6 +72,7 @@ async def test_up_down_and_up_again_gives_the_same_schema(empty_database_url: st
 
 async def test_the_models_are_what_the_migrations_make(database_url: str, empty_database_url: str) -> None:
     assert costs.AgentCost.metadata is tables.Project.metadata
+    assert rollups.DailyCost.metadata is tables.Project.metadata
     assert expertise.MemoryRow.metadata is tables.Project.metadata
     assert profiles.AgentProfile.metadata is tables.Project.metadata
     async with await Store.open(empty_database_url) as store, store.begin() as conn:

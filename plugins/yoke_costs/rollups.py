@@ -1,0 +1,56 @@
+"""Sums of `agent_costs`, kept by triggers on that table, so that reports stay quick whatever its size.
+
+Nobody else writes them. Days and months are those of UTC. What is gone leaves a row of zeros behind.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Numeric, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from yokeflow.store.base import Base, one_of
+
+SPANS = ("day", "month")
+
+
+class Sums(Base):
+    """What is counted."""
+
+    __abstract__ = True
+
+    operations: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=1)
+    #: Operations whose cost nobody knows; they add nothing to `cost_usd`.
+    unknown_costs: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=2)
+    input_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=3)
+    output_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=4)
+    cache_read_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=5)
+    cache_write_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=6)
+    cost_usd: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default=text("0"), sort_order=7)
+
+
+class DailyCost(Sums):
+    """A day's operations of one kind on one model."""
+
+    __tablename__ = "daily_costs"
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    operation_type: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ItemCost(Sums):
+    """A work item's operations in a day, and again in a month: whole months are read at once."""
+
+    __tablename__ = "item_costs"
+    __table_args__ = (one_of("span", SPANS),)
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    span: Mapped[str] = mapped_column(primary_key=True)
+    starts_on: Mapped[date] = mapped_column(primary_key=True)
+    #: All zeros for what belongs to no item. No foreign key: the item's costs may outlive it.
+    work_item_id: Mapped[UUID] = mapped_column(primary_key=True)
