@@ -1,0 +1,155 @@
+"""The limits in force, with what is used of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from yoke_costs.queries import Sums, Where, last_run, today, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    import asyncpg
+
+    from yokeflow.config import Config, Limits
+
+    Connection = asyncpg.Connection[Any]
+
+UNITS = ("usd", "tokens", "sessions")
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """One limit and how near it is."""
+
+    #: `run`, `day`, `epic` or `task`
+    scope: str
+    #: One of `UNITS`.
+    unit: str
+    limit: float
+    used: float
+    #: Operations of unknown cost that are not in `used`.
+    unknown: int = 0
+    #: Set aside for sessions that run, not in `used`.
+    reserved: float = 0.0
+    #: Which run, day, epic or task; of epics and tasks the one that used most. Empty when there is none.
+    of: str = ""
+
+
+class _Used(NamedTuple):
+    """What a run, a day, an epic or a task used of everything."""
+
+    of: str
+    sums: Sums = Sums()
+    sessions: int = 0
+    reserved_usd: float = 0.0
+    reserved_tokens: float = 0.0
+
+    def measured(self, scope: str, unit: str, most: float) -> InForce:
+        """Against one limit."""
+        if unit == "usd":
+            return InForce(
+                scope, unit, most, self.sums.known_usd, self.sums.unknown, self.reserved_usd, self.of
+            )
+        if unit == "tokens":
+            return InForce(scope, unit, most, self.sums.tokens, reserved=self.reserved_tokens, of=self.of)
+        return InForce(scope, unit, most, self.sessions, of=self.of)
+
+
+_RESERVED = """
+SELECT CAST(coalesce(sum(amount_usd), 0) AS double precision),
+       CAST(coalesce(sum(amount_tokens), 0) AS double precision)
+FROM budget_reservations WHERE project_id = $1 AND state = 'reserved' AND (run_id = $2 OR $2 IS NULL)
+"""
+_SESSIONS_OF_RUN = "SELECT count(*) FROM sessions WHERE run_id = $1"
+#: By way of the runs, of which there are few.
+_SESSIONS_OF_DAY = """
+SELECT count(*) FROM runs JOIN sessions ON sessions.run_id = runs.id
+WHERE runs.project_id = $1 AND CAST(sessions.started_at AT TIME ZONE 'UTC' AS date) = $2
+  AND (runs.finished_at IS NULL OR CAST(runs.finished_at AT TIME ZONE 'UTC' AS date) >= $2)
+"""
+
+#: The tasks, or the epics, with what they used of each unit; the one that used most is first.
+_MOST = """
+WITH spent AS (
+    SELECT work_item_id, sum(cost_usd) AS usd, sum(unknown_costs) AS unknown,
+           sum(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens) AS tokens
+    FROM item_costs WHERE project_id = $1 AND span = 'month' GROUP BY work_item_id
+)
+SELECT owner.key, CAST(coalesce(sum(usd), 0) AS double precision) AS usd,
+       CAST(coalesce(sum(unknown), 0) AS bigint) AS unknown,
+       CAST(coalesce(sum(tokens), 0) AS bigint) AS tokens, sum(item.attempts) AS sessions
+FROM work_items item
+LEFT JOIN spent ON spent.work_item_id = item.id
+JOIN work_items owner ON owner.id = {owner}
+WHERE item.project_id = $1 AND item.kind <> 'epic'
+GROUP BY owner.key ORDER BY {unit} DESC, owner.key LIMIT 1
+"""
+_OWNERS = {"task": "item.id", "epic": "item.parent_id"}
+
+
+async def limits(connection: Connection, project: UUID, config: Config) -> list[InForce]:
+    """Every limit that is set, those of runs first; nothing is in force with `cost.enabled: false`."""
+    found = []
+    used = _Uses(connection, project)
+    for scope, unit, most in _set(config) if config.cost.enabled else ():
+        found.append((await used.of(scope, unit)).measured(scope, unit, most))
+    return found
+
+
+def _set(config: Config) -> Iterator[tuple[str, str, float]]:
+    budgets = config.cost.budgets
+    for scope in ("run", "day", "epic", "task"):
+        given: Limits = getattr(budgets, scope)
+        for unit in UNITS:
+            most = getattr(given, unit)
+            if scope == "run" and unit == "usd":
+                either = [each for each in (most, config.cost.budget_limit_usd) if each is not None]
+                most = min(either, default=None)
+            if most is not None:
+                yield scope, unit, most
+
+
+@dataclass
+class _Uses:
+    """What was used, asked for once and only where a limit is set."""
+
+    connection: Connection
+    project: UUID
+    _known: dict[str, _Used] = field(default_factory=dict)
+
+    async def of(self, scope: str, unit: str) -> _Used:
+        if scope in _OWNERS:
+            return await self._most(scope, unit)
+        if scope not in self._known:
+            self._known[scope] = await (self._run() if scope == "run" else self._day())
+        return self._known[scope]
+
+    async def _run(self) -> _Used:
+        run = await last_run(self.connection, self.project)
+        if run is None:
+            return _Used("")
+        return _Used(
+            str(run),
+            await total(self.connection, Where(self.project, run=run)),
+            await self.connection.fetchval(_SESSIONS_OF_RUN, run),
+            *await self.connection.fetchrow(_RESERVED, self.project, run),
+        )
+
+    async def _day(self) -> _Used:
+        day = today()
+        return _Used(
+            day.isoformat(),
+            await total(self.connection, Where(self.project, day, day)),
+            await self.connection.fetchval(_SESSIONS_OF_DAY, self.project, day),
+            *await self.connection.fetchrow(_RESERVED, self.project, None),
+        )
+
+    async def _most(self, scope: str, unit: str) -> _Used:
+        row = await self.connection.fetchrow(_MOST.format(owner=_OWNERS[scope], unit=unit), self.project)
+        if row is None:
+            return _Used("")
+        sums = Sums(unknown=row["unknown"], input=row["tokens"], known_usd=row["usd"])
+        return _Used(row["key"], sums, row["sessions"])
