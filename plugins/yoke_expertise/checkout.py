@@ -1,0 +1,95 @@
+"""Expertise files in the user's checkout: a view of the store, which never overwrites what a person wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from yoke_expertise.compile import current_text, domains, hashes, text_hash
+from yokeflow.errors import UsageError, disk_full
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from yokeflow.config import Learning
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ODD = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a domain's file; `edited` ones were left alone."""
+
+    domain: str
+    path: Path
+    state: Literal["written", "same", "edited"]
+
+
+def file_of(root: Path, learning: Learning, domain: str) -> Path:
+    """Where a domain's file belongs.
+
+    Raises UsageError when a link leads its folder out of the repository.
+    """
+    folder = root / learning.directory
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"{learning.directory} leads out of the repository, so nothing is written there",
+            hint="replace the link by a folder, or set learning.directory",
+        )
+    # Names that are no file names get a suffix that keeps them apart.
+    plain = _PLAIN.fullmatch(domain)
+    name = domain if plain else f"{_ODD.sub('-', domain).strip('-')}-{text_hash(domain.encode())[:8]}"
+    return folder / f"{name}.yaml"
+
+
+async def write_files(
+    conn: AsyncConnection,
+    project_id: UUID,
+    root: Path,
+    learning: Learning,
+    *,
+    only: Collection[str] = (),
+    taken_in: Collection[str] = (),
+) -> list[Written]:
+    """Bring the files of all domains, or of some, up to date with the store.
+
+    A file is replaced when its text is one that the store knows, or its hash is in `taken_in`.
+    """
+    wanted: Sequence[str] = sorted(only) or await domains(conn, project_id)
+    outcome = []
+    for domain in wanted:
+        text = await current_text(conn, project_id, domain)
+        if text is not None:
+            known = await hashes(conn, project_id, domain) | frozenset(taken_in)
+            path = file_of(root, learning, domain)
+            outcome.append(Written(domain, path, await asyncio.to_thread(_write, path, text, known)))
+    return outcome
+
+
+def _write(path: Path, text: str, known: Collection[str]) -> Literal["written", "same", "edited"]:
+    try:
+        there = path.read_bytes()
+    except FileNotFoundError:
+        there = None
+    if there is not None and (found := text_hash(there)) != text_hash(text.encode()) and found not in known:
+        return "edited"
+    if there is not None and found == text_hash(text.encode()):
+        return "same"
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(text.encode())
+        beside.replace(path)
+    except OSError as error:
+        raise disk_full(error) from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return "written"
