@@ -88,3 +88,21 @@ def test_the_command_prints_and_exits_by_the_worst(tmp_path, monkeypatch, capsys
     assert {"check": "git", "health": "ok"}.items() <= next(
         f for f in findings if f["check"] == "git"
     ).items()
+
+
+async def test_agents_of_profiles_and_of_those_who_take_over_are_needed(demo):
+    config = """\
+agents:
+  default: shell
+  profiles:
+    coder: {files: ["**"], escalates_to: senior}
+    senior: {agent: robot}
+"""
+    (demo / ".yokeflow.yaml").write_text(config)
+    plan = "epics: [{id: a, tasks: [{id: b, run: 'true', files: [x], needs: [%s]}]}]"
+    (demo / "plan.yaml").write_text(plan.replace(", needs: [%s]", ""))
+    agents = (await found(demo))["agents"]
+    assert agents.message == "needed: robot, shell"
+    assert "robot is no agent" in agents.remedy
+    (demo / "plan.yaml").write_text(plan % "gpu")
+    assert (await found(demo))["agents"].message == "shell"

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import yoke_profiles
 from yoke_profiles import select_profile
 from yoke_profiles.choose import choose, effective
 from yokeflow.config import Agents, Config, ProfileOptions, Skills
 from yokeflow.errors import UsageError
 from yokeflow.model import Profile, Task
+from yokeflow.testing import check_plugin
 
 words = st.sampled_from(["a", "b", "c", "d", "e"])
 lists = st.lists(words, max_size=6).map(tuple)
@@ -184,3 +186,11 @@ def test_the_hook_answers_by_the_config_with_everything_a_profile_says():
         escalates_to="senior",
     )
     assert select_profile(task(category="code"), 1, Config()) is None
+
+
+@pytest.mark.parametrize(
+    "config", [None, Config(agents=Agents(profiles={"coder": {"categories": ["code"]}}))]
+)
+def test_it_keeps_the_promises_of_its_hooks(config, database_url):
+    checked = check_plugin(yoke_profiles, config, database_url=database_url)
+    assert {"begin_preview", "begin_run", "register_migrations", "select_profile"} <= set(checked)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from yokeflow.config import Config
+from yokeflow.engine.decide import Decisions
 from yokeflow.engine.project import Project
 from yokeflow.errors import StoreError, YokeError
 from yokeflow.git.repo import Repo
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from yokeflow.model import Plan
+    from yokeflow.model import Plan, Task
 
 Value = TypeVar("Value")
 
@@ -186,7 +187,10 @@ async def _agents(around: Surroundings) -> Finding | None:
         return None
     config, kinds = around.config, around.plugins.agents()
     tasks = [] if around.plan is None or isinstance(around.plan, YokeError) else around.plan.tasks.values()
-    needed = sorted({config.agent_of(task.agent) for task in tasks} or {config.agents.default})
+    decide = Decisions(around.plugins, config)
+    needed = sorted(
+        {name for task in tasks for name in _agents_of(task, decide, config)} or {config.agents.default}
+    )
     remedies = []
     for name in needed:
         options = config.agent_options(name)
@@ -198,6 +202,19 @@ async def _agents(around: Surroundings) -> Finding | None:
     if remedies:
         return Finding("agents", Health.FAIL, f"needed: {', '.join(needed)}", "; ".join(remedies))
     return _ok("agents", ", ".join(needed))
+
+
+def _agents_of(task: Task, decide: Decisions, config: Config) -> set[str]:
+    """Who does a task, and who takes over, as far as the settings tell."""
+    found = set()
+    for number in range(1, config.agents.max_attempts + 1):
+        try:
+            profile = decide.profile(task, number)
+        except YokeError:
+            # It may be one of the store; `yoke plan validate` asks there.
+            profile = None
+        found.add(config.agent_of(task.agent or (profile.agent if profile else "")))
+    return found
 
 
 async def _database(around: Surroundings) -> Finding:

@@ -22,7 +22,13 @@ from yokeflow.testing.additions import (
 from yokeflow.testing.agents import GARBAGE, HOSTILE, agent_request, check_agent
 from yokeflow.testing.decisions import check_model_selection, check_order, check_profiles, check_resolver
 from yokeflow.testing.host import TestHost, host, temporary_database
-from yokeflow.testing.lessons import check_begin_run, check_learn, check_listener, check_recall
+from yokeflow.testing.lessons import (
+    check_begin_preview,
+    check_begin_run,
+    check_learn,
+    check_listener,
+    check_recall,
+)
 from yokeflow.testing.money import check_budget, check_pricing
 from yokeflow.testing.samples import attempts, result, sample_plan, sample_resolution
 from yokeflow.testing.script import Script, ScriptedAgent, ScriptedReader, scripted
@@ -39,6 +45,7 @@ __all__ = [
     "attempts",
     "check_agent",
     "check_agents",
+    "check_begin_preview",
     "check_begin_run",
     "check_budget",
     "check_commands",

@@ -40,10 +40,26 @@ def check_begin_run(plugin: object, config: Config | None = None, *, database_ur
     run(check())
 
 
-async def _begin(asked: Asked, lent: TestHost) -> None:
+def check_begin_preview(
+    plugin: object, config: Config | None = None, *, database_url: str | None = None
+) -> None:
+    """Check `begin_preview`: quick, twice in a row, and it records nothing."""
+    asked = Asked(plugin, config)
+    asked.needs("begin_preview")
+
+    async def check() -> None:
+        async with host(database_url) as lent:
+            for _ in range(2):
+                await _begin(asked, lent, "begin_preview")
+            assert not lent.events, f"begin_preview records {lent.events[0].type}: it is to change nothing"
+
+    run(check())
+
+
+async def _begin(asked: Asked, lent: TestHost, hook: str = "begin_run") -> None:
     """A run begins only when the database is there."""
     try:
-        await asked.wait("begin_run", plan=sample_plan(), host=lent)
+        await asked.wait(hook, plan=sample_plan(), host=lent)
     except StoreError:
         if lent.has_database:
             raise

@@ -12,7 +12,13 @@ from yokeflow.testing.additions import (
 )
 from yokeflow.testing.asked import Asked
 from yokeflow.testing.decisions import check_model_selection, check_order, check_profiles, check_resolver
-from yokeflow.testing.lessons import check_begin_run, check_learn, check_listener, check_recall
+from yokeflow.testing.lessons import (
+    check_begin_preview,
+    check_begin_run,
+    check_learn,
+    check_listener,
+    check_recall,
+)
 from yokeflow.testing.money import check_budget, check_pricing
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ _PLAIN: dict[str, Callable[[object, Config | None], None]] = {
 }
 #: Those that are made with a database and without one.
 _LENT: dict[str, Callable[..., None]] = {
+    "begin_preview": check_begin_preview,
     "begin_run": check_begin_run,
     "reserve_budget": check_budget,
     "recall": check_recall,
