@@ -9,6 +9,7 @@ import click
 from click.testing import CliRunner
 
 from yokeflow.config import Config, Section
+from yokeflow.errors import PluginError
 from yokeflow.plugin_checks import commands_of
 from yokeflow.settings import extended, fields
 from yokeflow.store import migrate
@@ -37,7 +38,10 @@ def check_agents(plugin: object, options: Mapping[str, AgentOptions] | None = No
     """Check `register_agents`: `check_agent` for each; `options` by kind are what it needs to work."""
     asked = Asked(plugin)
     asked.needs("register_agents")
-    agents = asked.manager.agents()
+    try:
+        agents = asked.manager.agents()
+    except PluginError as error:
+        raise AssertionError(error.message) from error
     assert agents, "register_agents brings an agent"
     for name, agent in agents.items():
         check_agent(agent, (options or {}).get(name))
