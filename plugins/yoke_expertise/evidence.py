@@ -55,9 +55,9 @@ class Retired:
 async def arms_of(conn: AsyncConnection, project_id: UUID) -> dict[UUID, Arms]:
     """Every measured lesson's uses, the retired ones' too."""
     sums: dict[UUID, dict[bool, Arm]] = defaultdict(dict)
-    for row in (await conn.execute(_ARMS, {"project": str(project_id)})).mappings():
-        values = dict(row)
-        sums[values.pop("memory_id")][values.pop("held_out")] = Arm(**values)
+    for row in await conn.execute(_ARMS, {"project": str(project_id)}):
+        memory, held_out, *totals = row
+        sums[memory][held_out] = Arm(*totals)
     return {id_: Arms(arms.get(False, Arm()), arms.get(True, Arm())) for id_, arms in sums.items()}
 
 

@@ -147,7 +147,7 @@ def conflict(
         kind="conflict",
         key=f"conflict:{short_hash(listed)}",
         subject=clean(f"conflicts in {', '.join(listed)}", _LONGEST_SUBJECT),
-        content=f"Keep changes in {_named(listed)} small: in conflict when {clean(when)}.",
+        content=f"Keep changes in {_named(listed)} small: they were in conflict when {clean(when)}.",
         domain=domain_of("", listed, domains),
         files=listed,
         importance=6,

@@ -64,6 +64,7 @@ class Candidate:
     """A lesson that may be told."""
 
     id: UUID
+    key: str
     kind: str
     content: str
     domain: str

@@ -71,7 +71,7 @@ found AS (
     SELECT id FROM worded UNION SELECT id FROM filed UNION SELECT id FROM sorted
     UNION SELECT id FROM mine WHERE pinned UNION SELECT id FROM mine WHERE id = ANY (CAST(:close AS uuid[]))
 )
-SELECT memory.id, memory.kind, memory.content, memory.domain, memory.importance, memory.confidence,
+SELECT memory.id, memory.key, memory.kind, memory.content, memory.domain, memory.importance, memory.confidence,
        memory.created_at, memory.status, memory.pinned, memory.files, memory.categories,
        coalesce(worded.rank, 0) AS words,
        CAST(memory.evidence -> 'effect' ->> 'probability' AS double precision) AS effect
@@ -89,7 +89,7 @@ async def recall(attempt: Attempt, config: Config, host: Host) -> list[str]:
     except StoreError as error:
         _log.warning("nothing is recalled for %s: %s", attempt.task.id, error.message)
         return []
-    kept = [each for each in chosen if held_out(str(each.id), attempt.task.id, learning.holdout)]
+    kept = [each for each in chosen if held_out(each.key, attempt.task.id, learning.holdout)]
     given = [each for each in chosen if each not in kept]
     if chosen:
         host.emit(

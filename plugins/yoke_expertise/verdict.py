@@ -1,7 +1,7 @@
 """What a lesson does: sessions that were given it against sessions from which it was kept, and the verdict.
 
 One use is one session for which the lesson was chosen, told or not. It succeeds when the session completed
-and its epic landed. Whether it is told is decided by a hash of lesson and task, so that all attempts at one
+and its epic landed. Whether it is told is decided by a hash of its key and the task, so that all attempts at one
 task are in one arm and nobody, the lesson's rank included, can choose the arm. The difference between the
 arms is therefore the lesson's doing.
 
@@ -67,11 +67,11 @@ _Z: Final = _NORMAL.inv_cdf(0.975)
 _Z_90: Final = _NORMAL.inv_cdf(0.95)
 
 
-def held_out(memory: str, task: str, one_in: int | None) -> bool:
+def held_out(key: str, task: str, one_in: int | None) -> bool:
     """Whether a lesson is kept from a task: the same answer for every attempt at it."""
     if one_in is None:
         return False
-    digest = hashlib.blake2b(f"{memory}\n{task}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{key}\n{task}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % one_in == 0
 
 
