@@ -1,59 +1,64 @@
-"""Chooses the model of an attempt by what is declared, what is critical and what has failed."""
+"""Which model does a task: the cheapest that lands such work, by what is named, learned and left to spend."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from yoke_models.choose import Case, choose
+from yoke_models.history import load
+from yoke_models.memory import Memory, of_plan
 from yokeflow.hookspecs import hookimpl
-from yokeflow.model import ModelChoice
 
 if TYPE_CHECKING:
-    from yokeflow.config import Config
-    from yokeflow.model import Attempt
+    from collections.abc import Sequence
 
-#: Names of the models of Claude Code, the weakest first.
-TIERS: Final = ("haiku", "sonnet", "opus")
-#: The attempt from which on a stronger model is taken.
-ESCALATE_AT: Final = 3
+    import click
+
+    from yokeflow.config import Config
+    from yokeflow.events import Event
+    from yokeflow.hookspecs import Host
+    from yokeflow.model import Attempt, BudgetLeft, ModelChoice, Plan
+
+#: By run, while it goes on.
+_memories: dict[str, Memory] = {}
 
 
 @hookimpl
-def select_model(attempt: Attempt, agent: str, config: Config) -> ModelChoice:
-    task = attempt.task
-    if task.model:
-        return ModelChoice(task.model, "the task names it")
-    override = config.cost.model_overrides.get(task.category)
-    if override:
-        return ModelChoice(override, f"cost.model_overrides names it for category {task.category}")
-    kind = config.agent_options(agent).kind or agent
-    if kind != "claude":
-        return ModelChoice(
-            "", f"{agent} chooses by itself: neither the task nor cost.model_overrides names a model"
-        )
-    return _escalated(attempt, config)
+def register_commands() -> Sequence[click.Command]:
+    """`yoke models`, imported when it is asked for."""
+    return [import_module("yoke_models.command").command]
 
 
-def _escalated(attempt: Attempt, config: Config) -> ModelChoice:
-    default = config.cost.default_model
-    if not config.cost.optimization_enabled:
-        return ModelChoice(default, "cost.optimization_enabled is off: cost.default_model")
-    reasons = []
-    if attempt.task.critical:
-        reasons.append("the task is critical")
-    if attempt.number >= ESCALATE_AT:
-        reasons.append(f"{attempt.number - 1} attempts failed")
-    model = stronger(default, len(reasons))
-    if not reasons:
-        return ModelChoice(model, "cost.default_model")
-    if model == default:
-        return ModelChoice(
-            model, f"{' and '.join(reasons)}, but nothing stronger than cost.default_model is known"
-        )
-    return ModelChoice(model, f"stronger than cost.default_model {default}: {' and '.join(reasons)}")
+@hookimpl
+async def begin_run(plan: Plan, config: Config, host: Host) -> None:
+    """Load what earlier sessions have shown."""
+    memory = of_plan(config, plan)
+    async with host.begin() as connection:
+        await load(connection, host.project_id, memory)
+    _memories[host.run] = memory
 
 
-def stronger(model: str, steps: int) -> str:
-    """The model some tiers above another; the strongest at most, the same when its tier is unknown."""
-    tier = next((place for place, name in enumerate(TIERS) if name in model.lower()), len(TIERS))
-    above = min(tier + steps, len(TIERS) - 1)
-    return TIERS[above] if above > tier else model
+@hookimpl
+async def begin_preview(plan: Plan, config: Config, host: Host) -> None:
+    """The same, to show what would be chosen."""
+    await begin_run(plan, config, host)
+
+
+@hookimpl
+def select_model(
+    attempt: Attempt, agent: str, config: Config, budget: BudgetLeft | None
+) -> ModelChoice | None:
+    """Choose from memory alone: the database may be away."""
+    memory = _memories.get(attempt.run) or Memory(config)
+    failed = memory.failed.get(attempt.task.id, ())
+    return choose(Case(attempt, agent, config, budget, memory.evidence, failed))
+
+
+@hookimpl
+def on_event(event: Event) -> None:
+    """Learn while the run goes on."""
+    if memory := _memories.get(event.run):
+        memory.see(event)
+        if event.type == "run.finished":
+            del _memories[event.run]

@@ -1,0 +1,124 @@
+"""Evidence in the store.
+
+What became of a completed session is told by the landings of its epic that came after it: the last of
+"landed" and "taken back by a person" counts, and where there is neither, whether a check turned it down.
+Before that it is open, as it is while a landing waits for another reason, such as a conflict. A session after
+which its task was done again gets no credit for what landed then.
+
+The statements are in the driver's own words, so that nothing of SQLAlchemy is imported for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yoke_models.memory import Group
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from yoke_models.memory import Memory
+
+#: Each finished session with what became of it. `$1` is the project.
+OUTCOMES = """
+WITH landed AS (
+    SELECT work_item_id AS epic, max(finished_at) AS at FROM landings
+    WHERE project_id = $1 AND status = 'landed' GROUP BY 1
+), blamed AS (
+    SELECT work_item_id AS epic, max(opened_at) FILTER (WHERE kind = 'red_check') AS red,
+           max(opened_at) FILTER (WHERE kind = 'taken_back') AS taken
+    FROM interventions WHERE project_id = $1 AND kind IN ('red_check', 'taken_back') GROUP BY 1
+), latest AS (
+    SELECT work_item_id, max(number) AS number FROM sessions WHERE project_id = $1 GROUP BY 1
+), finished AS (
+    SELECT work_item_id, number, attempt, agent, model, state, cost_usd, finished_at,
+           metadata ->> 'tier' AS tier, metadata -> 'choice' AS choice
+    FROM sessions WHERE project_id = $1 AND state IN ('completed', 'failed')
+), outcomes AS (
+    SELECT item.key AS task, item.category, epic.key AS epic, session.number, session.attempt, session.agent,
+           session.model, session.state, session.cost_usd, coalesce(session.tier, '') AS tier,
+           coalesce(session.choice ->> 'size',
+                    CASE WHEN item.estimate < 1200 THEN 'small' WHEN item.estimate >= 5400 THEN 'large'
+                    ELSE 'medium' END) AS size,
+           CAST(session.choice ->> 'score' AS double precision) AS score,
+           session.number < latest.number AS superseded,
+           CASE WHEN session.state = 'failed' THEN false
+                WHEN session.number < latest.number
+                     THEN CASE WHEN greatest(blamed.red, blamed.taken) >= session.finished_at THEN false END
+                WHEN greatest(landed.at, blamed.taken) >= session.finished_at
+                     THEN coalesce(landed.at > blamed.taken, landed.at IS NOT NULL)
+                WHEN blamed.red >= session.finished_at THEN false
+           END AS landed
+    FROM finished session
+    JOIN work_items item ON item.id = session.work_item_id
+    JOIN latest ON latest.work_item_id = session.work_item_id
+    LEFT JOIN work_items epic ON epic.id = item.parent_id
+    LEFT JOIN landed ON landed.epic = item.parent_id
+    LEFT JOIN blamed ON blamed.epic = item.parent_id
+)
+"""
+
+#: Sessions counted by what they are alike in; those whose landing is still to come, by epic.
+_GROUPS = f"""{OUTCOMES}
+SELECT agent, model, tier, category, size, landed, attempt > 1 AS again,
+       CASE WHEN state = 'completed' AND landed IS NOT TRUE AND NOT superseded THEN epic ELSE '' END AS epic,
+       count(*) AS sessions, CAST(coalesce(sum(cost_usd), 0) AS double precision) AS cost,
+       count(cost_usd) AS priced
+FROM outcomes GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+"""  # noqa: S608 - composed of the constant above
+
+#: Failed sessions of tasks that are still to be done, since those were last opened.
+_FAILURES = """
+SELECT item.key AS task, session.agent, session.model, coalesce(session.metadata ->> 'tier', '') AS tier
+FROM work_items item
+JOIN sessions session ON session.work_item_id = item.id AND session.state = 'failed'
+WHERE item.project_id = $1 AND item.deleted_at IS NULL AND item.status NOT IN ('completed', 'cancelled')
+  AND NOT EXISTS (SELECT FROM events WHERE project_id = $1 AND type = 'task.reopened' AND task = item.key
+                  AND task <> '' AND at >= session.started_at)
+ORDER BY session.number
+"""
+
+#: One row for each session with an outcome, oldest first.
+_EPISODES = f"""{OUTCOMES}
+SELECT task, category, size, score, agent, model, tier, attempt, landed,
+       CAST(cost_usd AS double precision) AS cost
+FROM outcomes WHERE landed IS NOT NULL ORDER BY number
+"""  # noqa: S608 - composed of the constant above
+
+_CHOICES = """
+SELECT session.number, session.attempt, session.agent, session.model, session.state, session.reason,
+       CAST(session.cost_usd AS double precision) AS cost_usd, session.started_at,
+       coalesce(session.metadata ->> 'tier', '') AS tier,
+       coalesce(session.metadata ->> 'model_reason', '') AS model_reason,
+       coalesce(session.metadata -> 'choice', '{}'::jsonb) AS choice
+FROM sessions session JOIN work_items item ON item.id = session.work_item_id
+WHERE item.project_id = $1 AND item.key = $2 ORDER BY session.number
+"""
+
+
+async def load(connection: AsyncConnection, project: UUID, memory: Memory) -> None:
+    """Put into the memory what the store knows."""
+    for row in await connection.exec_driver_sql(_GROUPS, (project,)):
+        memory.load(Group(**row._mapping))  # noqa: SLF001 - the documented name
+    for row in await connection.exec_driver_sql(_FAILURES, (project,)):
+        memory.load_failure(row.task, row.agent, row.model, row.tier)
+
+
+async def groups(connection: AsyncConnection, project: UUID) -> list[Group]:
+    """All sessions, counted."""
+    rows = await connection.exec_driver_sql(_GROUPS, (project,))
+    return [Group(**row._mapping) for row in rows]  # noqa: SLF001 - the documented name
+
+
+async def episodes(connection: AsyncConnection, project: UUID) -> list[dict[str, Any]]:
+    """Sessions of which it is known what became of their work, oldest first."""
+    rows = await connection.exec_driver_sql(_EPISODES, (project,))
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - the documented name
+
+
+async def choices(connection: AsyncConnection, project: UUID, task: str) -> list[dict[str, Any]]:
+    """Every session of a task with how its model was chosen, oldest first."""
+    rows = await connection.exec_driver_sql(_CHOICES, (project, task))
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - the documented name
