@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from yoke_expertise.compile import current_text, domains, hashes, text_hash
+from yoke_expertise.compile import current_text, domains, hashes, hold, text_hash
 from yokeflow.errors import UsageError, disk_full
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ async def write_files(
 
     A file is replaced when its text is one that the store knows, or its hash is in `taken_in`.
     """
+    await hold(conn, project_id)
     wanted: Sequence[str] = sorted(only) or await domains(conn, project_id)
     outcome = []
     for domain in wanted:

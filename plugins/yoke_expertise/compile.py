@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from yokeflow.config import Learning
 
-#: One at a time compiles a project's files, until its transaction ends.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('expertise ' || CAST(:project AS text), 0))")
 #: What is in the file but is no news.
 _STAMP = "last_validated"
@@ -45,6 +44,11 @@ class Version:
     content: Mapping[str, Any]
 
 
+async def hold(conn: AsyncConnection, project_id: UUID) -> None:
+    """Let nobody else compile or write the project's files until the transaction ends."""
+    await conn.execute(_LOCK, {"project": str(project_id)})
+
+
 async def compile_domain(
     conn: AsyncConnection,
     project_id: UUID,
@@ -60,7 +64,7 @@ async def compile_domain(
 
     `change_type` is one of `tables.CHANGE_TYPES`, `validated` stamps the time.
     """
-    await conn.execute(_LOCK, {"project": str(project_id)})
+    await hold(conn, project_id)
     lessons = await find(conn, project_id, domain)
     old = await _file(conn, project_id, domain)
     if old is None and not lessons:
@@ -148,7 +152,7 @@ async def rollback(
         there = f"its versions are 1 to {max(known)}" if known else "`yoke expertise list` shows the domains"
         raise UsageError(f"there is no version {to} of the domain {domain!r}", hint=there)
     reason = f"back to version {to} of {domain}"
-    await conn.execute(_LOCK, {"project": str(project_id)})
+    await hold(conn, project_id)
     await restore(conn, project_id, known[to].at, domain, actor=actor, reason=reason)
     return await compile_domain(conn, project_id, domain, learning, change_type="rolled_back", summary=reason)
 

@@ -30,6 +30,11 @@ _CUTS = (
     ("successful_techniques", 10),
 )
 _TITLE = "# Written by YokeFlow from its lessons. After editing: yoke expertise import FILE\n"
+_ORDER = ("domain", "version", "overview", "core_files", *SECTIONS, "last_validated")
+_ENTRY_ORDER = (
+    *("id", "kind", "subject", "lesson", "files", "categories", "tags"),
+    *("importance", "confidence", "pinned"),
+)
 _USUAL_IMPORTANCE = 5
 _WIDTH = 100
 
@@ -76,7 +81,7 @@ def entry_of(memory: Memory) -> dict[str, Any]:
 def compile_document(domain: str, memories: Collection[Memory], max_lines: int) -> Compiled:
     """The lessons that fit into a file, pinned and important ones first."""
     ranked = sorted(memories, key=rank)
-    lines = {str(memory.id): _yaml([entry_of(memory)]).count("\n") for memory in ranked}
+    lines = {str(memory.id): as_yaml([entry_of(memory)]).count("\n") for memory in ranked}
     limits: dict[str, int] = {}
 
     def content(kept: int) -> dict[str, Any]:
@@ -94,9 +99,14 @@ def compile_document(domain: str, memories: Collection[Memory], max_lines: int) 
 
 
 def render(content: Mapping[str, Any], version: int) -> str:
-    """The text of a file."""
-    head = {"domain": content["domain"], "version": version}
-    return _TITLE + _yaml({**head, **content})
+    """The text of a file. The store keeps no order of keys, so it is given here."""
+    given = {**content, "version": version}
+    ordered = {name: given[name] for name in _ORDER if name in given}
+    for section in ordered.keys() & SECTIONS.keys():
+        ordered[section] = [
+            {name: entry[name] for name in _ENTRY_ORDER if name in entry} for entry in ordered[section]
+        ]
+    return _TITLE + as_yaml(ordered)
 
 
 def _size(content: Mapping[str, Any], lines: Mapping[str, int]) -> int:
@@ -104,7 +114,7 @@ def _size(content: Mapping[str, Any], lines: Mapping[str, int]) -> int:
     around = {name: value for name, value in content.items() if name not in SECTIONS}
     inside = (1 + sum(lines[entry["id"]] for entry in content.get(name, ())) for name in SECTIONS)
     used = sum(size for size in inside if size > 1)
-    return render({**around, "last_validated": ""}, 1).count("\n") + used
+    return render({**around, "last_validated": "2000-01-01"}, 1).count("\n") + used
 
 
 def _content(domain: str, ranked: Sequence[Memory], known: int, limits: Mapping[str, int]) -> dict[str, Any]:
@@ -131,5 +141,6 @@ def _most(fits: Callable[[int], bool], count: int) -> int:
     return low
 
 
-def _yaml(value: object) -> str:
+def as_yaml(value: object) -> str:
+    """A value as a file shows it."""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH))

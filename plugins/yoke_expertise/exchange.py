@@ -198,6 +198,20 @@ async def _written(
     return {}
 
 
+def edits_in(document: Document, memory: Memory) -> dict[str, Any]:
+    """What a person changed in one lesson, written as in an expertise file.
+
+    Raises DocumentError.
+    """
+    entry: Entry = _read(document, Entry)
+    values = _fields_of(entry, _section_of(memory)) | {"kind": entry.kind or memory.kind}
+    return _edits(memory, values, None, force=True)
+
+
+def _section_of(memory: Memory) -> str:
+    return next(name for name, kinds in SECTIONS.items() if memory.kind in kinds)
+
+
 def _edits(
     memory: Memory, mine: Mapping[str, Any], was: Mapping[str, Any] | None, *, force: bool
 ) -> dict[str, Any]:
@@ -205,8 +219,7 @@ def _edits(
 
     Raises StaleMemoryError for what was changed in the store too, unless `force`.
     """
-    section = next(name for name, kinds in SECTIONS.items() if memory.kind in kinds)
-    theirs = _fields_of(Entry.model_validate(entry_of(memory)), section)
+    theirs = _fields_of(Entry.model_validate(entry_of(memory)), _section_of(memory))
     was = theirs if was is None else was
     edits = {name: value for name, value in mine.items() if value not in (was[name], theirs[name])}
     if not force and (both := {name: mine[name] for name in edits if theirs[name] != was[name]}):
