@@ -28,6 +28,7 @@ _LIFT: Final = 1.3
 #: A lesson about a pair is refuted when this share is not reached over so many sessions.
 _APART: Final = 0.3
 _OFTEN: Final = 6
+_MOST_COUNTED: Final = 100
 #: Pairs that are told at most, the strongest first.
 _MOST_PAIRS: Final = 20
 #: Tasks in which a check must have failed alike before that is worth telling.
@@ -217,9 +218,8 @@ def together(sessions: Mapping[str, Iterable[str]], domains: Sequence[str]) -> P
         and len(both) * len(baskets) >= _LIFT * single[pair[0]] * single[pair[1]]
     ]
     found.sort(key=lambda pair: (-strength[pair] * len(seen[pair]), pair))
-    apart = (
-        pair for pair in seen if strength[pair] < _APART and min(map(single.__getitem__, pair)) >= _OFTEN
-    )
+    often = sorted(path for path, _ in single.most_common(_MOST_COUNTED) if single[path] >= _OFTEN)
+    apart = (pair for pair in combinations(often, 2) if strength.get(pair, 0.0) < _APART)
     return Pairs(
         tuple(_pair(_rarer_first(pair, single), seen[pair], domains) for pair in found[:_MOST_PAIRS]),
         frozenset(map(_pair_key, apart)),

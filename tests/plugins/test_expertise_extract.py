@@ -1,4 +1,4 @@
-"""What a finished session teaches without a model: from its checks, its files, its commands and its conflicts."""
+"""What a finished session teaches without a model: from its checks, files, commands and conflicts."""
 
 from __future__ import annotations
 
@@ -212,15 +212,17 @@ def test_a_check_that_fails_alike_in_two_tasks_is_told() -> None:
 
 
 def test_files_that_change_together_more_than_by_chance() -> None:
-    sessions = {_uuid(): ("api.py", "schema.json", "README") for _ in range(4)}
-    sessions |= {_uuid(): ("README", f"other{n}.py") for n in range(6)}
+    sessions: dict[str, tuple[str, ...]] = {_uuid(): ("api.py", "schema.json", "README") for _ in range(4)}
+    sessions.update({_uuid(): ("README", f"other{n}.py") for n in range(6)})
     found = together(sessions, DOMAINS)
     # README changes with everything, so it belongs to nothing.
     assert [lesson.files for lesson in found.lessons] == [("api.py", "schema.json")]
     assert len(found.lessons[0].evidence["sessions"]) == 4
     assert found.refuted == frozenset()
-    apart = {_uuid(): ("api.py",) for _ in range(9)} | {_uuid(): ("schema.json",) for _ in range(9)}
+    apart: dict[str, tuple[str, ...]]
+    apart = {_uuid(): (path,) for path in ("api.py", "schema.json") for _ in range(12)}
     assert found.lessons[0].key in together(sessions | apart, DOMAINS).refuted
+    assert found.lessons[0].key in together(apart, DOMAINS).refuted
     assert together({_uuid(): ("a", "b") for _ in range(2)}, DOMAINS).lessons == ()
 
 
