@@ -104,9 +104,13 @@ def _config() -> Iterator[str]:
 
 
 def _section(name: str, section: type[config.Section]) -> Iterator[str]:
-    keys = list(section.model_fields.items())
-    yield from _keys(f"`{name}`", section.__doc__ or "", f"{name}.", keys)
-    for inner, found in keys:
+    keys = [(inner, found) for inner, found in section.model_fields.items() if not _section_of(found)]
+    if keys:
+        yield from _keys(f"`{name}`", section.__doc__ or "", f"{name}.", keys)
+    for inner, found in section.model_fields.items():
+        nested = _section_of(found)
+        if nested is not None:
+            yield from _section(f"{name}.{inner}", nested)
         of = get_args(found.annotation)[-1] if get_origin(found.annotation) is dict else None
         if isinstance(of, type) and issubclass(of, config.Section):
             yield from _section(f"{name}.{inner}.NAME", of)
@@ -119,7 +123,7 @@ def _keys(title: str, text: str, prefix: str, keys: list[tuple[str, FieldInfo]])
         cells = (
             f"`{prefix}{name}`",
             _kind(found.annotation, found.metadata),
-            f"`{written_default(found)}`",
+            "must be given" if found.is_required() else f"`{written_default(found)}`",
             words,
         )
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
@@ -137,7 +141,8 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
     members = [each for each in get_args(annotation) if each is not type(None)]
     origin = get_origin(annotation)
     if origin is tuple:
-        return "list of texts"
+        of = _kind(members[0], [])
+        return "list of texts" if of == "text" else f"list, each a {of}"
     if origin is dict:
         return f"mapping of names to {'texts' if members[1] is str else 'sections'}"
     if origin is Literal:
