@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.plugins.conftest import run
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples" / "yoke-round-robin"
@@ -36,29 +37,10 @@ round_robin: {first: [short]}
 pytestmark = pytest.mark.slow
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """The output of a command that must succeed."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with both wheels; what they depend on comes from the one of the tests."""
-    wheels = tmp_path_factory.mktemp("wheels")
-    for folder in (CHECKOUT, EXAMPLE):
-        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels, cwd=folder)
-    folder = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=wheels)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install"]
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", "--no-cache-dir"]
-    run(*pip, *options, *sorted(wheels.glob("*.whl")), cwd=wheels)
-    packages = sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
-    ours = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    # Folders named here come after its own, and their .pth files, such as the editable one, are not read.
-    Path(packages, "dependencies.pth").write_text("".join(f"{each}\n" for each in sorted(ours)))
-    return folder
+def environment(fresh_environment: Callable[..., Path]) -> Path:
+    """Where both wheels are installed."""
+    return fresh_environment(CHECKOUT, EXAMPLE)
 
 
 @pytest.fixture
