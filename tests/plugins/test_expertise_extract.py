@@ -25,7 +25,7 @@ from yokeflow.model import AgentReport, Failure, Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.plugins.conftest import Lab
+    from tests.plugins.lab import Lab
     from yoke_expertise.memories import Memory
 
 DOMAINS = Learning().domains

@@ -21,7 +21,7 @@ from yokeflow.config import Config
 from yokeflow.model import Task
 
 if TYPE_CHECKING:
-    from tests.plugins.conftest import Lab
+    from tests.plugins.lab import Lab
 
 _SEED = 3
 #: As many of each group as a prompt takes.
