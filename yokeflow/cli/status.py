@@ -12,7 +12,7 @@ import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.status_view import status_lines
-from yokeflow.engine.glance import Glance
+from yokeflow.engine.glance import Glance, glimpse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,12 +37,14 @@ def command(*, as_json: bool, watch: bool, everything: bool) -> None:
 
 
 async def _status(*, as_json: bool, watch: bool, everything: bool) -> None:
-    place = await Glance.open(Path.cwd())
-    state = await _state(place)
-    if watch:
-        await _watch(place, as_json=as_json, everything=everything)
-    else:
-        _show(state, as_json=as_json, everything=everything)
+    state = None if watch else await glimpse(Path.cwd())
+    if state is None:
+        place = await Glance.open(Path.cwd())
+        state = await _state(place)
+        if watch:
+            await _watch(place, as_json=as_json, everything=everything)
+            return
+    _show(state, as_json=as_json, everything=everything)
 
 
 async def _watch(place: Glance, *, as_json: bool, everything: bool) -> None:

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+import os
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 
+from yokeflow import __version__
 from yokeflow.engine.landing_order import LandingOrder
 from yokeflow.engine.lock import Holder, holder
+from yokeflow.errors import StoreError
 from yokeflow.git.repo import Repo
-from yokeflow.settings import load_config
+from yokeflow.home import data_folder
 from yokeflow.store.announcements import announcements
 from yokeflow.store.driver import connection
 from yokeflow.store.journal import Journal
-from yokeflow.store.server import ensure_server
+from yokeflow.store.server import embedded_address, ensure_server, normalise
 from yokeflow.store.status import EPIC_EDGES, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
-    from pathlib import Path
     from uuid import UUID
 
     from yokeflow.config import Config
+    from yokeflow.settings import Settings
     from yokeflow.store.announcements import Announced
 
+_URL = "YOKE_DATABASE_URL"
+#: Seconds for a connection to a server that may be gone.
+_SOON = 1.0
 #: A project and how far its journal was applied.
 _PROJECT = "SELECT id, metadata -> 'journal' AS journal FROM projects WHERE repo_key = $1"
 
@@ -48,24 +57,16 @@ class Glance:
         Raises RepositoryError, DocumentError or StoreError.
         """
         repo = await Repo.discover(start)
-        settings = await asyncio.to_thread(load_config, repo.root, strict=False)
-        url = await asyncio.to_thread(ensure_server, settings.config.database)
-        return cls(repo, settings.config, url)
+        config = await asyncio.to_thread(_config, repo)
+        url = await asyncio.to_thread(ensure_server, config.database)
+        return cls(repo, config, url)
 
     async def state(self) -> dict[str, Any] | None:
         """The object of `yoke status --json`.
 
         None when something has to be done first: a migration, a journal to be drained, a plan to be read.
         """
-        lock = self.repo.state_dir / "run.lock"
-        held = holder(lock)
-        async with connection(self.url) as opened:
-            try:
-                state = await _read(opened, self.repo)
-            except asyncpg.PostgresError:
-                # An older schema: opening the store migrates it.
-                return None
-        return state and truthful(state, held, lock)
+        return await _state(self.repo, self.url)
 
     @asynccontextmanager
     async def reading(
@@ -88,6 +89,25 @@ class Glance:
             project = await opened.fetchrow(_PROJECT, str(self.repo.common_dir))
         async with announcements(self.url, str(project["id"]) if project else "") as announced:
             yield announced
+
+
+async def glimpse(start: Path) -> dict[str, Any] | None:
+    """What `Glance.state` gives, without judging settings that were found to be good before.
+
+    None when that must be asked: settings have changed since, a file names the server, or the embedded one
+    has to be started. Raises RepositoryError, or StoreError for an address that is none.
+    """
+    named = os.environ.get(_URL)
+    url = normalise(named) if named else embedded_address()
+    if url is None:
+        return None
+    repo = await Repo.discover(start)
+    if not await asyncio.to_thread(_known_to_be_good, repo):
+        return None
+    # Whatever is wrong will be found again, and told.
+    with suppress(StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return await _state(repo, url, patience=_SOON)
+    return None
 
 
 def truthful(state: dict[str, Any], held: Holder | None, lock: Path) -> dict[str, Any]:
@@ -130,6 +150,49 @@ def in_landing_order(state: dict[str, Any], edges: Iterable[tuple[str, str]]) ->
         return order.waits_for(entry["epic"], finished, landed) if known else []
 
     return {**state, "landings": [{**entry, "waits_for": waits(entry)} for entry in state["landings"]]}
+
+
+def _config(repo: Repo) -> Config:
+    """The settings; remembers that they are good, unless a file names the server."""
+    # Loaded by name, since what judges them takes longer to load than the store to read.
+    settings: Settings = import_module("yokeflow.settings").load_config(repo.root, strict=False)
+    if settings.config.database.url in {None, os.environ.get(_URL)}:
+        with suppress(OSError):
+            repo.state_dir.mkdir(exist_ok=True)
+            _good(repo).write_text(_sources(repo), encoding="ascii")
+    return settings.config
+
+
+def _known_to_be_good(repo: Repo) -> bool:
+    try:
+        return _good(repo).read_text(encoding="ascii") == _sources(repo)
+    except (OSError, ValueError):
+        return False
+
+
+def _good(repo: Repo) -> Path:
+    return repo.state_dir / "settings.good"
+
+
+def _sources(repo: Repo) -> str:
+    """A digest of everything that settings can come from, and of what judges them."""
+    name = ".yokeflow.yaml"
+    files = (repo.root / name, Path.home() / name, data_folder() / "config.yaml")
+    said = {key: value for key, value in sorted(os.environ.items()) if key.startswith("YOKE_")}
+    read = [path.read_bytes() if path.exists() else None for path in files]
+    return sha256(repr((__version__, said, read)).encode(errors="replace")).hexdigest()
+
+
+async def _state(repo: Repo, url: str, patience: float = 5.0) -> dict[str, Any] | None:
+    lock = repo.state_dir / "run.lock"
+    held = holder(lock)
+    async with connection(url, patience) as opened:
+        try:
+            state = await _read(opened, repo)
+        except asyncpg.PostgresError:
+            # An older schema: opening the store migrates it.
+            return None
+    return state and truthful(state, held, lock)
 
 
 class _Project(NamedTuple):

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
     from yokeflow.config import Database
 
-__all__ = ["ServerStatus", "ensure_server", "normalise", "server_status", "stop_server"]
+__all__ = [
+    "ServerStatus",
+    "embedded_address",
+    "ensure_server",
+    "normalise",
+    "server_status",
+    "stop_server",
+]
 
 #: The one database in the embedded server.
 DATABASE = "yokeflow"
@@ -80,6 +87,11 @@ def ensure_server(database: Database) -> str:
         return _start(cluster)
     except TimeoutError:
         raise _silent(cluster) from None
+
+
+def embedded_address() -> str | None:
+    """Where the embedded server says that it is, if it ever ran; whether it answers is not known."""
+    return _address(Cluster.of_user())
 
 
 def stop_server() -> bool:
