@@ -15,9 +15,10 @@ import yoke_costs
 from yoke_costs.accounts import Books
 from yoke_costs.estimates import FEWEST, MOST
 from yokeflow.config import Config
-from yokeflow.errors import LimitError
+from yokeflow.errors import LimitError, StoreError
 from yokeflow.events import Event
 from yokeflow.model import AgentReport, Attempt, BudgetLeft, Reservation, SessionResult, Task, Usage
+from yokeflow.testing import check_budget, check_pricing
 
 #: A dollar for a million tokens of any kind but the cache.
 PRICES = {"m": {"input": 1, "output": 1}}
@@ -396,3 +397,15 @@ def test_books_are_kept_by_run_and_closed_at_its_end() -> None:
     two.refusal("more")
     yoke_costs.on_event(Event("run.finished", run=two.run))
     assert two.reserve("more") is not None
+
+
+def test_the_plugin_keeps_what_budgets_and_prices_promise(database_url: str) -> None:
+    check_budget(yoke_costs, database_url=database_url)
+    check_budget(yoke_costs)
+    check_pricing(yoke_costs)
+
+
+def test_limits_that_need_history_do_not_go_on_without_it() -> None:
+    config = Config.model_validate({"cost": {"budgets": {"task": {"usd": 100}}, "budget_limit_usd": 10}})
+    with pytest.raises(StoreError, match="away"):
+        check_budget(yoke_costs, config)
