@@ -74,9 +74,9 @@ WHERE runs.project_id = $1 AND CAST(sessions.started_at AT TIME ZONE 'UTC' AS da
 #: The tasks, or the epics, with what they used of each unit; the one that used most is first.
 _MOST = """
 WITH spent AS (
-    SELECT work_item_id, sum(cost_usd) AS usd, sum(unknown_costs) AS unknown,
-           sum(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens) AS tokens
-    FROM item_costs WHERE project_id = $1 AND span = 'month' GROUP BY work_item_id
+    SELECT work_item_id, cost_usd AS usd, unknown_costs AS unknown,
+           input_tokens + output_tokens + cache_read_tokens + cache_write_tokens AS tokens
+    FROM item_costs WHERE project_id = $1 AND span = 'ever'
 )
 SELECT owner.key, CAST(coalesce(sum(usd), 0) AS double precision) AS usd,
        CAST(coalesce(sum(unknown), 0) AS bigint) AS unknown,

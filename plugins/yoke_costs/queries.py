@@ -124,6 +124,7 @@ UNION ALL
 SELECT * FROM item_costs
 WHERE project_id = $1 AND span = 'day' AND starts_on >= $5 AND starts_on <= $3
 """
+_OF_ITEMS_EVER = "SELECT * FROM item_costs WHERE project_id = $1 AND span = 'ever'"
 _ITEM = "LEFT JOIN work_items item ON item.id = cost.work_item_id"
 _EPIC = f"{_ITEM} LEFT JOIN work_items epic ON epic.id = item.parent_id"
 
@@ -175,6 +176,8 @@ def _source(where: Where, *, of_items: bool) -> Query:
     values = (where.project, where.since, where.until)
     if where.run is not None:
         return Query(_OF_RUN, (*values, where.run))
+    if of_items and (where.since, where.until) == (date.min, date.max):
+        return Query(_OF_ITEMS_EVER, (where.project,))
     if of_items:
         return Query(_OF_ITEMS, (*values, *whole_months(where.since, where.until)))
     return Query(_OF_DAYS, values)
@@ -201,8 +204,8 @@ def _next_month(day: date) -> date:
 #: What every task cost, and how far it is. Finished ones that left the plan still tell what tasks cost.
 EVIDENCE = """
 WITH spent AS (
-    SELECT work_item_id, sum(operations) AS operations, sum(unknown_costs) AS unknown, sum(cost_usd) AS cost
-    FROM item_costs WHERE project_id = $1 AND span = 'month' GROUP BY work_item_id
+    SELECT work_item_id, operations, unknown_costs AS unknown, cost_usd AS cost
+    FROM item_costs WHERE project_id = $1 AND span = 'ever'
 ), task AS (
     SELECT item.category, item.status = 'completed' AS done,
            CASE WHEN spent.operations > spent.unknown THEN CAST(spent.cost AS double precision) END AS cost,

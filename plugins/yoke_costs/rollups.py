@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from yokeflow.store.base import Base, one_of
 
-SPANS = ("day", "month")
+SPANS = ("day", "month", "ever")
 
 
 class Sums(Base):
@@ -44,13 +44,14 @@ class DailyCost(Sums):
 
 
 class ItemCost(Sums):
-    """A work item's operations in a day, and again in a month: whole months are read at once."""
+    """A work item's operations in a day, in a month, and altogether: few rows answer any question."""
 
     __tablename__ = "item_costs"
     __table_args__ = (one_of("span", SPANS),)
 
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     span: Mapped[str] = mapped_column(primary_key=True)
+    #: The first day there is where the span is `ever`.
     starts_on: Mapped[date] = mapped_column(primary_key=True)
     #: All zeros for what belongs to no item. No foreign key: the item's costs may outlive it.
     work_item_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -54,9 +54,10 @@ SUMS = {
         f"SELECT project_id, day, model, operation_type, {_KEPT} FROM daily_costs WHERE operations <> 0",
     ),
     "item_costs": (
-        f"""SELECT project_id, span, CAST(date_trunc(span, occurred_at AT TIME ZONE 'UTC') AS date),
+        f"""SELECT project_id, span, CASE span WHEN 'ever' THEN '0001-01-01'
+                     ELSE CAST(date_trunc(span, occurred_at AT TIME ZONE 'UTC') AS date) END,
                    coalesce(work_item_id, '00000000-0000-0000-0000-000000000000'), {_COUNTS}
-            FROM agent_costs, (VALUES ('day'), ('month')) length (span) GROUP BY 1, 2, 3, 4""",
+            FROM agent_costs, (VALUES ('day'), ('month'), ('ever')) length (span) GROUP BY 1, 2, 3, 4""",
         f"SELECT project_id, span, starts_on, work_item_id, {_KEPT} FROM item_costs WHERE operations <> 0",
     ),
 }

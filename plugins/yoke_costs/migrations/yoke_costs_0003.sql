@@ -29,7 +29,7 @@ CREATE TABLE item_costs (
   cache_write_tokens BIGINT DEFAULT 0 NOT NULL,
   cost_usd NUMERIC(18, 6) DEFAULT 0 NOT NULL,
   CONSTRAINT pk_item_costs PRIMARY KEY (project_id, span, starts_on, work_item_id),
-  CONSTRAINT ck_item_costs_span CHECK (span IN ('day', 'month')),
+  CONSTRAINT ck_item_costs_span CHECK (span IN ('day', 'month', 'ever')),
   CONSTRAINT fk_item_costs_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
 );
 
@@ -69,9 +69,11 @@ BEGIN
     ON CONFLICT (project_id, day, model, operation_type) DO UPDATE SET %s', given, sums, changes, differ, added_up);
   EXECUTE format('INSERT INTO item_costs AS total
     SELECT project_id, span, starts_on, work_item_id, %s
-    FROM (SELECT project_id, span, date_trunc(span, occurred_at AT TIME ZONE ''UTC'')::date AS starts_on,
+    FROM (SELECT project_id, span, CASE span WHEN ''ever'' THEN ''0001-01-01''
+                   ELSE date_trunc(span, occurred_at AT TIME ZONE ''UTC'')::date END AS starts_on,
                  coalesce(work_item_id, ''00000000-0000-0000-0000-000000000000'') AS work_item_id, %s
-          FROM (%s) change CROSS JOIN (VALUES (''day''), (''month'')) length (span) GROUP BY 1, 2, 3, 4) summed
+          FROM (%s) change CROSS JOIN (VALUES (''day''), (''month''), (''ever'')) length (span)
+          GROUP BY 1, 2, 3, 4) summed
     WHERE %s
     ON CONFLICT (project_id, span, starts_on, work_item_id) DO UPDATE SET %s', given, sums, changes, differ, added_up);
   RETURN NULL;
@@ -106,11 +108,12 @@ FROM agent_costs
 GROUP BY 1, 2, 3, 4;
 
 INSERT INTO item_costs
-SELECT project_id, span, date_trunc(span, occurred_at AT TIME ZONE 'UTC')::date,
+SELECT project_id, span, CASE span WHEN 'ever' THEN '0001-01-01'
+         ELSE date_trunc(span, occurred_at AT TIME ZONE 'UTC')::date END,
        coalesce(work_item_id, '00000000-0000-0000-0000-000000000000'), count(*),
        count(*) FILTER (WHERE cost_usd IS NULL), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
        sum(cache_write_tokens), coalesce(sum(cost_usd), 0)
-FROM agent_costs CROSS JOIN (VALUES ('day'), ('month')) length (span)
+FROM agent_costs CROSS JOIN (VALUES ('day'), ('month'), ('ever')) length (span)
 GROUP BY 1, 2, 3, 4;
 
 CREATE OR REPLACE VIEW v_project_costs AS
