@@ -334,17 +334,24 @@ class Tiers(Section):
     """The models of one kind of agent, by strength."""
 
     fast: str | None = None
+    """The cheapest."""
     balanced: str | None = None
+    """The usual one."""
     powerful: str | None = None
+    """The strongest."""
 
 
 class Weights(Section):
     """What counts how much in the complexity of a task; the four together make 1."""
 
     reasoning: Share = 0.35
+    """How much there is to think about."""
     code: Share = 0.25
+    """How much code it touches."""
     domain: Share = 0.25
+    """How much must be known about the field."""
     context: Share = 0.15
+    """How much must be read before."""
 
     @model_validator(mode="after")
     def _whole(self) -> Weights:

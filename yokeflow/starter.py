@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+#: Names in the sections that have names of the user's own, where they are no agents.
+_EXAMPLES = {"profiles": "my-profile", "prices": "my-model", "tiers": "claude"}
 _HEAD = """\
 # How YokeFlow works in this repository. Every key is here with its default: remove its `#` to change it.
 # `yoke config show` tells what is in effect and where it comes from.
@@ -84,13 +86,14 @@ def write_new(path: Path, text: str) -> bool:
     return True
 
 
-def _section(model: type[Section], indent: str) -> Iterator[str]:
+def _section(model: type[Section], indent: str, mark: str = "") -> Iterator[str]:
+    """`mark` comes before headings, which are comments below a heading that is one."""
     for name, found in model.model_fields.items():
         inner = found.annotation
         if isinstance(inner, type) and issubclass(inner, Section):
             yield from _comment(inner.__doc__, indent)
-            yield f"{indent}{name}:"
-            yield from _section(inner, f"{indent}  ")
+            yield f"{indent}{mark}{name}:"
+            yield from _section(inner, f"{indent}  ", mark)
         else:
             yield from _comment(found.description, indent)
             yield from _key(name, found, indent)
@@ -103,8 +106,8 @@ def _key(name: str, found: FieldInfo, indent: str) -> Iterator[str]:
     of = get_args(found.annotation)[-1] if get_origin(found.annotation) is dict else None
     if isinstance(of, type) and issubclass(of, Section):
         yield f"{indent}#{name}:"
-        yield f"{indent}  #my-agent:"
-        yield from _section(of, f"{indent}    ")
+        yield f"{indent}  #{_EXAMPLES.get(name, 'my-agent')}:"
+        yield from _section(of, f"{indent}    ", "#")
         return
     choices = _choices(found.annotation)
     if choices:
@@ -126,7 +129,9 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def written_default(found: FieldInfo) -> str:
-    """A key's default as YAML spells it."""
+    """A key's default as YAML spells it; a number for one that has none."""
+    if found.is_required():
+        return "0"
     default = found.get_default(call_default_factory=True)
     if default is None:
         return "null"

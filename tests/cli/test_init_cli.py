@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from yokeflow.__main__ import main
-from yokeflow.config import AgentOptions, Config
+from yokeflow.config import AgentOptions, Config, Price, ProfileOptions, Tiers
 from yokeflow.plan.load import load_plan
 from yokeflow.settings import fields, load_config
 from yokeflow.starter import config_text
@@ -100,10 +100,20 @@ def test_a_plan_that_cannot_be_written(repository, capsys):
 def test_every_key_stands_in_the_file_with_its_default(tmp_path):
     (tmp_path / ".yokeflow.yaml").write_text(re.sub(r"(?m)^( *)#(?=\S)", r"\1", config_text()))
     settings = load_config(tmp_path)
-    agents = settings.config.agents
-    assert agents.options == {"my-agent": AgentOptions()}
-    plain = agents.model_copy(update={"options": {}})
-    assert settings.config.model_copy(update={"agents": plain}) == Config()
+    told = settings.config.model_dump()
+    assert told["agents"].pop("options") == {"my-agent": AgentOptions().model_dump()}
+    assert told["agents"].pop("profiles") == {"my-profile": ProfileOptions().model_dump()}
+    assert told["models"].pop("tiers") == {"claude": Tiers().model_dump()}
+    assert told["cost"].pop("prices") == {"my-model": Price(input=0, output=0).model_dump()}
+    plain = Config().model_dump()
+    for section, key in (
+        ("agents", "options"),
+        ("agents", "profiles"),
+        ("models", "tiers"),
+        ("cost", "prices"),
+    ):
+        assert plain[section].pop(key) == {}
+    assert told == plain
     assert set(settings.origins.values()) == {str(tmp_path / ".yokeflow.yaml")}
 
 
