@@ -30,6 +30,7 @@ _Domain = Annotated[str, Field(min_length=1, max_length=100)]
 _Tag = Annotated[str, Field(min_length=1, max_length=50)]
 _Importance = Annotated[int, Field(ge=1, le=10)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_STALE = "see `yoke expertise show`, then correct the file, or take its word with --force"
 #: Names in a file, and the fields they stand for.
 _FIELDS = {"lesson": "content"}
 _OF_DRAFT = frozenset(field.name for field in fields(Draft)) - {"key"}
@@ -153,7 +154,7 @@ async def _import_all(
             memory = await save(conn, project_id, draft, actor=actor, reason="imported")
         edits = {name: value for name, value in values.items() if getattr(memory, name) != value}
         if edits and memory.id == item.id and memory.version > item.version and not force:
-            raise StaleMemoryError(item.version, edits, memory)
+            raise StaleMemoryError(item.version, edits, memory, hint=_STALE)
         await change(conn, memory.id, memory.version, actor=actor, reason="imported", **edits)
         counts["added" if item.key not in known else "changed" if edits else "unchanged"] += 1
     return TakenIn(tuple(sorted({item.domain for item in given.memories})), **counts)
@@ -223,7 +224,7 @@ def _edits(
     was = theirs if was is None else was
     edits = {name: value for name, value in mine.items() if value not in (was[name], theirs[name])}
     if not force and (both := {name: mine[name] for name in edits if theirs[name] != was[name]}):
-        raise StaleMemoryError(memory.version - 1, both, memory)
+        raise StaleMemoryError(memory.version - 1, both, memory, hint=_STALE)
     return edits
 
 

@@ -102,13 +102,20 @@ CHANGEABLE = frozenset(
 class StaleMemoryError(StoreError):
     """Somebody else changed the lesson meanwhile, so it was left as it is."""
 
-    def __init__(self, expected: int, wanted: Mapping[str, Any], current: Memory) -> None:
+    def __init__(
+        self,
+        expected: int,
+        wanted: Mapping[str, Any],
+        current: Memory,
+        *,
+        hint: str = "look at it again with `yoke expertise show` and repeat the change",
+    ) -> None:
         theirs = ", ".join(f"{name} = {getattr(current, name)!r}" for name in sorted(wanted))
         yours = ", ".join(f"{name} = {value!r}" for name, value in sorted(wanted.items()))
         super().__init__(
             f"lesson {current.id} was changed by somebody else: you started from version {expected}, "
             f"it is at version {current.version}\n  yours:  {yours}\n  theirs: {theirs}",
-            hint="look at it again with `yoke expertise show` and repeat the change",
+            hint=hint,
         )
         self.expected = expected
         self.wanted = dict(wanted)

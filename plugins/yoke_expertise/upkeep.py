@@ -193,7 +193,7 @@ async def _uses(conn: AsyncConnection, project_id: UUID) -> dict[UUID, int]:
         )
         .group_by(MemoryUse.memory_id)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 async def _last_revision(conn: AsyncConnection, project_id: UUID) -> datetime | None:

@@ -1,0 +1,461 @@
+"""Expertise files: compiled alike every time, capped, versioned, and never written over a person's edits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from yoke_expertise.checkout import file_of, write_files
+from yoke_expertise.compile import (
+    compile_all,
+    compile_domain,
+    current_text,
+    domains,
+    rollback,
+    versions,
+)
+from yoke_expertise.documents import SECTIONS, compile_document, render
+from yoke_expertise.exchange import export_all, import_document
+from yoke_expertise.memories import Draft, Memory, StaleMemoryError, change, find, get, retire, save
+from yoke_expertise.tables import KINDS
+from yoke_expertise.upkeep import is_due, prune, revise, validate
+from yokeflow.config import Config, Learning
+from yokeflow.document import load_document, parse_document
+from yokeflow.errors import DocumentError, StoreError, UsageError
+from yokeflow.events import Event
+from yokeflow.store import projects
+from yokeflow.store.connection import Store
+from yokeflow.store.projection import apply
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+LEARNING = Learning()
+NOTE = Draft("testing", "note", "Run the tests with -x first.")
+
+
+@pytest.fixture
+async def project(store: Store, tmp_path: Path) -> UUID:
+    async with store.begin() as conn:
+        return await projects.register(conn, "key", "sample", tmp_path)
+
+
+def lesson(number: int, kind: str = "note", **values: Any) -> Memory:
+    """A lesson that is in no store."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    usual: dict[str, Any] = {
+        "id": UUID(int=number),
+        "project_id": UUID(int=0),
+        "key": str(number),
+        "type": "semantic",
+        "domain": "testing",
+        "status": "active",
+        "tier": "warm",
+        "source": "extraction",
+        "kind": kind,
+        "subject": "",
+        "content": f"Lesson {number}.",
+        "importance": 5,
+        "confidence": 0.5,
+        "evidence": {},
+        "pinned": False,
+        "files": (),
+        "categories": (),
+        "superseded_by": None,
+        "access_count": 0,
+        "last_accessed_at": None,
+        "expires_at": None,
+        "version": 1,
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    return Memory(**usual | values)
+
+
+LESSONS = st.lists(
+    st.builds(
+        lesson,
+        st.integers(1, 10**6),
+        st.sampled_from(KINDS),
+        content=st.text("ab \n:#-'\"{[", min_size=1, max_size=80)
+        | st.sampled_from(["yes", "2026-01-01", "12"]),
+        importance=st.integers(1, 10),
+        pinned=st.booleans(),
+        files=st.lists(st.sampled_from([f"src/{name}.py" for name in "abcdefgh"]), max_size=3).map(tuple),
+    ),
+    max_size=60,
+    unique_by=lambda memory: memory.id,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LESSONS, st.integers(8, 300), st.randoms())
+def test_a_file_is_capped_the_same_every_time_and_says_what_the_lessons_say(
+    lessons: list[Memory], most: int, shuffler: Any
+) -> None:
+    compiled = compile_document("testing", lessons, most)
+    written = render(compiled.content, 1)
+    shuffled = shuffler.sample(lessons, len(lessons))
+    again = compile_document("testing", shuffled, most)
+    # As the store gives it back, which keeps no order of keys.
+    assert render(json.loads(json.dumps(again.content, sort_keys=True)), 1) == written
+    assert written.count("\n") <= most
+    read = yaml.safe_load(written)
+    entries = [entry for section in SECTIONS for entry in read.get(section, ())]
+    assert len(entries) + compiled.left_out == len(lessons)
+    said = {str(memory.id): memory for memory in lessons}
+    for entry in entries:
+        assert entry["lesson"] == said[entry["id"]].content
+        assert tuple(entry.get("files", ())) == said[entry["id"]].files
+    if compiled.left_out == 0:
+        return
+    limits = {"learned_from_failures": 10, "effective_patterns": 15, "successful_techniques": 10}
+    unlimited = [memory for memory in lessons if memory.kind in ("note", "check", "co_change", "conflict")]
+    kept = {entry["id"] for entry in entries}
+    worst = min(
+        (memory.importance + 100 * memory.pinned for memory in lessons if str(memory.id) in kept), default=999
+    )
+    for memory in unlimited:
+        if str(memory.id) not in kept:
+            assert memory.importance + 100 * memory.pinned <= worst
+    for section, limit in limits.items():
+        assert len(read.get(section, ())) <= limit
+
+
+def test_what_is_too_long_is_cut_in_the_order_of_the_sections() -> None:
+    lessons = [lesson(number, "failure_fix") for number in range(1, 31)]
+    lessons += [lesson(number, "note", importance=1) for number in range(101, 111)]
+    size = render(compile_document("testing", lessons, 1000).content, 1).count("\n")
+    shorter = compile_document("testing", lessons, size - 1)
+    assert len(shorter.content["learned_from_failures"]) == 10
+    assert len(shorter.content["best_practices"]) == 10, "failures give way before notes that matter less"
+    assert shorter.left_out == 20
+    assert shorter.content["overview"] == "20 of 40 lessons, the most important first"
+    few = compile_document("testing", [*lessons, lesson(999, "note", pinned=True)], 12)
+    assert [entry["id"] for entry in few.content["best_practices"]] == [str(UUID(int=999))]
+
+
+async def test_a_version_is_made_when_the_lessons_change_and_only_then(store: Store, project: UUID) -> None:
+    async with store.begin() as conn:
+        first = await save(conn, project, NOTE, actor="extraction")
+        session = uuid4()
+        one = await compile_domain(conn, project, "testing", LEARNING, change_type="learned", session=session)
+        assert one
+        assert (one.version, one.change_type, one.session, one.summary) == (1, "learned", session, "1 added")
+        assert not await compile_domain(conn, project, "testing", LEARNING, change_type="learned")
+        assert not await compile_domain(conn, project, "api", LEARNING, change_type="learned")
+        await change(conn, first.id, 1, actor="user:ada", content="Run them with -q.")
+        await save(conn, project, replace(NOTE, content="Another.", domain="api"), actor="extraction")
+        made = await compile_all(conn, project, LEARNING, change_type="edited")
+        assert [(each.domain, each.version) for each in made] == [("api", 1), ("testing", 2)]
+        assert "-  lesson: Run the tests with -x first.\n" in made[1].diff
+        assert "+  lesson: Run them with -q.\n" in made[1].diff
+        row = (await conn.execute(text("SELECT * FROM expertise_files WHERE domain = 'testing'"))).one()
+        written = await current_text(conn, project, "testing")
+        assert written
+        assert (row.version, row.line_count) == (2, written.count("\n"))
+        assert await domains(conn, project) == ["api", "testing"]
+    for statement in ("UPDATE expertise_updates SET version = 9", "DELETE FROM expertise_updates"):
+        with pytest.raises(StoreError, match="append-only"):
+            async with store.begin() as conn:
+                await conn.execute(text(statement))
+
+
+async def test_a_rollback_brings_the_lessons_of_a_version_back_as_a_new_one(
+    store: Store, project: UUID
+) -> None:
+    async with store.begin() as conn:
+        kept = await save(conn, project, replace(NOTE, tags=["x"]), actor="extraction")
+        gone = await save(conn, project, replace(NOTE, content="Second."), actor="extraction")
+        other = await save(conn, project, replace(NOTE, content="Else.", domain="api"), actor="extraction")
+        first = await compile_domain(conn, project, "testing", LEARNING, change_type="learned")
+        assert first
+        await change(conn, kept.id, 1, actor="user:ada", content="Changed.", tags=[], domain="api")
+        await retire(conn, gone.id, "wrong")
+        await change(conn, other.id, 1, actor="user:ada", content="Changed too.")
+        late = await save(conn, project, replace(NOTE, content="Later."), actor="extraction")
+        await compile_domain(conn, project, "testing", LEARNING, change_type="edited")
+        back = await rollback(conn, project, "testing", 1, LEARNING, actor="user:ada")
+        assert back
+        assert (back.version, back.change_type) == (3, "rolled_back")
+        assert render(back.content, 1) == render(first.content, 1)
+        again = await get(conn, project, str(kept.id))
+        assert (again.content, again.tags, again.domain) == (kept.content, ("x",), "testing")
+        assert (await get(conn, project, str(gone.id))).status == "active"
+        assert (await get(conn, project, str(late.id))).status == "archived"
+        assert (await get(conn, project, str(other.id))).content == "Changed too."
+        assert [each.version for each in await versions(conn, project, "testing")] == [1, 2, 3]
+        assert await rollback(conn, project, "testing", 3, LEARNING, actor="user:ada") is None
+        forward = await rollback(conn, project, "testing", 2, LEARNING, actor="user:ada")
+        assert forward
+        assert [memory.content for memory in await find(conn, project, "testing")] == ["Later."]
+        with pytest.raises(UsageError, match="no version 9"):
+            await rollback(conn, project, "testing", 9, LEARNING, actor="user:ada")
+
+
+async def compiled(conn: AsyncConnection, project: UUID, root: Path) -> dict[str, str]:
+    await compile_all(conn, project, LEARNING, change_type="learned")
+    return {each.domain: each.state for each in await write_files(conn, project, root, LEARNING)}
+
+
+async def test_a_file_that_a_person_edited_is_left_alone_until_it_was_taken_in(
+    store: Store, project: UUID, tmp_path: Path
+) -> None:
+    async with store.begin() as conn:
+        memory = await save(conn, project, NOTE, actor="extraction")
+        assert await compiled(conn, project, tmp_path) == {"testing": "written"}
+        path = file_of(tmp_path, LEARNING, "testing")
+        first = path.read_text()
+        stamp = path.stat()
+        assert await compiled(conn, project, tmp_path) == {"testing": "same"}
+        assert path.stat() == stamp
+        await change(conn, memory.id, 1, actor="user:ada", importance=9)
+        assert await compiled(conn, project, tmp_path) == {"testing": "written"}
+        path.write_text(first.replace("\n", "\r\n"), newline="")
+        assert await compiled(conn, project, tmp_path) == {"testing": "written"}, (
+            "an older version is no edit"
+        )
+        edited = path.read_text().replace("with -x", "with -q") + "- lesson: By hand.\n"
+        path.write_text(edited)
+        assert await compiled(conn, project, tmp_path) == {"testing": "edited"}
+        assert path.read_text() == edited
+        taken = await import_document(conn, project, load_document(path), actor="user:ada")
+        assert (taken.added, taken.changed, taken.retired) == (1, 1, 0)
+        found = await find(conn, project)
+        assert {(each.content, each.source, each.importance) for each in found} == {
+            ("Run the tests with -q first.", "extraction", 9),
+            ("By hand.", "explicit", 5),
+        }
+        assert [file.name for file in path.parent.iterdir()] == ["testing.yaml"]
+
+
+async def test_edits_of_a_file_meet_changes_in_the_store_field_by_field(
+    store: Store, project: UUID, tmp_path: Path
+) -> None:
+    async with store.begin() as conn:
+        memory = await save(conn, project, NOTE, actor="extraction")
+        other = await save(conn, project, replace(NOTE, content="Second."), actor="extraction")
+        await compiled(conn, project, tmp_path)
+        path = file_of(tmp_path, LEARNING, "testing")
+        path.write_text(path.read_text().replace("with -x", "with -q"))
+        await change(conn, memory.id, 1, actor="user:bob", importance=9)
+        document = load_document(path)
+        await import_document(conn, project, document, actor="user:ada")
+        both = await get(conn, project, str(memory.id))
+        assert (both.content, both.importance) == ("Run the tests with -q first.", 9)
+        await change(conn, memory.id, both.version, actor="user:bob", content="Bob was here.")
+        with pytest.raises(StaleMemoryError, match=r"yours:.*with -q[\s\S]*theirs:.*Bob was here") as caught:
+            await import_document(conn, project, document, actor="user:ada")
+        assert "--force" in caught.value.hint
+        await import_document(conn, project, document, actor="user:ada", force=True)
+        assert (await get(conn, project, str(memory.id))).content == "Run the tests with -q first."
+        lines = path.read_text().splitlines(keepends=True)
+        start = next(i for i, line in enumerate(lines) if str(other.id) in line)
+        rest = next((i for i in range(start + 1, len(lines)) if lines[i].startswith("- ")), len(lines))
+        path.write_text("".join(lines[:start] + lines[rest:]))
+        taken = await import_document(conn, project, load_document(path), actor="user:ada")
+        assert taken.retired == 1
+        assert (await get(conn, project, str(other.id))).status == "archived"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("domain: testing\nbest_practises: []\n", "best_practices"),
+        ("domain: testing\nbest_practices:\n- id: 12\n", "lesson"),
+        ("domain: testing\nbest_practices:\n- lesson: x\n  importance: 11\n", "importance"),
+        ("- a\n", "x.yaml"),
+        ("yoke_expertise: 2\nmemories: []\n", "yoke_expertise"),
+    ],
+)
+async def test_a_file_that_makes_no_sense_is_refused_with_its_line(
+    store: Store, project: UUID, written: str, message: str
+) -> None:
+    with pytest.raises(DocumentError, match=message):
+        async with store.begin() as conn:
+            await import_document(conn, project, parse_document(written, Path("x.yaml")), actor="user:ada")
+    async with store.begin() as conn:
+        assert await find(conn, project, status=()) == []
+
+
+async def test_what_is_exported_can_be_imported_elsewhere(
+    store: Store, project: UUID, tmp_path: Path
+) -> None:
+    async with store.begin() as conn:
+        rich = replace(NOTE, files=["a.py"], tags=["t"], categories=["code"], evidence={"seen": 2})
+        rich = replace(rich, pinned=True, expires_at=datetime(2030, 1, 1, tzinfo=UTC), subject="S")
+        await save(conn, project, rich, actor="extraction")
+        gone = await save(conn, project, replace(NOTE, content="Gone.", kind="check"), actor="extraction")
+        await retire(conn, gone.id, "wrong")
+        exported = await export_all(conn, project, "sample")
+        plain = json.dumps(exported, default=str, indent=1)
+        document = parse_document(plain, Path("e.json"))
+        elsewhere = await projects.register(conn, "other", "other", tmp_path)
+        taken = await import_document(conn, elsewhere, document, actor="user:ada")
+        assert (taken.added, taken.changed, taken.unchanged) == (2, 0, 0)
+        again = await import_document(conn, elsewhere, document, actor="user:ada")
+        assert (again.added, again.changed, again.unchanged) == (0, 0, 2)
+
+        def said(found: dict[str, Any]) -> list[dict[str, Any]]:
+            own = ("id", "version")
+            return [{key: each[key] for key in each if key not in own} for each in found["memories"]]
+
+        assert said(await export_all(conn, elsewhere, "other")) == said(exported)
+        memory = (await find(conn, project))[0]
+        await change(conn, memory.id, memory.version, actor="user:bob", content="Newer.")
+        with pytest.raises(StaleMemoryError, match="Newer"):
+            await import_document(conn, project, document, actor="user:ada")
+        await import_document(conn, project, document, actor="user:ada", force=True)
+        assert (await get(conn, project, str(memory.id))).content == NOTE.content
+
+
+async def test_nothing_is_written_outside_of_the_repository(
+    store: Store, project: UUID, tmp_path: Path
+) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / ".expertise").symlink_to(outside)
+    async with store.begin() as conn:
+        await save(conn, project, NOTE, actor="extraction")
+        await compile_all(conn, project, LEARNING, change_type="learned")
+        with pytest.raises(UsageError, match="leads out of the repository"):
+            await write_files(conn, project, root, LEARNING)
+    assert list(outside.iterdir()) == []
+    (root / ".expertise").unlink()
+    odd = {file_of(root, LEARNING, name) for name in ("../x", "a/b", "a b", "a?b", ".git", "a-b", "con")}
+    assert len(odd) == 7
+    assert {path.parent for path in odd} == {root / ".expertise"}
+
+
+async def test_references_to_files_that_are_gone_are_dropped(store: Store, project: UUID) -> None:
+    def about(content: str, *files: str, **values: Any) -> Draft:
+        return replace(NOTE, content=content, files=files, **values)
+
+    async with store.begin() as conn:
+        for draft in (
+            about("half", "src/a.py", "src/gone.py"),
+            about("all", "src/gone.py"),
+            about("pinned", "src/gone.py", pinned=True),
+            about("said", "src/gone.py", source="explicit"),
+            about("folder", "src/"),
+            about("none"),
+        ):
+            await save(conn, project, draft, actor="extraction")
+        assert await validate(conn, project, []) == [], "of an empty target nothing is known"
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        assert await validate(conn, project, ["src/a.py"], learned_before=yesterday) == []
+        touched = await validate(conn, project, ["src/a.py"])
+        assert sorted(each.memory.content for each in touched) == ["all", "half", "pinned", "said"]
+        left = {memory.content: memory.files for memory in await find(conn, project)}
+        assert left == {"half": ("src/a.py",), "pinned": (), "said": (), "folder": ("src/",), "none": ()}
+        assert await validate(conn, project, ["src/a.py"]) == []
+
+
+async def age(conn: AsyncConnection, content: str, days: int) -> None:
+    """Make a lesson old; the trigger that keeps the time of the last change must not see it."""
+    await conn.execute(text("ALTER TABLE memories DISABLE TRIGGER set_updated_at"))
+    moved = (
+        "created_at = created_at - CAST(:age AS interval), updated_at = updated_at - CAST(:age AS interval)"
+    )
+    await conn.execute(
+        text(f"UPDATE memories SET {moved} WHERE content = :content"),
+        {"age": timedelta(days=days), "content": content},
+    )
+    await conn.execute(text("ALTER TABLE memories ENABLE TRIGGER set_updated_at"))
+
+
+async def test_what_is_worn_out_is_retired_and_the_rest_is_sorted_into_tiers(
+    store: Store, project: UUID
+) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    async with store.begin() as conn:
+        for draft in (
+            replace(NOTE, content="expired", expires_at=yesterday),
+            replace(NOTE, content="old failure", kind="failure_fix"),
+            replace(NOTE, content="weighty failure", kind="failure_fix", importance=8),
+            replace(NOTE, content="fresh failure", kind="failure_fix"),
+            replace(NOTE, content="slight", importance=2),
+            replace(NOTE, content="slight but pinned", importance=2, pinned=True),
+            replace(NOTE, content="vital", importance=9),
+            replace(NOTE, content="busy"),
+        ):
+            await save(conn, project, draft, actor="extraction")
+        for content in ("old failure", "weighty failure", "slight", "slight but pinned"):
+            await age(conn, content, 100)
+        busy = next(memory for memory in await find(conn, project) if memory.content == "busy")
+        used = [
+            Event("expertise.recalled", session=str(uuid4()), data={"given": [str(busy.id)]})
+            for _ in range(11)
+        ]
+        await apply(conn, project, used)
+        shown = await prune(conn, project, dry_run=True)
+        assert len(await find(conn, project)) == 8
+        assert {each.memory.content for each in shown} == {"expired", "old failure"}
+        assert await prune(conn, project) == shown
+        tiers = {memory.content: memory.tier for memory in await find(conn, project)}
+        assert tiers == {
+            "weighty failure": "warm",
+            "fresh failure": "warm",
+            "slight": "cold",
+            "slight but pinned": "hot",
+            "vital": "hot",
+            "busy": "hot",
+        }
+        await age(conn, "slight", 100)
+        assert [each.memory.content for each in await prune(conn, project)] == ["slight"]
+
+
+async def test_a_revision_is_due_by_the_interval(store: Store, project: UUID, tmp_path: Path) -> None:
+    def every(interval: object) -> Config:
+        return Config.model_validate({"learning": {"self_improve_interval": interval}})
+
+    async def due(conn: AsyncConnection) -> list[bool]:
+        return [await is_due(conn, project, every(each)) for each in ("never", "session", "daily", 2)]
+
+    async def session(conn: AsyncConnection) -> None:
+        await conn.execute(
+            text("""
+            WITH item AS (INSERT INTO work_items (project_id, key, kind, title)
+                          VALUES (:p, gen_random_uuid()::text, 'task', 't') RETURNING id),
+                 run AS (INSERT INTO runs (project_id) VALUES (:p) RETURNING id)
+            INSERT INTO sessions (project_id, run_id, work_item_id, number, attempt, state, finished_at)
+            SELECT :p, run.id, item.id, (SELECT count(*) + 1 FROM sessions), 1, 'failed', clock_timestamp()
+            FROM item, run"""),
+            {"p": project},
+        )
+
+    async with store.begin() as conn:
+        assert await due(conn) == [False, False, False, False]
+        await save(conn, project, replace(NOTE, files=["gone.py"], source="explicit"), actor="user:ada")
+        await save(conn, project, replace(NOTE, files=["gone.py"], content="New."), actor="extraction")
+        assert await due(conn) == [False, True, True, True]
+    async with store.begin() as conn:
+        done = await revise(conn, project, every("daily"), ["a.py"])
+        assert (list(done.validated), list(done.pruned)) == ([], []), "what is new may not have landed"
+        assert [each.change_type for each in done.versions] == ["self_improved"]
+        assert done.versions[0].content["last_validated"]
+    async with store.begin() as conn:
+        assert await due(conn) == [False, False, False, False]
+        await session(conn)
+        assert await due(conn) == [False, True, False, False]
+        await session(conn)
+        assert await due(conn) == [False, True, False, True]
+        await age(conn, "New.", 2)
+        await conn.execute(text("UPDATE expertise_files SET validated_at = now() - interval '25 hours'"))
+        assert await due(conn) == [False, True, True, True]
+        done = await revise(conn, project, every("daily"), ["a.py"])
+        assert [each.memory.content for each in done.validated] == ["New."]
+        assert [memory.content for memory in await find(conn, project)] == [NOTE.content]
+        again = await revise(conn, project, every("daily"), ["a.py"])
+        assert not again.versions, "a file does not change because it was looked at"
