@@ -36,7 +36,8 @@ ORDER BY session.number
 """)
 
 #: Sums of sessions by task, day and what makes them alike. What nobody knows counts as what was set aside; it
-#: is only numbered where nothing was. Without `all` only sessions of today are read.
+#: is only numbered where nothing was. Without `all` only sessions of today are read; tokens, which are slow
+#: to read, only where they are limited.
 _SPENT = text("""
 SELECT item.key AS task, coalesce(epic.key, '') AS epic, item.category, session.agent,
        coalesce(session.metadata ->> 'tier', '') AS tier, session.model,
@@ -48,11 +49,14 @@ JOIN work_items item ON item.id = session.work_item_id
 LEFT JOIN work_items epic ON epic.id = item.parent_id
 CROSS JOIN LATERAL (
     SELECT coalesce(session.cost_usd, yoke_costs_usd(session.metadata -> 'reserved' -> 'usd')) AS usd,
-           coalesce(yoke_costs_tokens(session.cost_usd, session.metadata -> 'usage'),
-                    yoke_costs_count(session.metadata -> 'reserved' -> 'tokens')) AS tokens
+           CASE WHEN :tokens THEN
+               coalesce(yoke_costs_tokens(session.cost_usd, session.metadata -> 'usage'),
+                        yoke_costs_count(session.metadata -> 'reserved' -> 'tokens'))
+           ELSE 0 END AS tokens
 ) used
 WHERE session.project_id = CAST(:project AS uuid) AND (:all OR session.started_at >= :today)
-  AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage')
+  AND NOT (session.state = 'interrupted'
+           AND yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage'))
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 """)
 
@@ -68,7 +72,9 @@ FROM events event
 LEFT JOIN work_items item ON item.project_id = event.project_id AND item.key = event.task
 CROSS JOIN LATERAL (
     SELECT yoke_costs_usd(event.payload -> 'cost_usd') AS usd,
-           yoke_costs_tokens(yoke_costs_usd(event.payload -> 'cost_usd'), event.payload -> 'usage') AS tokens
+           CASE WHEN :tokens THEN
+               yoke_costs_tokens(yoke_costs_usd(event.payload -> 'cost_usd'), event.payload -> 'usage')
+           ELSE 0 END AS tokens
 ) used
 WHERE event.project_id = CAST(:project AS uuid) AND event.type = 'agent.asked'
   AND (:all OR event.at >= :today)
@@ -78,7 +84,8 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7
 
 async def load(conn: AsyncConnection, project_id: UUID, cost: Cost, books: Books) -> None:
     """Fill the books of a run that begins."""
-    scopes = {limit.scope for limit in limits_of(cost)}
+    limits = limits_of(cost)
+    scopes = {limit.scope for limit in limits}
     for row in await conn.execute(_NEWEST, {"project": str(project_id), "most": _SAMPLES}):
         books.estimates.learn(
             Trait(row.agent, row.category, row.tier, row.model),
@@ -88,9 +95,14 @@ async def load(conn: AsyncConnection, project_id: UUID, cost: Cost, books: Books
     if scopes <= {"run"}:
         return
     key = books.day()
-    where = {"project": str(project_id), "today": _midnight(key)}
+    where = {
+        "project": str(project_id),
+        "today": _midnight(key),
+        "all": bool(scopes & {"task", "epic"}),
+        "tokens": any(limit.unit == "tokens" for limit in limits),
+    }
     for query in (_SPENT, _ASKED):
-        for row in await conn.execute(query, where | {"all": bool(scopes & {"task", "epic"})}):
+        for row in await conn.execute(query, where):
             books.spend(_keys(row, key), _amount(row, books, cost))
 
 
