@@ -63,12 +63,18 @@ SELECT CAST(coalesce(sum(amount_usd), 0) AS double precision),
        CAST(coalesce(sum(amount_tokens), 0) AS double precision)
 FROM budget_reservations WHERE project_id = $1 AND state = 'reserved' AND (run_id = $2 OR $2 IS NULL)
 """
-_SESSIONS_OF_RUN = "SELECT count(*) FROM sessions WHERE run_id = $1"
+#: Here and below: a session that did nothing counts for no budget.
+_SESSIONS_OF_RUN = """
+SELECT count(*) FROM sessions session
+WHERE run_id = $1
+  AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage')
+"""
 #: By way of the runs, of which there are few.
 _SESSIONS_OF_DAY = """
-SELECT count(*) FROM runs JOIN sessions ON sessions.run_id = runs.id
-WHERE runs.project_id = $1 AND CAST(sessions.started_at AT TIME ZONE 'UTC' AS date) = $2
+SELECT count(*) FROM runs JOIN sessions session ON session.run_id = runs.id
+WHERE runs.project_id = $1 AND CAST(session.started_at AT TIME ZONE 'UTC' AS date) = $2
   AND (runs.finished_at IS NULL OR CAST(runs.finished_at AT TIME ZONE 'UTC' AS date) >= $2)
+  AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage')
 """
 
 #: The tasks, or the epics, with what they used of each unit; the one that used most is first.
@@ -80,12 +86,17 @@ WITH spent AS (
 )
 SELECT owner.key, CAST(coalesce(sum(usd), 0) AS double precision) AS usd,
        CAST(coalesce(sum(unknown), 0) AS bigint) AS unknown,
-       CAST(coalesce(sum(tokens), 0) AS bigint) AS tokens, sum(item.attempts) AS sessions
+       CAST(coalesce(sum(tokens), 0) AS bigint) AS tokens, sum({sessions}) AS sessions
 FROM work_items item
 LEFT JOIN spent ON spent.work_item_id = item.id
 JOIN work_items owner ON owner.id = {owner}
 WHERE item.project_id = $1 AND item.kind <> 'epic'
 GROUP BY owner.key ORDER BY {unit} DESC, owner.key LIMIT 1
+"""
+_SESSIONS_OF_ITEM = """
+(SELECT count(*) FROM sessions session
+ WHERE session.work_item_id = item.id
+   AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage'))
 """
 _OWNERS = {"task": "item.id", "epic": "item.parent_id"}
 
@@ -135,7 +146,7 @@ class _Uses:
             str(run),
             await total(self.connection, Where(self.project, run=run)),
             await self.connection.fetchval(_SESSIONS_OF_RUN, run),
-            *await self.connection.fetchrow(_RESERVED, self.project, run),
+            *await self._reserved(run),
         )
 
     async def _day(self) -> _Used:
@@ -144,11 +155,17 @@ class _Uses:
             day.isoformat(),
             await total(self.connection, Where(self.project, day, day)),
             await self.connection.fetchval(_SESSIONS_OF_DAY, self.project, day),
-            *await self.connection.fetchrow(_RESERVED, self.project, None),
+            *await self._reserved(None),
         )
 
+    async def _reserved(self, run: UUID | None) -> tuple[float, float]:
+        (usd, tokens), *_ = await self.connection.fetch(_RESERVED, self.project, run)
+        return usd, tokens
+
     async def _most(self, scope: str, unit: str) -> _Used:
-        row = await self.connection.fetchrow(_MOST.format(owner=_OWNERS[scope], unit=unit), self.project)
+        sessions = _SESSIONS_OF_ITEM if unit == "sessions" else "0"
+        sql = _MOST.format(owner=_OWNERS[scope], unit=unit, sessions=sessions)
+        row = await self.connection.fetchrow(sql, self.project)
         if row is None:
             return _Used("")
         sums = Sums(unknown=row["unknown"], input=row["tokens"], known_usd=row["usd"])

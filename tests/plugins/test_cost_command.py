@@ -47,21 +47,29 @@ async def test_limits_are_shown_with_what_the_last_run_and_today_used(world: Wor
     await world.spend("4", task="pay.api", run=first, at=yesterday, tokens=100)
     await world.spend("1", task="pay.docs", run=last, at=TODAY, tokens=10)
     await world.spend(None, task="ui.form", run=last, at=TODAY)
-    for number, (run, task, at) in enumerate(
-        [(first, "pay.api", yesterday), (last, "pay.docs", TODAY), (last, "ui.form", TODAY)], 1
+    done = "completed"
+    for number, (run, task, at, state) in enumerate(
+        [
+            (first, "pay.api", yesterday, done),
+            (first, "pay.docs", yesterday, done),
+            (last, "pay.docs", TODAY, done),
+            (last, "ui.form", TODAY, done),
+            (last, "ui.form", TODAY, "interrupted"),  # before it did anything
+        ],
+        1,
     ):
         session = await world.connection.fetchval(
-            """INSERT INTO sessions (project_id, run_id, work_item_id, number, attempt, started_at, state)
-               VALUES ($1, $2, $3, $4, 1, $5, 'completed') RETURNING id""",
-            world.project, run, world.items[task], number, at,
-        )  # fmt: skip
+            """INSERT INTO sessions
+                 (project_id, run_id, work_item_id, number, attempt, started_at, state, cost_usd)
+               VALUES ($1, $2, $3, $4, 1, $5, $6, 0) RETURNING id""",
+            *(world.project, run, world.items[task], number, at, state),
+        )
         if run == last:
             await world.connection.execute(
                 """INSERT INTO budget_reservations (project_id, run_id, session, amount_usd)
                    VALUES ($1, $2, $3, 0.5)""",
-                world.project, run, session,
-            )  # fmt: skip
-    await world.connection.execute("UPDATE work_items SET attempts = 2 WHERE key = 'pay.docs'")
+                *(world.project, run, session),
+            )
     cost = {
         "budget_limit_usd": 5,
         "budgets": {
@@ -81,7 +89,7 @@ async def test_limits_are_shown_with_what_the_last_run_and_today_used(world: Wor
         ("task", "usd", 6, 4),
         ("task", "sessions", 3, 2),
     ]
-    assert (found[0].unknown, found[0].reserved, found[0].of) == (1, 1.0, str(last))
+    assert (found[0].unknown, found[0].reserved, found[0].of) == (1, 1.5, str(last))
     assert [found[place].of for place in (4, 5, 6)] == ["pay", "pay.api", "pay.docs"]
     off = Config.model_validate({"cost": {**cost, "enabled": False}})
     assert await limits(world.connection, world.project, off) == []
