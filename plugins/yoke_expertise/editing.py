@@ -34,6 +34,23 @@ if TYPE_CHECKING:
     from yoke_expertise.upkeep import Touched
     from yokeflow.document import Document
 
+_LONGEST = 2000
+_LONGEST_SUBJECT = 200
+
+
+def _text(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """What a lesson can say."""
+    if value is not None and not 0 < len(value.strip()) <= _LONGEST:
+        raise click.BadParameter(f"a lesson has 1 to {_LONGEST:,} characters")
+    return value.strip() if value else value
+
+
+def _subject_text(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value and len(value) > _LONGEST_SUBJECT:
+        raise click.BadParameter(f"a subject has at most {_LONGEST_SUBJECT} characters")
+    return value
+
+
 _domain = click.option("--domain", help="Only this domain.")
 _importance = click.option("--importance", type=click.IntRange(1, 10), help="From 1 to 10.")
 _file = click.option("--file", "files", multiple=True, help="A path it is about; may be repeated.")
@@ -42,7 +59,7 @@ _category = click.option(
 )
 _tag = click.option("--tag", "tags", multiple=True, help="A word that groups lessons; may be repeated.")
 _kind = click.option("--kind", type=click.Choice(KINDS))
-_subject = click.option("--subject", help="What it is about, in a few words.")
+_subject = click.option("--subject", callback=_subject_text, help="What it is about, in a few words.")
 
 
 @click.command(
@@ -50,7 +67,7 @@ _subject = click.option("--subject", help="What it is about, in a few words.")
         'yoke expertise add "Run `make fixtures` before the tests." --domain testing --file tests/conftest.py'
     )
 )
-@click.argument("text")
+@click.argument("text", callback=_text)
 @click.option("--domain", default="general", show_default=True, help="One of learning.domains.")
 @_kind
 @_subject
@@ -63,7 +80,7 @@ _subject = click.option("--subject", help="What it is about, in a few words.")
 def add(*, text: str, domain: str, pin: bool, as_json: bool, **given: Any) -> None:
     """Teach a lesson: TEXT, at most 2,000 characters, is told to sessions that it fits."""
     given = {"kind": "note"} | {name: value for name, value in given.items() if value}
-    draft = Draft(domain, content=text.strip(), source="explicit", confidence=1.0, pinned=pin, **given)
+    draft = Draft(domain, content=text, source="explicit", confidence=1.0, pinned=pin, **given)
     memory, written = asyncio.run(_add(draft))
     if as_json:
         output.data(asdict(memory))
@@ -80,7 +97,7 @@ def add(*, text: str, domain: str, pin: bool, as_json: bool, **given: Any) -> No
     )
 )
 @click.argument("lesson")
-@click.option("--content", help="What it says.")
+@click.option("--content", callback=_text, help="What it says.")
 @click.option("--domain", help="The domain it belongs to.")
 @_kind
 @_subject
@@ -173,17 +190,23 @@ def import_(*, file: Path, force: bool, as_json: bool) -> None:
 
 async def _add(draft: Draft) -> tuple[Memory, list[Written]]:
     async with opened() as place:
-        known = place.project.config.learning.domains
-        if draft.domain not in known:
-            hint = f"choose one of {', '.join(known)}, or add it to learning.domains"
-            raise UsageError(f"there is no domain {draft.domain!r}", hint=hint)
+        _check_domain(place, draft.domain)
         async with place.store.begin() as conn:
             memory = await save(conn, place.id, draft, actor=await _who(place))
         return memory, await _publish(place, [memory.domain], "edited")
 
 
+def _check_domain(place: Opened, domain: str) -> None:
+    known = place.project.config.learning.domains
+    if domain not in known:
+        hint = f"choose one of {', '.join(known)}, or add it to learning.domains"
+        raise UsageError(f"there is no domain {domain!r}", hint=hint)
+
+
 async def _edit(lesson: str, edits: dict[str, Any]) -> tuple[Memory, list[Written]]:
     async with opened() as place:
+        if "domain" in edits:
+            _check_domain(place, edits["domain"])
         async with place.store.begin() as conn:
             old = await get(conn, place.id, lesson)
         # The editor may be open for long: nothing is held meanwhile, and the version tells what came between.
