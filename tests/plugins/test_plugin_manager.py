@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pluggy
@@ -306,6 +309,32 @@ def test_everything_is_shown(plug, capsys, tmp_path):
     said = capsys.readouterr().out
     assert "section greeting, `yoke greet`, tables shown" in said
     assert "recall v2" in said
+
+
+def test_promises_are_checked_when_asked_for(plug, capsys):
+    plug(
+        honest="@hookimpl\ndef recall():\n    return ['a lesson']\n",
+        rude="@hookimpl\ndef order_ready(ready):\n    return ['nobody']\n",
+    )
+    assert main(["plugins", "--json"]) == 0
+    assert "broken" not in json.loads(capsys.readouterr().out)
+    assert main(["plugins", "--check", "--json"]) == 1
+    broken = json.loads(capsys.readouterr().out)["broken"]
+    assert broken == {"rude": "order_ready: 'nobody' is not among the ready tasks"}
+    assert main(["plugins", "--check"]) == 1
+    assert "plugin rude breaks a promise" in capsys.readouterr().err
+
+
+def test_the_overview_loads_nothing_without_plugins_to_load(tmp_path):
+    """What `yoke --help` imports, and so how long it takes, does not depend on the built-in plugins."""
+    code = "import sys; from yokeflow.__main__ import main; main(['--help']); print(sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert "yokeflow.cli" in loaded
+    assert not {"pluggy", "pydantic", "yaml", "sqlalchemy", "importlib.metadata"} & loaded
+    assert not {name for name in loaded if name.startswith("yoke_")}
 
 
 def test_a_section_of_its_own_has_its_defaults_where_it_is_not_loaded():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +13,36 @@ from yokeflow.cli import options, output
 from yokeflow.cli.words import first_line
 from yokeflow.errors import ExitCode
 from yokeflow.hookspecs import PROMISES
-from yokeflow.plugin_manager import load_plugins
+from yokeflow.plugin_manager import BUILT_IN, load_plugins
 from yokeflow.settings import disabled_plugins, find_root
 from yokeflow.store.migrate import revisions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from yokeflow.errors import PluginError
     from yokeflow.plugin_manager import Offer, PluginManager
 
 
 @click.command(
     epilog=options.examples(
-        "yoke plugins", "yoke plugins --json", "YOKE_PLUGINS= yoke plugins   # the built-in ones alone"
+        "yoke plugins",
+        "yoke plugins --json",
+        "yoke plugins --check",
+        "YOKE_PLUGINS= yoke plugins   # the built-in ones alone",
     )
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Ask those that are not built in what a run would ask, without the store, and check the answers.",
+)
 @options.as_json
-def command(*, as_json: bool) -> ExitCode:
+def command(*, check: bool, as_json: bool) -> ExitCode:
     """Show the plugins in the order in which they are asked: where each comes from and what it brings.
 
     One that cannot be loaded is shown with the reason, and the exit code is 1: commands that need plugins do
-    not work then.
+    not work then. It is 1, too, for one that breaks a promise.
     """
     here = Path.cwd()
     disabled = disabled_plugins(find_root(here) or here)
@@ -41,10 +52,23 @@ def command(*, as_json: bool) -> ExitCode:
         reason = error.message.removeprefix(f"plugin {offer.name}: ")
         failed.append({"name": offer.name, "source": offer.source, "reason": reason, "hint": error.hint})
 
-    loaded = _loaded(load_plugins(disabled, on_failure=note))
+    manager = load_plugins(disabled, on_failure=note)
+    loaded = _loaded(manager)
+    broken = _broken(manager) if check else {}
     if as_json:
-        output.data({"loaded": loaded, "failed": failed, "disabled": list(disabled)})
-        return ExitCode.FAILED if failed else ExitCode.OK
+        checked = {"broken": broken} if check else {}
+        output.data({"loaded": loaded, "failed": failed, "disabled": list(disabled), **checked})
+    else:
+        _print(loaded, failed, disabled, broken)
+    return ExitCode.FAILED if failed or broken else ExitCode.OK
+
+
+def _print(
+    loaded: Sequence[dict[str, Any]],
+    failed: Sequence[dict[str, str]],
+    disabled: Sequence[str],
+    broken: Mapping[str, str],
+) -> None:
     rows = [(entry["name"], entry["source"], _brings(entry), _hooks(entry)) for entry in loaded]
     rows += [
         (entry["name"], entry["source"], "", f"failed: {first_line(entry['reason'])}") for entry in failed
@@ -54,7 +78,22 @@ def command(*, as_json: bool) -> ExitCode:
         output.line(f"{name} is disabled in the configuration")
     for entry in failed:
         output.warn(f"plugin {entry['name']}: {entry['reason']}", entry["hint"])
-    return ExitCode.FAILED if failed else ExitCode.OK
+    for name, promise in broken.items():
+        output.warn(f"plugin {name} breaks a promise: {promise}", "tell its author, or disable it")
+
+
+def _broken(manager: PluginManager) -> dict[str, str]:
+    """The promise that each plugin breaks; those of this distribution are checked by its tests."""
+    # Imported by name: it brings what only tests need.
+    check_plugin = import_module("yokeflow.testing").check_plugin
+    broken = {}
+    for name, plugin in manager.list_name_plugin():
+        if plugin is not None and name not in BUILT_IN:
+            try:
+                check_plugin(plugin)
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+                broken[name] = first_line(str(error) or repr(error))
+    return broken
 
 
 def _loaded(manager: PluginManager) -> list[dict[str, Any]]:
