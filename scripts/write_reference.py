@@ -176,15 +176,20 @@ def _bounds(metadata: list[Any]) -> Iterator[str]:
 def _hooks() -> Iterator[str]:
     text = inspect.getdoc(hookspecs) or ""
     yield from ("# Hooks", "", text, "", _ABOUT_HOOKS.rstrip())
-    yield from ("", "| hook | answers | when it fails |", "|---|---|---|")
+    yield from ("", "| hook | version | answers | seconds | when it fails |", "|---|---|---|---|---|")
     hooks = [(name, each) for name, each in vars(hookspecs.Hooks).items() if inspect.isfunction(each)]
     for name, hook in hooks:
-        yield f"| [`{name}`](#{name}) | {_answers(hook)} | {_failure(hook)} |"
+        promise = hookspecs.PROMISES[name]
+        cells = (promise.version, _answers(hook), f"{promise.seconds:g}", _failure(hook))
+        yield f"| [`{name}`](#{name}) | {' | '.join(map(str, cells))} |"
     for name, hook in hooks:
         yield from _function(f"## {name}", name, hook)
-    for protocol in (hookspecs.Agent, hookspecs.AgentReader):
+    for protocol in (hookspecs.Agent, hookspecs.AgentReader, hookspecs.Host):
         yield from ("", f"## {protocol.__name__}", "", inspect.getdoc(protocol) or "")
         for name, each in vars(protocol).items():
+            if isinstance(each, property):
+                kind = str(inspect.signature(each.fget).return_annotation)
+                yield from ("", f"### {name}", "", f"`{kind}`", "", inspect.getdoc(each) or "")
             if inspect.isfunction(each) and not name.startswith("_"):
                 yield from _function(f"### {name}", name, each)
 
