@@ -32,8 +32,9 @@ def register_commands() -> Sequence[click.Command]:
 
 @hookimpl
 async def begin_run(config: Config, host: Host) -> None:
-    """Learn from sessions that earlier runs did not come to."""
+    """Learn from sessions that earlier runs did not come to, and bring the expertise files up to date."""
     await import_module("yoke_expertise.learning").catch_up(config, host)
+    await import_module("yoke_expertise.revision").at_start(config, host)
 
 
 @hookimpl
@@ -47,3 +48,4 @@ async def recall(attempt: Attempt, config: Config, host: Host) -> Sequence[str]:
 async def learn(result: SessionResult, transcript: Path, config: Config, host: Host) -> None:
     """Take what the session teaches, and retire lessons that were found not to help."""
     await import_module("yoke_expertise.learning").learn(result, transcript, config, host)
+    await import_module("yoke_expertise.revision").after_session(config, host, result.attempt.session)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from yoke_expertise.compile import current_text, domains, hashes, hold, text_hash
-from yokeflow.errors import UsageError, disk_full
+from yokeflow.errors import UsageError, YokeError, disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -76,21 +76,27 @@ async def write_files(
 
 
 def _write(path: Path, text: str, known: Collection[str]) -> Literal["written", "same", "edited"]:
-    try:
-        there = path.read_bytes()
-    except FileNotFoundError:
-        there = None
-    if there is not None and (found := text_hash(there)) != text_hash(text.encode()) and found not in known:
-        return "edited"
-    if there is not None and found == text_hash(text.encode()):
-        return "same"
+    """Replace a file at once, or leave it.
+
+    Raises YokeError, also for what the system refuses: within a transaction an OSError is a lost connection.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(text.encode())
-        beside.replace(path)
+        found = text_hash(path.read_bytes()) if path.exists() else None
+        if found == text_hash(text.encode()):
+            return "same"
+        if found is not None and found not in known:
+            return "edited"
+        try:
+            beside.write_bytes(text.encode())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
-        raise disk_full(error) from error
-    finally:
-        beside.unlink(missing_ok=True)
+        full = disk_full(error)
+        if full is not error:
+            raise full from error
+        hint = "make room for it, or set learning.directory"
+        raise YokeError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
     return "written"
