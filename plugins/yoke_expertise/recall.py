@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Candidates of each way of looking.
-_MOST: Final = 50
+_MOST: Final = 40
 #: Words of a task that are looked for: each costs a look into the index.
 _MOST_WORDS: Final = 40
 #: What was met once may have been chance.
@@ -37,28 +38,43 @@ _SURE_ENOUGH: Final = 0.4
 _MOST_CHARACTERS: Final = 4_000
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,30}")
 _MAGIC: Final = re.compile(r"[*?\[{]")
-_ESCAPED: Final = re.compile(r"([\\%_])")
+
+#: Words are looked for from the rarest on, until so large a share of all lessons may have one of them, and at
+#: least so many. The server knows the shares from its statistics: what they leave out is rare.
+_SHARE: Final = 0.05
+_LEAST_WORDS: Final = 3
 
 #: Candidates by words, by files, by category or domain, by id (those close in meaning), and the pinned ones.
 _CANDIDATES = text("""
-WITH query AS (SELECT to_tsquery('english', :words) AS terms),
+WITH common AS (
+    SELECT entry.lexeme, entry.share
+    FROM pg_stats stats,
+         unnest(CAST(CAST(most_common_elems AS text) AS text[]), most_common_elem_freqs) entry(lexeme, share)
+    WHERE stats.schemaname = current_schema() AND stats.tablename = 'memories' AND stats.attname = 'search'
+      AND entry.lexeme IS NOT NULL
+), ordered AS (
+    SELECT lexeme, row_number() OVER rarest AS place, sum(coalesce(share, 0)) OVER rarest AS together
+    FROM unnest(tsvector_to_array(to_tsvector('english', :words))) lexeme LEFT JOIN common USING (lexeme)
+    WINDOW rarest AS (ORDER BY coalesce(share, 0), lexeme)
+), query AS (
+    SELECT CAST(coalesce(string_agg(quote_literal(lexeme), ' | '), '') AS tsquery) AS terms FROM ordered
+    WHERE together <= :share OR place <= :least
+),
 mine AS NOT MATERIALIZED (
     SELECT id, search, files, categories, domain, importance, confidence, pinned FROM memories
     WHERE project_id = CAST(:project AS uuid) AND status IN ('active', 'disputed')
       AND (confidence >= :sure OR pinned) AND (expires_at IS NULL OR expires_at > now())
 ),
 worded AS (
-    SELECT id, ts_rank_cd(search, terms, 1) AS rank FROM mine, query
-    WHERE :words <> '' AND search @@ terms ORDER BY rank DESC, id LIMIT :most
+    SELECT id, ts_rank_cd(search, (SELECT terms FROM query), 1) AS rank FROM mine
+    WHERE search @@ (SELECT terms FROM query) ORDER BY rank DESC, id LIMIT :most
 ),
 filed AS (
     (SELECT id FROM mine WHERE files ?| CAST(:paths AS text[])
      ORDER BY importance * confidence DESC, id LIMIT :most)
     UNION
     (SELECT id FROM mine
-     WHERE cardinality(CAST(:folders AS text[])) > 0 AND files <> '[]'
-       AND EXISTS (SELECT FROM jsonb_array_elements_text(files) path
-                   WHERE path LIKE ANY (CAST(:folders AS text[])))
+     WHERE files @? CAST(nullif(CAST(:below AS text), '') AS jsonpath)
      ORDER BY importance * confidence DESC, id LIMIT :most)
 ),
 sorted AS (
@@ -71,8 +87,8 @@ found AS (
     SELECT id FROM worded UNION SELECT id FROM filed UNION SELECT id FROM sorted
     UNION SELECT id FROM mine WHERE pinned UNION SELECT id FROM mine WHERE id = ANY (CAST(:close AS uuid[]))
 )
-SELECT memory.id, memory.key, memory.kind, memory.content, memory.domain, memory.importance, memory.confidence,
-       memory.created_at, memory.status, memory.pinned, memory.files, memory.categories,
+SELECT memory.id, memory.key, memory.kind, memory.content, memory.domain, memory.importance,
+       memory.confidence, memory.created_at, memory.status, memory.pinned, memory.files, memory.categories,
        coalesce(worded.rank, 0) AS words,
        CAST(memory.evidence -> 'effect' ->> 'probability' AS double precision) AS effect
 FROM found JOIN memories memory USING (id) LEFT JOIN worded USING (id)
@@ -123,14 +139,16 @@ async def find_candidates(
     close: Mapping[UUID, tuple[float, tuple[float, ...]]],
 ) -> list[Candidate]:
     """Every lesson that some way of looking finds; `close` has cosines and vectors by lesson."""
-    paths, folders = _paths(wanted.files)
+    paths, below = _paths(wanted.files)
     values = {
         "project": str(project_id),
-        "words": " | ".join(terms_of(said)),
+        "words": " ".join(terms_of(said)),
+        "share": _SHARE,
+        "least": _LEAST_WORDS,
         "sure": _SURE_ENOUGH,
         "most": _MOST,
         "paths": paths,
-        "folders": folders,
+        "below": below,
         "category": wanted.category,
         "domain": wanted.domain,
         "close": list(close),
@@ -155,14 +173,17 @@ def terms_of(said: str) -> list[str]:
     return list(dict.fromkeys(word.lower() for word in _WORD.findall(said)))[:_MOST_WORDS]
 
 
-def _paths(files: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Plain paths, and patterns of LIKE for what lies below the fixed beginning of a glob or folder."""
-    folders = []
+def _paths(files: Sequence[str]) -> tuple[list[str], str]:
+    """Plain paths, and a JSON path that finds lists with something below the beginning of a glob or folder.
+
+    It may let too much through; what does not overlap gets no points.
+    """
+    beginnings = []
     for pattern in files:
         start = _MAGIC.split(pattern, maxsplit=1)[0]
         # `src/a*.py` means what is in `src/`; a plain path may be a folder.
         head = start.rpartition("/")[0] if start != pattern else start.rstrip("/")
-        beginning = _ESCAPED.sub(r"\\\1", f"{head}/" if head else "")
         if start != pattern or "." not in start.rpartition("/")[2]:
-            folders.append(f"{beginning}%")
-    return [pattern for pattern in files if not _MAGIC.search(pattern)], folders
+            beginnings.append(json.dumps(f"{head}/" if head else ""))
+    below = " || ".join(f"@ starts with {beginning}" for beginning in dict.fromkeys(beginnings))
+    return [pattern for pattern in files if not _MAGIC.search(pattern)], f"$[*] ? ({below})" if below else ""
