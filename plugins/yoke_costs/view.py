@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from yoke_costs.queries import By, Sums
 from yokeflow.cli import output
-from yokeflow.cli.words import count, shortened
+from yokeflow.cli.words import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -172,7 +172,7 @@ def to_come(found: Forecast) -> str:
     """The cost to the end of the plan, in a line."""
     if not found.remaining:
         return "nothing: no task is left"
-    left = f"for {count(found.remaining, 'task')}"
+    left = f"for {_count(found.remaining, 'task')}"
     if found.cost_usd is None:
         return f"nothing is known yet {left}: no finished task has a known cost"
     return f"about {dollars(found.cost_usd)} {left}{_interval(found)}"
@@ -197,8 +197,12 @@ def forecast_lines(found: Report, name: str) -> Iterator[str]:
         all_of_it = dollars(found.total.known_usd + to_be.cost_usd)
         unknown = f" + {found.total.unknown:,} unknown" if found.total.unknown else ""
         yield _labelled("in all", f"about {all_of_it}{unknown}")
-    left_out = f", {count(to_be.unknown, 'other')} without a known cost left out" if to_be.unknown else ""
-    yield _labelled("known from", f"{count(to_be.finished, 'finished task')}{left_out}")
+    left_out = f", {_count(to_be.unknown, 'other')} without a known cost left out" if to_be.unknown else ""
+    yield _labelled("known from", f"{_count(to_be.finished, 'finished task')}{left_out}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _shares(to_be: Forecast) -> Iterator[str]:
