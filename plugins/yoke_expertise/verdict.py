@@ -1,9 +1,9 @@
 """What a lesson does: sessions that were given it against sessions from which it was kept, and the verdict.
 
 One use is one session for which the lesson was chosen, told or not. It succeeds when the session completed
-and its epic landed. Whether it is told is decided by a hash of its key and the task, so that all attempts at one
-task are in one arm and nobody, the lesson's rank included, can choose the arm. The difference between the
-arms is therefore the lesson's doing.
+and its epic landed. Whether it is told is decided by a hash of its key and the task, so that all attempts
+at one task are in one arm and nobody, the lesson's rank included, can choose the arm. The difference
+between the arms is therefore the lesson's doing.
 
 **The rule.** With one use in eight held out, the smaller arm decides how much is known, and a fresh
 lesson's raw difference is mostly noise. So the difference is read through a prior that all lessons of the
@@ -18,7 +18,7 @@ session where costs are known. Then
 - *useless*: after 80 uses told and 10 held out, the probability that it gains at least two points of
   landing rate is under 15 %, and so is the probability that it saves at least 5 % of the cost. It is
   retired.
-- *helps*: the probability of gaining two points or of saving 5 % is at least 90 %.
+- *helps*: after as many, one of the two probabilities is at least 90 %.
 - *open* otherwise; it stays.
 
 **How often it errs**, by `benchmarks/expertise.py`: 200 projects of 300 tasks with ten lessons that apply
@@ -209,10 +209,8 @@ def judge(arms: Arms, spread: float = SPREAD) -> tuple[Verdict, float]:
         dear = cost is not None and cost.mean - _Z * cost.stdev > 0.0 and gains < _UNLIKELY
         if dear or (rate.mean + _Z_90 * rate.stdev < 0.0 and saves < _UNLIKELY):
             return "harms", probability
-        if probability >= _CONVINCED:
-            return "helps", probability
-    if arms.has(ENOUGH) and probability < _HOPE:
-        return "useless", probability
+    if arms.has(ENOUGH) and not _HOPE <= probability < _CONVINCED:
+        return "helps" if probability >= _CONVINCED else "useless", probability
     return "open", probability
 
 
