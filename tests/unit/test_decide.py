@@ -183,6 +183,20 @@ async def test_a_refusal_is_a_limit_and_no_defect():
         await decisions(answering(reserve_budget=1.5), refusing).reserve(ATTEMPT)
 
 
+async def test_what_was_set_aside_comes_back_when_another_plugin_refuses():
+    settled = []
+
+    def settle_budget(result):
+        settled.append((result.state, result.cost_usd))
+
+    reserving = answering(reserve_budget=1.5)
+    reserving.settle_budget = hookimpl(settle_budget)
+    refusing = answering(reserve_budget=LimitError("no money is left"))
+    with pytest.raises(LimitError):
+        await decisions(refusing, reserving).reserve(ATTEMPT)
+    assert settled == [("interrupted", 0.0)]
+
+
 async def test_of_several_reservations_the_strictest_counts():
     one, two = Reservation(1.0, 500, 3.0), Reservation(2.0, None, 2.5)
     decide = decisions(*(answering(reserve_budget=each) for each in (one, two, 0.5, None)))

@@ -94,7 +94,11 @@ class AgentProcess:
         finally:
             forward.cancel()
         with self._blaming():
-            return Worked(ended, reader.finish(ended.code), self._overspent)
+            report = reader.finish(ended.code)
+        # Some tell as they go and not at the end.
+        used = report.usage or tuple(self._usage.values())
+        cost = 0.0 if ended.why == "unstartable" else report.cost_usd
+        return Worked(ended, replace(report, usage=used, cost_usd=cost), self._overspent)
 
     async def _forward(self) -> None:
         await self._stop.wait()

@@ -71,8 +71,9 @@ class Session:
         self._conflicts: tuple[str, ...] = ()
         #: What the agent said at its end; it counts, and costs, whatever becomes of the work.
         self._report = AgentReport(ok=False)
-        self._cost_usd: float | None = None
-        self._cost_source = "unknown"
+        #: Nothing before the agent starts, and unknown until it tells.
+        self._cost_usd: float | None = 0.0
+        self._cost_source = "agent"
         self._usage: tuple[Usage, ...] = ()
         self._reserved: Reservation | None = None
         self._result: SessionResult | None = None
@@ -153,6 +154,7 @@ class Session:
         branches = await self._context.repo.branches()
         target = await self._context.repo.branch(self._context.target)
         process = AgentProcess(self._context, self._attempt, self._stop, self._say)
+        self._cost_usd, self._cost_source = None, "unknown"
         worked = await process.run(request, self._folder / "output.log")
         report, code = worked.report, worked.ended.code
         self._account(report)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.asking import call_and_wait, call_now, implementations, seconds_of, wrong
 from yokeflow.engine import answers
 from yokeflow.errors import PluginError, YokeError
-from yokeflow.model import Reservation
+from yokeflow.model import AgentReport, Reservation, SessionResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         Plan,
         Profile,
         Resolution,
-        SessionResult,
         Task,
         Usage,
     )
@@ -93,8 +92,15 @@ class Decisions:
 
         Raises LimitError for a refusal.
         """
-        told = self._waited("reserve_budget", attempt, answers.reservation, attempt=attempt)
-        amounts = [Reservation(usd=each) if isinstance(each, int | float) else each async for each in told]
+        amounts: list[Reservation] = []
+        try:
+            async for each in self._waited("reserve_budget", attempt, answers.reservation, attempt=attempt):
+                amount = Reservation(usd=each) if isinstance(each, int | float) else each
+                amounts.append(amount)  # noqa: PERF401 - those before a refusal must be known
+        except YokeError:
+            if amounts:
+                await self.settle(_never_began(attempt))
+            raise
         return _strictest(amounts) if amounts else None
 
     def spending(self, attempt: Attempt, usage: Sequence[Usage]) -> str:
@@ -191,6 +197,13 @@ class Decisions:
 
     def _seconds(self, hook: str) -> float:
         return seconds_of(hook, self._config.plugins.timeouts)
+
+
+def _never_began(attempt: Attempt) -> SessionResult:
+    """A session for which some plugins have set money aside, and another has refused."""
+    report = AgentReport(ok=False, cost_usd=0.0)
+    state, reason = "interrupted", "the budget does not reach"
+    return SessionResult(attempt, attempt.agent, attempt.model, state, reason, 0.0, report, cost_usd=0.0)
 
 
 def _strictest(amounts: Sequence[Reservation]) -> Reservation:
