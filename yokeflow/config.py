@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from yokeflow import globs
-from yokeflow.document import parse_duration, parse_size, shorten
+from yokeflow.document import parse_count, parse_duration, parse_size, shorten
 from yokeflow.model import MergeStrategy, Strategy
 
 #: At most 63 characters. The table `agent_profiles` has the same rule.
@@ -51,7 +51,7 @@ def _slug(value: str) -> str:
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Dollars = Annotated[float, Field(ge=0)]
-Tokens = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+Tokens = Annotated[int, BeforeValidator(parse_count), Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Slug = Annotated[str, AfterValidator(_slug)]

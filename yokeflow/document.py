@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 
 _DURATION_UNITS: dict[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_COUNT = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*([kKmM]?)", re.ASCII)
 _SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -88,6 +89,20 @@ def parse_size(value: object) -> int:
     if found is None or factor is None:
         raise ValueError(f"{shorten(value)} is no size: write it like 500KB, 20MB or 1GiB")
     return int(_finite(float(found[1]) * factor, value))
+
+
+def parse_count(value: object) -> int:
+    """A number of things such as `200k`, `1.5M` or `20_000`; a plain number is itself.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = _COUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"{shorten(value)} is no number: write it like 20000, 200k or 1.5M")
+    factor = {"": 1, "k": 1_000, "m": 1_000_000}[found[2].lower()]
+    return int(_finite(float(found[1].replace("_", "")) * factor, value))
 
 
 def _finite(number: float, value: object) -> float:

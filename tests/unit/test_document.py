@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from yokeflow.document import (
     format_duration,
     load_document,
+    parse_count,
     parse_document,
     parse_duration,
     parse_scalar,
@@ -185,3 +186,16 @@ def test_any_text_is_data_or_a_document_error(text):
         return
     assert found
     assert all(problem.message and problem.hint for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [(7, 7), ("200k", 200_000), ("1.5M", 1_500_000), ("20_000", 20_000), ("3 k", 3000)]
+)
+def test_counts(written, number):
+    assert parse_count(written) == number
+
+
+@pytest.mark.parametrize("written", ["20MB", "k", "-5", "1e3", True, None, [1], "", "9" * 400])
+def test_what_is_no_count_says_how_to_write_one(written):
+    with pytest.raises(ValueError, match="write it like 20000, 200k or 1.5M|too large"):
+        parse_count(written)

@@ -96,7 +96,7 @@ class Decisions:
         try:
             async for each in self._waited("reserve_budget", attempt, answers.reservation, attempt=attempt):
                 amount = Reservation(usd=each) if isinstance(each, int | float) else each
-                amounts.append(amount)  # noqa: PERF401 - those before a refusal must be known
+                amounts.append(amount)
         except YokeError:
             if amounts:
                 await self.settle(_never_began(attempt))
