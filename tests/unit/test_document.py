@@ -197,5 +197,5 @@ def test_counts(written, number):
 
 @pytest.mark.parametrize("written", ["20MB", "k", "-5", "1e3", True, None, [1], "", "9" * 400])
 def test_what_is_no_count_says_how_to_write_one(written):
-    with pytest.raises(ValueError, match="write it like 20000, 200k or 1.5M|too large"):
+    with pytest.raises(ValueError, match=r"write it like 20000, 200k or 1.5M|too large"):
         parse_count(written)
