@@ -53,7 +53,7 @@ def pages() -> dict[str, str]:
     """The text of every page by its file name."""
     made: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
         "commands.md": ("yokeflow/cli", _commands),
-        "config.md": ("yokeflow/config.py", _config),
+        "config.md": ("yokeflow/config/", _config),
         "hooks.md": ("yokeflow/hookspecs.py", _hooks),
         "events.md": ("yokeflow/events.py", _events),
     }

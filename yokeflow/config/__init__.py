@@ -1,0 +1,163 @@
+"""`.yokeflow.yaml` as a frozen value. Every key has a default, so an empty file works."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from yokeflow.config.agents import AgentOptions, Agents, Boundaries, ProfileOptions, Skills
+from yokeflow.config.strategies import (
+    Budgets,
+    Cost,
+    Embeddings,
+    Learning,
+    Limits,
+    Models,
+    Price,
+    Tiers,
+    Weights,
+)
+from yokeflow.config.values import Seconds, Section, Tier, inside, prefix
+from yokeflow.model import MergeStrategy, Strategy
+
+__all__ = [
+    "AgentOptions",
+    "Agents",
+    "Boundaries",
+    "Budgets",
+    "Checks",
+    "Config",
+    "Cost",
+    "Database",
+    "Embeddings",
+    "Hooks",
+    "Learning",
+    "Limits",
+    "Models",
+    "Parallel",
+    "Plugins",
+    "Price",
+    "ProfileOptions",
+    "Project",
+    "Section",
+    "Skills",
+    "Tier",
+    "Tiers",
+    "Weights",
+]
+
+
+class Project(Section):
+    """What this repository is called and where work lands."""
+
+    name: str | None = None
+    """Shown in reports; the folder's name when empty."""
+    target: str | None = None
+    """Branch on which epics land; the branch that is checked out when empty."""
+    branch_prefix: Annotated[str, AfterValidator(prefix)] = "epic/"
+    """Put before an epic's id to name its branch."""
+
+
+class Database(Section):
+    """Where the store is."""
+
+    url: str | None = None
+    """`postgresql://user@host/name`; a private server of your user's when empty."""
+    connect_timeout: Seconds = 5.0
+    """How long to wait for a connection."""
+
+
+class Parallel(Section):
+    """How much runs at once, and where."""
+
+    enabled: bool = True
+    """False runs one task at a time."""
+    max_concurrency: Annotated[int, Field(ge=1, le=256)] = 3
+    """Sessions at the same time."""
+    strategy: Strategy = Strategy.BY_EPIC
+    """`by_epic`: a worktree an epic; `by_task`: one a task; `smart`: one a task where files are disjoint."""
+    worktree_dir: Annotated[str, AfterValidator(inside)] = ".worktrees"
+    """Folder of the worktrees, inside the repository; git is told to ignore it."""
+    merge_strategy: MergeStrategy = MergeStrategy.MERGE
+    """`merge` keeps an epic's commits, `squash` makes one of them."""
+
+
+class Checks(Section):
+    """Commands that must exit 0."""
+
+    task: tuple[str, ...] = ()
+    """Run in the task's worktree after every attempt, before the task's own `verify`."""
+    landing: tuple[str, ...] | None = None
+    """Run on the merged tree before it lands; the same as `task` when empty."""
+    timeout: Seconds = 900.0
+    """How long one check may take."""
+
+
+class Hooks(Section):
+    """What git hooks record. For plugins: nothing built in reads it."""
+
+    commit: bool = True
+    """Record commits. For plugins; nothing built in reads it."""
+    merge: bool = True
+    """Record merges. For plugins; nothing built in reads it."""
+
+
+class Plugins(Section):
+    """Which plugins are loaded."""
+
+    disabled: tuple[str, ...] = ()
+    """Names of plugins that are not loaded."""
+    timeouts: dict[str, Seconds] = Field(default_factory=dict)
+    """How long one plugin may take, by name of the hook, where the hook's own limit does not fit."""
+
+
+_Section = TypeVar("_Section", bound=Section)
+
+
+class Config(Section):
+    """All settings of a project."""
+
+    project: Project = Project()
+    plan: str = "plan.yaml"
+    """The backlog."""
+    database: Database = Database()
+    parallel: Parallel = Parallel()
+    agents: Agents = Agents()
+    checks: Checks = Checks()
+    sandbox: Literal["none"] = "none"
+    """Where agents run: `none`, the only value, is this machine. Nothing built in reads it."""
+    hooks: Hooks = Hooks()
+    learning: Learning = Learning()
+    cost: Cost = Cost()
+    models: Models = Models()
+    plugins: Plugins = Plugins()
+
+    def section(self, model: type[_Section]) -> _Section:
+        """The section that a plugin registered with this model; its defaults where it is not loaded."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return next((section for section in found if type(section) is model), model())
+
+    def agent_options(self, name: str) -> AgentOptions:
+        """Settings of one agent, defaults where the file says nothing."""
+        return self.agents.options.get(name, AgentOptions())
+
+    def agent_of(self, task_agent: str) -> str:
+        """The agent of a task that names `task_agent`, which may be empty."""
+        return task_agent or self.agents.default
+
+    @property
+    def agent_limits(self) -> dict[str, int]:
+        """Sessions at the same time by agent, for those that have a limit of their own."""
+        limits = {name: options.max_sessions for name, options in self.agents.options.items()}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def landing_checks(self) -> tuple[str, ...]:
+        """Commands every landing must pass."""
+        return self.checks.task if self.checks.landing is None else self.checks.landing
+
+    @property
+    def concurrency(self) -> int:
+        """Sessions at the same time."""
+        return self.parallel.max_concurrency if self.parallel.enabled else 1
