@@ -39,6 +39,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     intervention.resolved intervention, choice, by
     expertise.recalled    given[memory], held_out[memory]
     expertise.learned     items[{memory, change, text}]
+    expertise.revised     versions{domain: number}, validated[memory], pruned[memory]
     agent.asked           operation, agent, model, seconds, ok, cost_usd?, usage[] as above
     control.requested     action (pause, continue, cancel, retry, skip, land), item, by
     store.lost            reason
