@@ -4,10 +4,11 @@ What is assumed about the world, and hidden from the plugin:
 
 - A task has a difficulty from 0 to 1, normal around the mean of its category (documentation 0.15 … security
   0.6) with a deviation of 0.15.
-- An attempt succeeds with a logistic probability of its tier's ability less the difficulty, 97 % at most;
-  attempts at one task are independent, given its difficulty. Abilities are 0.55, 0.64 and 0.72, and differ by
-  category and tier by a normal deviation of 0.05, which no word of a task tells. So the tiers do some 72, 80
-  and 86 % of first attempts: public benchmarks of coding agents put them closer together than that.
+- An attempt succeeds with a logistic probability of its tier's ability less the difficulty, 97 % at most.
+  Attempts at one task are independent, given its difficulty; a retry, which is told what failed, gains 0.05
+  of ability. Abilities are 0.55, 0.64 and 0.72, and differ by category and tier by a normal deviation of 0.05,
+  which no word of a task tells. So the tiers do some 72, 80 and 86 % of first attempts, further apart than
+  public benchmarks of coding agents put them.
 - An attempt costs list prices (haiku 1 and 5 dollars for a million tokens in and out, sonnet 3 and 15, opus 5
   and 25) times tokens that grow with difficulty and vary log-normally by 35 %. All tiers need the same
   tokens; an attempt that fails needs a fifth more.
@@ -54,12 +55,15 @@ CATEGORIES: Final = {
     "security": (0.05, 0.6),
 }
 ABILITY: Final = {"fast": 0.55, "balanced": 0.64, "powerful": 0.72}
+#: What a retry gains by being told what failed.
+RETOLD: Final = 0.05
 #: Dollars for a million tokens, in and out.
 PRICES: Final = {"fast": (1.0, 5.0), "balanced": (3.0, 15.0), "powerful": (5.0, 25.0)}
 #: Million tokens of a middling attempt; those read from the cache count a tenth.
 TOKENS: Final = (0.12, 0.012)
 DEVIATION: Final = 0.15
 _SLOPE: Final = 0.1
+_SUREST: Final = 0.97
 _WORDS: Final = {
     # Kinds of words with how many a task has: what all have, and what difficulty adds.
     ("design", "refactor", "investigate", "race", "optimise", "algorithm", "invariant"): (0.0, 4.0),
@@ -76,15 +80,20 @@ class Hidden:
 
     task: Task
     difficulty: float
-    #: By tier.
-    success: Mapping[str, float]
+    #: How much a tier's ability exceeds the difficulty, in log-odds.
+    odds: Mapping[str, float]
     #: Draws of its attempts: whether each succeeds, and how many tokens it takes.
     luck: tuple[tuple[float, float], ...]
+
+    def success(self, tier: str, number: int = 1) -> float:
+        """How likely an attempt lands."""
+        told = RETOLD / _SLOPE if number > 1 else 0.0
+        return _SUREST / (1 + math.exp(-self.odds[tier] - told))
 
     def attempt(self, number: int, tier: str) -> tuple[bool, float]:
         """Whether an attempt succeeds, and its dollars."""
         chance, amount = self.luck[number - 1]
-        landed = chance < self.success[tier]
+        landed = chance < self.success(tier, number)
         tokens = (0.5 + self.difficulty) * amount * (1.0 if landed else 1.2)
         price = sum(count * dollars for count, dollars in zip(TOKENS, PRICES[tier], strict=True))
         return landed, tokens * price
@@ -120,12 +129,9 @@ def _hidden(random: Random, number: int, skills: Mapping[tuple[str, str], float]
     category = random.choices(list(CATEGORIES), shares)[0]
     difficulty = min(max(random.gauss(CATEGORIES[category][1], DEVIATION), 0.0), 1.0)
     view = min(max(random.gauss(difficulty, DEVIATION), 0.0), 1.0)
-    success = {
-        tier: 0.97 / (1 + math.exp((difficulty - ABILITY[tier] - skills[tier, category]) / _SLOPE))
-        for tier in ORDER
-    }
+    odds = {tier: (ABILITY[tier] + skills[tier, category] - difficulty) / _SLOPE for tier in ORDER}
     luck = tuple((random.random(), random.lognormvariate(0, 0.35)) for _ in range(ATTEMPTS))
-    return Hidden(_task(random, number, category, view), difficulty, success, luck)
+    return Hidden(_task(random, number, category, view), difficulty, odds, luck)
 
 
 def _task(random: Random, number: int, category: str, view: float) -> Task:

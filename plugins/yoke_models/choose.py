@@ -67,7 +67,7 @@ def choose(case: Case) -> ModelChoice:
     """The model of an attempt. The same case always gives the same choice."""
     look = complexity(case.task, case.config.models)
     tiers = known(kind_of(case.agent, case.config), case.config)
-    return _ordered(case, tiers, look) or _by_tier(case, _inside(tiers, case), look)
+    return _ordered(case, tiers, look) or by_tier(case, _inside(tiers, case), look)
 
 
 def _ordered(case: Case, tiers: Known, look: Complexity) -> ModelChoice | None:
@@ -141,7 +141,8 @@ def _inside(tiers: Known, case: Case) -> Known:
     return Known(tiers.kind, models)
 
 
-def _by_tier(case: Case, tiers: Known, look: Complexity) -> ModelChoice:
+def by_tier(case: Case, tiers: Known, look: Complexity) -> ModelChoice:
+    """The choice where nobody named a model."""
     views = outlooks(look, case.task.category, tiers, case.evidence, case.config)
     belief = _believe(case, {tier: view.success for tier, view in views.items()})
     pick = _learned(case, tiers, views) if case.config.models.learn else _by_score(case, tiers, look)

@@ -1,10 +1,10 @@
 """What a tier is expected to achieve and to cost, from the guess by complexity and from the evidence.
 
 Success is a Beta posterior, narrowed down in three steps, from all sessions of the tier, to those of tasks
-of the same size, to those of the same category and size. Each step takes the mean of the one before as a prior
-that weighs `models.prior_sessions` sessions, and adds its own; so a category without a history borrows from
-its size, and a size without one from all. Sessions of other sizes say little about this one: in the first
-step they count for no more than the guess does. The guess is the complexity score against the thresholds.
+of the same size, to those of the same category and size. Each step takes the mean of the one before as a
+prior that weighs `models.prior_sessions` sessions, and adds its own; so a category without a history borrows
+from its size, and a size without one from all. Sessions of other sizes say little about this one: in the
+first step they count for no more than the guess does. The guess is the score against the thresholds.
 
 Cost goes the same way. What it starts from is the price of the tier times what other tiers have taken.
 """
@@ -42,7 +42,7 @@ _SPREAD: Final = 1.25
 #: Difficulties of equally many such tasks, the easiest first.
 _NODES: Final = tuple(_SPREAD * NormalDist().inv_cdf((place + 0.5) / 7) for place in reversed(range(7)))
 #: What a person costs who takes over a task that was given up, in sessions of the strongest tier.
-_PERSON: Final = 12.0
+_PERSON: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from yoke_models.complexity import complexity
 from yoke_models.evidence import Cell, Evidence, Tally
-from yoke_models.tiers import kind_of, known
+from yoke_models.tiers import kind_of, tier_of_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +86,7 @@ class Memory:
 
     def load_failure(self, task: str, agent: str, model: str, tier: str) -> None:
         """A session failed at a task that is still to be done."""
-        if tier := self._tier(agent, model, tier):
+        if tier := tier_of_session(agent, model, tier, self.config):
             self.failed[task].append(tier)
 
     def see(self, event: Event) -> None:
@@ -143,13 +143,8 @@ class Memory:
             self._unlanded[epic] = [replace(seen, blamed=True) for seen in waiting]
 
     def _cell(self, agent: str, model: str, tier: str, category: str, size: str) -> Cell | None:
-        tier = self._tier(agent, model, tier)
+        tier = tier_of_session(agent, model, tier, self.config)
         return Cell(kind_of(agent, self.config), tier, category, size) if tier else None
-
-    def _tier(self, agent: str, model: str, tier: str) -> str:
-        """The tier that a model has now; the stored one only where no model is known, since tiers change."""
-        tiers = known(kind_of(agent, self.config), self.config)
-        return tiers.tier_of(model) if model else (tier if tier in tiers.models else "")
 
 
 def of_plan(config: Config, plan: Plan) -> Memory:

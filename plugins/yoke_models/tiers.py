@@ -68,6 +68,12 @@ def known(kind: str, config: Config) -> Known:
     return Known(kind, {tier: model for tier, model in named.items() if model})
 
 
+def tier_of_session(agent: str, model: str, stored: str, config: Config) -> str:
+    """The tier that a session's model has by now; the stored one counts only where no model is known."""
+    tiers = known(kind_of(agent, config), config)
+    return tiers.tier_of(model) if model else (stored if stored in tiers.models else "")
+
+
 def price(tier: str, model: str, config: Config) -> float:
     """What a million tokens read and a million written cost, in dollars; of use to compare tiers."""
     own = config.cost.prices.get(model)

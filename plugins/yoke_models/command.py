@@ -1,0 +1,154 @@
+"""`yoke models`: which model does which work, why, and what that is worth."""
+
+from __future__ import annotations
+
+import asyncio
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yoke_models import evaluate, history, table, why
+from yokeflow.cli import options, output
+from yokeflow.cli.opened import opened
+from yokeflow.cli.words import count, money
+from yokeflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from yokeflow.cli.opened import Opened
+    from yokeflow.model import Plan
+
+_HEADER = (
+    *("category", "size", "agent", "tier", "model", "sessions", "landed", "success", "90 %"),
+    *("mean cost", "per landed task"),
+)
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog=options.examples("yoke models", "yoke models why auth.model", "yoke models evaluate --json"),
+)
+@options.as_json
+@click.pass_context
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Show what sessions on each model came to, by category and size of their tasks.
+
+    A session counts as landed when its work is on the target branch and nobody took it back. Sessions whose
+    work still waits to land count as neither. The cost per landed task spreads that of failures over them.
+    """
+    if ctx.invoked_subcommand is None:
+        rows = asyncio.run(_evidence())
+        if as_json:
+            output.data({"evidence": rows})
+        elif rows:
+            output.table(_HEADER, map(_cells, rows), right=range(5, len(_HEADER)))
+        else:
+            output.line("No session has finished yet: the choice goes by complexity.")
+
+
+@command.command(
+    "why", epilog=options.examples("yoke models why auth.model", "yoke models why auth.model --json")
+)
+@click.argument("task")
+@options.as_json
+def why_command(*, task: str, as_json: bool) -> None:
+    """Tell how the model of each attempt at TASK was chosen, or would be chosen now."""
+    data = asyncio.run(_explained(task))
+    if as_json:
+        output.data(data)
+        return
+    for line in why.lines(data):
+        output.line(line)
+
+
+@command.command("evaluate", epilog=options.examples("yoke models evaluate", "yoke models evaluate --json"))
+@options.as_json
+def evaluate_command(*, as_json: bool) -> None:
+    """Replay history against fixed policies: what each would have cost for a landed task.
+
+    An estimate from the sessions that did what the policy would have done, weighed by how rare they were
+    among tasks of their kind. `covered` is the share of the work about which history can say something;
+    figures are about that share alone.
+    """
+    found = asyncio.run(_evaluated())
+    if as_json:
+        output.data(found)
+        return
+    if not found["sessions"]:
+        output.line("No session has landed or failed yet: there is nothing to replay.")
+        return
+    header = ("policy", "sessions", "covered", "success", "90 %", "per landed task", "90 %")
+    output.table(header, map(_policy, found["policies"]), right=range(1, len(header)))
+    output.line(f"From {count(found['sessions'], 'session')} with a known outcome.")
+
+
+async def _evidence() -> list[dict[str, Any]]:
+    async with opened() as place, place.store.begin() as connection:
+        groups = await history.groups(connection, place.id)
+        return table.evidence(groups, place.project.config)
+
+
+async def _explained(task: str) -> dict[str, Any]:
+    async with opened() as place, place.store.begin() as connection:
+        plan = _plan(place)
+        data = await why.explain(connection, place.id, place.project, task, plan)
+    if data is None:
+        near = get_close_matches(task, plan.tasks if plan else (), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`yoke plan show` lists them"
+        raise UsageError(f"there is no task {task}", hint=hint)
+    return data
+
+
+async def _evaluated() -> dict[str, Any]:
+    async with opened() as place:
+        config = place.project.config
+        async with place.store.begin() as connection:
+            rows = await history.episodes(connection, place.id)
+    found = evaluate.episodes(rows, config)
+    policies = evaluate.evaluate(found, config)
+    return {"sessions": len(found), "tasks": len({each.task for each in found}), "policies": policies}
+
+
+def _plan(place: Opened) -> Plan | None:
+    project = place.project
+    return project.load_plan() if (project.repo.root / project.config.plan).exists() else None
+
+
+def _cells(row: dict[str, Any]) -> Sequence[object]:
+    return (
+        row["category"] or "-",
+        *(row[name] or "-" for name in ("size", "agent", "tier", "model")),
+        row["sessions"],
+        row["landed"],
+        _share(row["success_rate"]),
+        _shares(row["success_interval"]),
+        _money(row["mean_cost_usd"]),
+        _money(row["cost_per_landed_usd"]),
+    )
+
+
+def _policy(row: dict[str, Any]) -> Sequence[object]:
+    interval = row["cost_interval"]
+    return (
+        row["policy"],
+        row["sessions"],
+        _share(row["covered"]),
+        _share(row["success_rate"]),
+        _shares(row["success_interval"]),
+        _money(row["cost_per_landed_usd"]),
+        f"{money(interval[0])} to {money(interval[1])}" if interval else "-",
+    )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _shares(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.0%} to {interval[1]:.0%}"
+
+
+def _money(dollars: float | None) -> str:
+    return "-" if dollars is None else money(dollars)
