@@ -86,7 +86,8 @@ WITH spent AS (
 )
 SELECT owner.key, CAST(coalesce(sum(usd), 0) AS double precision) AS usd,
        CAST(coalesce(sum(unknown), 0) AS bigint) AS unknown,
-       CAST(coalesce(sum(tokens), 0) AS bigint) AS tokens, sum({sessions}) AS sessions
+       CAST(coalesce(sum(tokens), 0) AS bigint) AS tokens,
+       CAST(sum({sessions}) AS bigint) AS sessions
 FROM work_items item
 LEFT JOIN spent ON spent.work_item_id = item.id
 JOIN work_items owner ON owner.id = {owner}

@@ -89,6 +89,7 @@ async def test_limits_are_shown_with_what_the_last_run_and_today_used(world: Wor
         ("task", "usd", 6, 4),
         ("task", "sessions", 3, 2),
     ]
+    assert all(isinstance(each.used + each.reserved, int | float) for each in found)
     assert (found[0].unknown, found[0].reserved, found[0].of) == (1, 1.5, str(last))
     assert [found[place].of for place in (4, 5, 6)] == ["pay", "pay.api", "pay.docs"]
     off = Config.model_validate({"cost": {**cost, "enabled": False}})

@@ -101,8 +101,9 @@ def _reserved(data: Data) -> str:
 def _warned(data: Data) -> str:
     share = f"{100 * data.get('mark', 0):.0f} %"
     whose = data.get("scope", "budget") + (f" {data['name']}" if data.get("name") else "")
-    used, limit = (amount(data.get(name), str(data.get("unit"))) for name in ("used", "limit"))
-    return f"over {share} of the budget of the {whose} is spent: {used} of {limit}"
+    unit = str(data.get("unit"))
+    used = amount(data.get("used"), unit).removesuffix(f" {unit}")
+    return f"{share} of the budget of the {whose} is spent: {used} of {amount(data.get('limit'), unit)}"
 
 
 def _asked(data: Data) -> str:
