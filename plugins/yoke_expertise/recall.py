@@ -44,7 +44,7 @@ _MAGIC: Final = re.compile(r"[*?\[{]")
 _SHARE: Final = 0.05
 _LEAST_WORDS: Final = 3
 
-#: Candidates by words, by files, by category or domain, by id (those close in meaning), and the pinned ones.
+#: Candidates by words, by files, by category or domain and pinned ones, by id (those close in meaning).
 _CANDIDATES = text("""
 WITH common AS (
     SELECT entry.lexeme, entry.share
@@ -70,22 +70,18 @@ worded AS (
     WHERE search @@ (SELECT terms FROM query) ORDER BY rank DESC, id LIMIT :most
 ),
 filed AS (
-    (SELECT id FROM mine WHERE files ?| CAST(:paths AS text[])
-     ORDER BY importance * confidence DESC, id LIMIT :most)
-    UNION
-    (SELECT id FROM mine
-     WHERE files @? CAST(nullif(CAST(:below AS text), '') AS jsonpath)
-     ORDER BY importance * confidence DESC, id LIMIT :most)
+    SELECT id FROM mine
+    WHERE files ?| CAST(:paths AS text[]) OR files @? CAST(nullif(CAST(:below AS text), '') AS jsonpath)
+    ORDER BY importance * confidence DESC, id LIMIT :most
 ),
 sorted AS (
-    (SELECT id FROM mine WHERE categories ? CAST(:category AS text)
-     ORDER BY importance * confidence DESC, id LIMIT :most)
-    UNION
-    (SELECT id FROM mine WHERE domain = :domain ORDER BY importance * confidence DESC, id LIMIT :most)
+    SELECT id FROM mine WHERE pinned OR categories ? CAST(:category AS text) OR domain = :domain
+    ORDER BY pinned DESC, categories ? CAST(:category AS text) DESC, importance * confidence DESC, id
+    LIMIT 2 * :most
 ),
 found AS (
     SELECT id FROM worded UNION SELECT id FROM filed UNION SELECT id FROM sorted
-    UNION SELECT id FROM mine WHERE pinned UNION SELECT id FROM mine WHERE id = ANY (CAST(:close AS uuid[]))
+    UNION SELECT id FROM mine WHERE id = ANY (CAST(:close AS uuid[]))
 )
 SELECT memory.id, memory.key, memory.kind, memory.content, memory.domain, memory.importance,
        memory.confidence, memory.created_at, memory.status, memory.pinned, memory.files, memory.categories,
@@ -93,6 +89,10 @@ SELECT memory.id, memory.key, memory.kind, memory.content, memory.domain, memory
        CAST(memory.evidence -> 'effect' ->> 'probability' AS double precision) AS effect
 FROM found JOIN memories memory USING (id) LEFT JOIN worded USING (id)
 """)
+
+
+#: With its values known, the planner leaves out what a task does not ask for.
+_PLANNED = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 async def recall(attempt: Attempt, config: Config, host: Host) -> list[str]:
@@ -153,6 +153,7 @@ async def find_candidates(
         "domain": wanted.domain,
         "close": list(close),
     }
+    await conn.execute(_PLANNED)
     rows = (await conn.execute(_CANDIDATES, values)).mappings()
     return [
         Candidate(
