@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
+from yoke_expertise.strengthening import merged, strengthened
 from yoke_expertise.tables import STATUSES, MemoryRow, MemoryTag
 from yokeflow.errors import StoreError, UsageError
 
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-#: A lesson met again and again comes near certainty but never reaches it.
-_SURE = 0.99
-#: Sessions that a lesson names as its evidence, the latest ones.
-_SESSIONS = 200
-_FILES = 50
 _SPACE = re.compile(r"\s+")
 _ACT = text("""
 SELECT set_config('yoke.actor', :actor, true), set_config('yoke.reason', :reason, true),
@@ -167,7 +163,7 @@ async def save(
         await _set_tags(conn, added, draft.tags)
         return await _only(conn, added)
     old = await _locked(conn, project_id, key_of(draft))
-    changes = _strengthened(old, draft)
+    changes = strengthened(old, draft)
     if not changes:
         return old
     await _write(conn, old, changes)
@@ -305,50 +301,6 @@ def _values(draft: Draft) -> dict[str, Any]:
     names = {item.name for item in fields(Draft)} - {"tags", "key"}
     values = {name: _stored(name, getattr(draft, name)) for name in names}
     return values | {"key": key_of(draft)}
-
-
-def _strengthened(old: Memory, draft: Draft) -> dict[str, Any]:
-    """What a lesson gains when it is met again."""
-    known = set(old.evidence.get("sessions", ()))
-    fresh = draft.evidence.get("sessions", ())
-    said = draft.source == "explicit"
-    if fresh and known.issuperset(fresh) and not said:
-        return {}
-    surer = old.confidence + (1 - old.confidence) * draft.confidence / 2
-    gained: dict[str, Any] = {
-        "evidence": merged(old.evidence, draft.evidence),
-        "confidence": max(old.confidence, min(_SURE, surer)),
-        "importance": max(old.importance, draft.importance),
-        "files": _joined(old.files, draft.files)[:_FILES],
-        "categories": _joined(old.categories, draft.categories),
-        "tags": tuple(sorted({*old.tags, *draft.tags})),
-        "pinned": old.pinned or draft.pinned,
-    }
-    if said and old.status != "active":
-        gained |= {"status": "active", "tier": "warm", "superseded_by": None}
-    return {name: value for name, value in gained.items() if getattr(old, name) != value}
-
-
-def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Evidence of both: numbers add up, lists are joined, anything else is the newer one."""
-    both = dict(old)
-    for name, value in new.items():
-        before = both.get(name)
-        if isinstance(value, list | tuple):
-            both[name] = list(_joined(before if isinstance(before, list) else (), value)[-_SESSIONS:])
-        elif _is_number(value) and _is_number(before):
-            both[name] = before + value
-        else:
-            both[name] = value
-    return both
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _joined(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*first, *second)))
 
 
 def _frozen(value: Any) -> Any:

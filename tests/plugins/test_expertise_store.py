@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -221,98 +220,8 @@ async def test_a_text_search_finds_parts_of_names(store: Store, project: UUID) -
         assert found == 1
 
 
-def event(type_: str, session: str = "", task: str = "", **data: Any) -> Event:
-    return Event(type_, run=str(uuid4()), session=session, task=task, data=data)
-
-
-async def uses(conn: AsyncConnection) -> list[tuple[Any, ...]]:
-    rows = await conn.execute(
-        text("""SELECT held_out, completed, landed, cost_usd::float FROM memory_uses
-                ORDER BY held_out, recalled_at""")
-    )
-    return [tuple(row) for row in rows]
-
-
-async def test_what_a_session_was_given_and_what_came_of_it(store: Store, project: UUID) -> None:
-    async with store.begin() as conn:
-        told = await save(conn, project, NOTE, actor="extraction")
-        kept = await save(conn, project, replace(NOTE, content="Other."), actor="extraction")
-        lists = {"given": [str(told.id), str(uuid4()), "odd"], "held_out": [str(kept.id)]}
-        good, bad, cut = (str(uuid4()) for _ in range(3))
-        # All in one batch: what came of a session does not wait for the tables of the core.
-        await apply(
-            conn,
-            project,
-            [
-                event("expertise.recalled", good, "a.1", **lists),
-                event("session.finished", good, "a.1", state="completed", cost_usd=0.25),
-                event("landing.landed", tasks=["a.1", "a.2"]),
-                event("expertise.recalled", bad, "a.2", given=[str(told.id)], held_out=[]),
-                event("session.finished", bad, "a.2", state="failed", cost_usd=None),
-                event("expertise.recalled", cut, "a.3", given=[str(told.id)], held_out=None),
-                event("session.finished", cut, "a.3", state="interrupted", cost_usd="much"),
-            ],
-        )
-        assert await uses(conn) == [
-            (False, True, True, 0.25),
-            (False, False, False, None),
-            (False, None, None, None),
-            (True, True, True, 0.25),
-        ]
-        counted, left = await get(conn, project, str(told.id)), await get(conn, project, str(kept.id))
-        assert (counted.access_count, left.access_count) == (3, 0)
-        assert counted.last_accessed_at
-        assert counted.version == told.version, "being used is no change that an editor must know of"
-        assert (await log_of(conn, told.id))[-1].action == "accessed"
-
-
-async def test_work_that_is_done_again_did_not_land(store: Store, project: UUID) -> None:
-    async with store.begin() as conn:
-        told = await save(conn, project, NOTE, actor="extraction")
-        session = str(uuid4())
-        await apply(
-            conn,
-            project,
-            [
-                event("expertise.recalled", session, "a.1", given=[str(told.id)], held_out=[]),
-                event("session.finished", session, "a.1", state="completed"),
-                event("task.reopened", task="a.1", by="retry", reason="rejected"),
-                event("landing.landed", tasks=["a.1"]),
-            ],
-        )
-        assert await uses(conn) == [(False, True, False, None)]
-
-
-async def test_a_recall_does_not_wait_for_somebody_who_changes_the_lesson(
-    store: Store, project: UUID
-) -> None:
-    async with store.begin() as conn:
-        told = await save(conn, project, NOTE, actor="extraction")
-    async with store.begin() as editor:
-        await change(editor, told.id, 1, actor="user:ada", importance=9)
-        async with asyncio.timeout(10), store.begin() as conn:
-            recalled = event("expertise.recalled", str(uuid4()), "a.1", given=[str(told.id)], held_out=[])
-            await apply(conn, project, [recalled])
-            assert len(await uses(conn)) == 1
-    async with store.begin() as conn:
-        again = event("expertise.recalled", str(uuid4()), "a.1", given=[str(told.id)], held_out=[])
-        await apply(conn, project, [again])
-        assert (await get(conn, project, str(told.id))).access_count == 2
-
-
-@pytest.mark.parametrize("payload", [{}, {"given": "x"}, {"given": [1, None]}, {"given": {"a": 1}}])
-async def test_odd_events_do_not_stop_the_journal(
-    store: Store, project: UUID, payload: dict[str, Any]
-) -> None:
-    async with store.begin() as conn:
-        odd = [
-            event("expertise.recalled", str(uuid4()), **payload),
-            event("expertise.recalled", "no-uuid", **payload),
-            event("session.finished", "no-uuid", cost_usd=-1, state=7),
-            event("landing.landed", tasks=payload.get("given")),
-        ]
-        assert len(await apply(conn, project, odd)) == 4
-        assert json.dumps(await uses(conn)) == "[]"
+def recalled(memory: Memory) -> Event:
+    return Event("expertise.recalled", session=str(uuid4()), data={"given": [str(memory.id)], "held_out": []})
 
 
 WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta"])
@@ -413,8 +322,7 @@ async def _take(
     elif what == "supersede" and memory.id != known[0].id:
         await supersede(conn, memory.id, known[0].id, "random")
     elif what == "recall":
-        recalled = event("expertise.recalled", str(uuid4()), given=[str(memory.id)], held_out=[])
-        await apply(conn, project, [recalled])
+        await apply(conn, project, [recalled(memory)])
     elif what == "restore":
         await _restore(conn, project, memory.domain, *seen[more[0] % len(seen)])
 
