@@ -6,9 +6,9 @@ What is assumed about the world, and hidden from the plugin:
   0.6) with a deviation of 0.15.
 - An attempt succeeds with a logistic probability of its tier's ability less the difficulty, 97 % at most.
   Attempts at one task are independent, given its difficulty; a retry, which is told what failed, gains 0.05
-  of ability. Abilities are 0.55, 0.64 and 0.72, and differ by category and tier by a normal deviation of 0.05,
-  which no word of a task tells. So the tiers do some 72, 80 and 86 % of first attempts, further apart than
-  public benchmarks of coding agents put them.
+  of ability. Abilities are 0.55, 0.64 and 0.72, and differ by category and tier by a normal deviation of
+  0.05, which no word of a task tells. So the tiers do some 72, 80 and 86 % of first attempts, further apart
+  than public benchmarks of coding agents put them.
 - An attempt costs list prices (haiku 1 and 5 dollars for a million tokens in and out, sonnet 3 and 15, opus 5
   and 25) times tokens that grow with difficulty and vary log-normally by 35 %. All tiers need the same
   tokens; an attempt that fails needs a fifth more.

@@ -27,6 +27,7 @@ _HEADER = (
 
 
 @click.group(
+    "models",
     invoke_without_command=True,
     epilog=options.examples("yoke models", "yoke models why auth.model", "yoke models evaluate --json"),
 )
@@ -54,7 +55,10 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @click.argument("task")
 @options.as_json
 def why_command(*, task: str, as_json: bool) -> None:
-    """Tell how the model of each attempt at TASK was chosen, or would be chosen now."""
+    """Tell why TASK got its models.
+
+    Each attempt with its reasons; for a task that is still to be done, what would be chosen now.
+    """
     data = asyncio.run(_explained(task))
     if as_json:
         output.data(data)
@@ -66,7 +70,9 @@ def why_command(*, task: str, as_json: bool) -> None:
 @command.command("evaluate", epilog=options.examples("yoke models evaluate", "yoke models evaluate --json"))
 @options.as_json
 def evaluate_command(*, as_json: bool) -> None:
-    """Replay history against fixed policies: what each would have cost for a landed task.
+    """Replay history against other policies.
+
+    Prints what each would have cost for a landed task, with an interval.
 
     An estimate from the sessions that did what the policy would have done, weighed by how rare they were
     among tasks of their kind. `covered` is the share of the work about which history can say something;

@@ -333,6 +333,10 @@ def ran(yoke, tmp_path: Path):
     return yoke
 
 
+def test_the_plugin_brings_its_command():
+    assert [each.name for each in yoke_models.register_commands()] == ["models"]
+
+
 def test_a_new_project_is_told_so(yoke):
     assert "No session has finished yet" in yoke().output
     assert json.loads(yoke("--json").output) == {"evidence": []}
