@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from yoke_models.choose import Case, choose
 from yoke_models.history import choices, load
 from yoke_models.memory import of_plan
+from yokeflow.cli.output import clean
+from yokeflow.cli.words import money
+from yokeflow.model import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,10 +20,6 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.project import Project
     from yokeflow.model import ModelChoice, Plan, Profile, Task
-
-from yokeflow.cli.output import clean
-from yokeflow.cli.words import money
-from yokeflow.model import Attempt
 
 #: Runs that are imagined, to see how often chance would choose what.
 _RUNS: Final = 200
