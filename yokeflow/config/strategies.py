@@ -110,7 +110,7 @@ class Cost(Section):
     optimization_enabled: bool = True
     """False always takes the default model."""
     default_model: str = "sonnet"
-    """The model where nothing else decides: with optimization off, and for models that belong to no tier."""
+    """The model where nothing else decides and optimization is off."""
     model_overrides: dict[str, str] = Field(default_factory=dict)
     """Model or tier by category of the task."""
     priority_overrides: dict[str, str] = Field(default_factory=dict)
