@@ -16,7 +16,7 @@ import yoke_expertise
 from benchmarks.report import Row
 from benchmarks.workshop import server
 from yoke_expertise.rank import Wanted, choose
-from yoke_expertise.recall import find_candidates
+from yoke_expertise.telling import find_candidates
 from yokeflow.config import Database
 from yokeflow.store import migrate
 from yokeflow.store.connection import Store

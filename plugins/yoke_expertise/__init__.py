@@ -1,4 +1,7 @@
-"""What sessions teach later ones, kept only while it helps: the plugin's hooks."""
+"""What sessions teach later ones, kept only while it helps: the plugin's hooks.
+
+No module of this package may have the name of a hook: importing it would put it in the function's place.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ async def begin_run(config: Config, host: Host) -> None:
 @hookimpl
 async def recall(attempt: Attempt, config: Config, host: Host) -> Sequence[str]:
     """The lessons that fit the task, without those that are kept back to measure them."""
-    lessons: Sequence[str] = await import_module("yoke_expertise.recall").recall(attempt, config, host)
+    lessons: Sequence[str] = await import_module("yoke_expertise.telling").recall(attempt, config, host)
     return lessons
 
 

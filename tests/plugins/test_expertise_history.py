@@ -16,7 +16,7 @@ import pytest
 from benchmarks.expertise import ATTEMPTS, PLANTED, TASKS, World, live, power
 from yoke_expertise.evidence import effects, numbers, revise
 from yoke_expertise.memories import Draft, find, save_all
-from yoke_expertise.recall import recall
+from yoke_expertise.telling import recall
 from yokeflow.config import Config
 from yokeflow.model import Task
 

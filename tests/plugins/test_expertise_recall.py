@@ -18,7 +18,7 @@ from yoke_expertise import recall
 from yoke_expertise.embed import embed, fill
 from yoke_expertise.memories import Draft, change, retire, save, save_all
 from yoke_expertise.rank import Candidate, Wanted, choose, render, score
-from yoke_expertise.recall import chosen_for
+from yoke_expertise.telling import chosen_for
 from yokeflow.config import Config, Embeddings, Learning
 from yokeflow.model import Task
 
