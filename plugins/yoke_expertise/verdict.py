@@ -23,9 +23,9 @@ session where costs are known. Then
 
 **How often it errs**, by `benchmarks/expertise.py`: 200 projects of 300 tasks with ten lessons that apply
 to all of them, every lesson judged after every session, so that the harm of looking often is in the
-numbers. With effects of 20 points both helpful lessons were kept and the harmful one retired in 93 % of the
+numbers. With effects of 20 points both helpful lessons were kept and the harmful one retired in 92 % of the
 projects (each helpful lesson kept: 98 %; the harmful one retired: 96 %, after 170 sessions on average),
-with 25 points in 96 %, with 15 in 85 % and with 10 in 61 %; a lesson that does nothing was retired within
+with 25 points in 96 %, with 15 in 85 % and with 10 in 60 %; a lesson that does nothing was retired within
 300 tasks in 32 %.
 """
 
