@@ -259,5 +259,6 @@ def today() -> date:
 
 
 def _sums(row: asyncpg.Record) -> Sums:
-    operations, unknown, *tokens, cost = row[1:]
-    return Sums(int(operations), int(unknown), *map(int, tokens), float(cost))
+    *counts, cost = row[1:]
+    operations, unknown, read, written, cache_read, cache_write = map(int, counts)
+    return Sums(operations, unknown, read, written, cache_read, cache_write, float(cost))

@@ -11,7 +11,8 @@ import click
 import pytest
 
 from yokeflow.__main__ import main
-from yokeflow.cli import COMMANDS, Entry, LazyGroup, yoke
+from yokeflow.cli import COMMANDS, LazyGroup, yoke
+from yokeflow.commands import Entry
 from yokeflow.errors import DocumentError, ExitCode, LimitError, Problem, UsageError, YokeError
 
 if TYPE_CHECKING:

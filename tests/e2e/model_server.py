@@ -127,7 +127,8 @@ def _block(index: int, block: dict[str, Any], delta: dict[str, Any]) -> list[dic
 
 def _tool_use(index: int, body: dict[str, Any], server: ModelServer) -> list[dict[str, Any]]:
     """A message can have several blocks: this one comes after a text."""
-    name, given = "Write", {"file_path": str(server.file), "content": server.content}
+    name = "Write"
+    given: dict[str, Any] = {"file_path": str(server.file), "content": server.content}
     if server.delegate and _DELEGATED not in json.dumps(body["messages"][0]):
         name = next(tool["name"] for tool in body["tools"] if tool["name"] in {"Agent", "Task"})
         given = {"description": "Write it", "prompt": _DELEGATED, "subagent_type": "general-purpose"}

@@ -210,7 +210,8 @@ class TestClaude:
     def test_messages_may_name_the_model_otherwise(self):
         reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
         lines = [said("m", input_tokens=10, output_tokens=1)]
-        lines += [ended(**{"m[1m]": {"inputTokens": 12, "outputTokens": 5}})] * 2
+        used: dict[str, dict[str, int | float | str]] = {"m[1m]": {"inputTokens": 12, "outputTokens": 5}}
+        lines += [ended(**used)] * 2
         outputs = [output for line in lines for output in reader.feed(line)]
         assert live(outputs) == [Usage("m", 10, 1), Usage("m[1m]", 2, 4)]
 
