@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from contextlib import contextmanager, suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.errors import PluginError, YokeError
+from yokeflow.errors import DocumentError, LimitError, PluginError, UsageError, YokeError
 from yokeflow.hookspecs import PROMISES
 
 if TYPE_CHECKING:
@@ -26,10 +27,19 @@ if TYPE_CHECKING:
 STEP = 5.0
 #: Seconds after which one that caught the interruption gets the next.
 _AGAIN = 1.0
+#: What plugins may say to a person in their own words.
+_MEANT = (DocumentError, LimitError, PluginError, UsageError)
+
+#: Whether the timer interrupts what runs now.
+_armed = False
 
 
 class HungError(BaseException):
     """Raised inside a plugin that takes too long; no `except Exception` of its own holds it up."""
+
+
+class _ExitError(Exception):
+    """A SystemExit that was caught."""
 
 
 def implementations(hook: HookCaller) -> Iterator[HookImpl]:
@@ -45,17 +55,12 @@ def seconds_of(hook: str, timeouts: Mapping[str, float]) -> float:
 def call(implementation: HookImpl, hook: str, arguments: Mapping[str, Any], seconds: float) -> Any:
     """What one plugin answers.
 
-    Raises PluginError with its name when it raises anything but a YokeError, or takes longer than `seconds`.
+    Raises PluginError with its name when it raises anything but what is meant for a person, tries to end the
+    program, or takes longer than `seconds`.
     """
     given = [arguments[name] for name in implementation.argnames]
-    try:
+    with _blaming(implementation, hook, seconds):
         return limited(seconds, implementation.function, *given)
-    except YokeError:
-        raise
-    except HungError:
-        raise _hung(implementation, hook, seconds) from None
-    except Exception as error:
-        raise _blamed(implementation, hook, error) from error
 
 
 def call_now(implementation: HookImpl, hook: str, arguments: Mapping[str, Any], seconds: float) -> Any:
@@ -74,19 +79,66 @@ async def call_and_wait(
     answer = call(implementation, hook, arguments, min(seconds, STEP))
     if not isawaitable(answer):
         return answer
+    with _blaming(implementation, hook, min(seconds, STEP)):
+        steps = _Steps(answer, min(seconds, STEP))
+        working = asyncio.ensure_future(_whole(steps))
+        try:
+            in_time, _ = await asyncio.wait({working}, timeout=seconds)
+        finally:
+            await _end(working, steps)
+        if in_time:
+            return working.result()
+    raise _hung(implementation, hook, seconds)
+
+
+async def _whole(steps: _Steps) -> Any:
     try:
-        async with asyncio.timeout(seconds) as whole:
-            return await _Steps(answer, min(seconds, STEP))
-    except YokeError:
+        return await steps
+    except SystemExit as error:
+        # It would end the event loop, and with it the run.
+        raise _ExitError from error
+
+
+async def _end(working: asyncio.Future[Any], steps: _Steps) -> None:
+    """Stop a plugin that is not done: first as asyncio does, then without asking it."""
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working}, timeout=STEP)
+    if not working.done():
+        steps.abandon()
+        working.cancel()
+        await asyncio.wait({working})
+    if not working.cancelled():
+        # Whatever it says now comes too late.
+        working.exception()
+
+
+@contextmanager
+def _blaming(implementation: HookImpl, hook: str, seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except _MEANT:
         raise
     except HungError:
-        raise _hung(implementation, hook, min(seconds, STEP)) from None
-    except TimeoutError as error:
-        if whole.expired():
-            raise _hung(implementation, hook, seconds) from None
-        raise _blamed(implementation, hook, error) from error
+        raise _hung(implementation, hook, seconds) from None
+    except (SystemExit, _ExitError) as error:
+        raise wrong(implementation, hook, "it tried to end the program") from error
+    except YokeError as error:
+        raise PluginError(
+            implementation.plugin_name, f"{hook} failed: {error.message}", hint=error.hint
+        ) from error
     except Exception as error:
-        raise _blamed(implementation, hook, error) from error
+        raise wrong(implementation, hook, repr(error)) from error
+
+
+def checked(implementation: HookImpl, hook: str, check: Callable[[Any], str] | None, answer: Any) -> Any:
+    """The answer, if it makes sense. Raises PluginError when it does not."""
+    if answer is not None and check is not None:
+        with _blaming(implementation, hook, STEP):
+            reason = check(answer)
+        if reason:
+            raise wrong(implementation, hook, reason)
+    return answer
 
 
 def wrong(implementation: HookImpl, hook: str, reason: str) -> PluginError:
@@ -101,14 +153,21 @@ def limited(seconds: float, function: Callable[..., Any], *arguments: Any) -> An
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments)
+    global _armed  # noqa: PLW0603 - a process has one such timer
+    before = _armed
     handler = signal.signal(signal.SIGALRM, _interrupt)
     left, again = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
-        return function(*arguments)
+        _armed = True
+        try:
+            return function(*arguments)
+        finally:
+            _armed = False
     finally:
         # What was running before goes on; that it ran meanwhile, too, is neglected.
         signal.setitimer(signal.ITIMER_REAL, left, again)
         signal.signal(signal.SIGALRM, handler)
+        _armed = before
 
 
 def unlimited(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -123,7 +182,8 @@ def unlimited(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise HungError
+    if _armed:
+        raise HungError
 
 
 class _Steps:
@@ -132,6 +192,11 @@ class _Steps:
     def __init__(self, inner: Awaitable[Any], seconds: float) -> None:
         self._inner = inner
         self._seconds = seconds
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """Go on no further: whatever it waits for, it is over when that ends."""
+        self._abandoned = True
 
     def __await__(self) -> Generator[Any, Any, Any]:
         steps = self._inner.__await__()
@@ -148,6 +213,10 @@ class _Steps:
                 _close(steps)
                 raise
             except BaseException as error:  # noqa: BLE001 - it is raised where the plugin waits
+                if self._abandoned:
+                    with suppress(BaseException):
+                        limited(self._seconds, _close, steps)
+                    raise HungError from None
                 step, given = _throw(steps), (error,)
             else:
                 step, given = next, (steps,)
@@ -174,10 +243,6 @@ def _hung(implementation: HookImpl, hook: str, seconds: float) -> PluginError:
         hint=f"update it, list it under plugins.disabled: [{implementation.plugin_name}], or give it more "
         f"time with plugins.timeouts: {{{hook}: …}}",
     )
-
-
-def _blamed(implementation: HookImpl, hook: str, error: Exception) -> PluginError:
-    return _error(implementation, f"{hook} failed: {error!r}")
 
 
 def _error(implementation: HookImpl, message: str) -> PluginError:

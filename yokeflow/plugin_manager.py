@@ -90,6 +90,11 @@ class PluginManager(pluggy.PluginManager):
         """Commands of plugins that are not built in, by name."""
         return {name: command for each in self.brought.values() for name, command in each.commands.items()}
 
+    @property
+    def migrations(self) -> list[Path]:
+        """Folders of the plugins' own migrations."""
+        return [each.migrations for each in self.brought.values() if each.migrations is not None]
+
     def ask(self, name: str, hook: str) -> list[Any]:
         """What one plugin answers to a hook without arguments; nothing where it does not have it.
 
@@ -193,6 +198,8 @@ def _register(manager: PluginManager, offer: Offer) -> None:
         refuse_wrappers(manager, offer.name)
     except PluginError:
         raise
+    except SystemExit as error:
+        raise PluginError(offer.name, "tries to end the program", hint=_remedy(offer)) from error
     except HungError:
         message = f"importing it took longer than {_IMPORT_SECONDS:g} s"
         raise PluginError(offer.name, message, hint=_remedy(offer)) from None

@@ -12,7 +12,7 @@ import pytest
 
 from yokeflow import asking
 from yokeflow.asking import call, call_and_wait, call_now, implementations, limited, unlimited
-from yokeflow.errors import LimitError, PluginError
+from yokeflow.errors import LimitError, PluginError, StoreError
 from yokeflow.hookspecs import hookimpl
 from yokeflow.plugin_manager import PluginManager
 
@@ -97,6 +97,61 @@ async def test_an_asynchronous_one_answers_sees_errors_and_can_be_cancelled():
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_one_that_will_not_be_cancelled_is_left_behind(monkeypatch):
+    monkeypatch.setattr(asking, "STEP", 0.05)
+    tried = []
+
+    async def recall(attempt):
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError as error:
+                tried.append(type(error))
+
+    with pytest.raises(PluginError, match=r"recall took longer than 0.1 s"):
+        await call_and_wait(plugin(recall), "recall", {"attempt": 1}, 0.1)
+    assert tried[0] is asyncio.CancelledError
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_it_cleans_up_when_it_is_stopped_is_waited_for():
+    done = []
+
+    async def recall(attempt):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            done.append(1)
+
+    with pytest.raises(PluginError, match="took longer"):
+        await call_and_wait(plugin(recall), "recall", {"attempt": 1}, 0.05)
+    assert done == [1]
+
+
+@pytest.mark.parametrize("ending", [SystemExit(0), SystemExit("bye")])
+async def test_one_that_would_end_the_program_is_named(ending):
+    async def recall(attempt):
+        raise ending
+
+    def order_ready():
+        raise ending
+
+    with pytest.raises(PluginError, match="plugin stranger: recall failed: it tried to end the program"):
+        await call_and_wait(plugin(recall), "recall", {"attempt": 1}, 5)
+    with pytest.raises(PluginError, match="plugin stranger: order_ready failed: it tried to end the program"):
+        call_now(plugin(order_ready), "order_ready", {}, 5)
+
+
+async def test_errors_of_the_store_that_it_lets_through_are_its_own():
+    async def recall(attempt):
+        raise StoreError("the database is away", hint="start it")
+
+    with pytest.raises(PluginError, match="plugin stranger: recall failed: the database is away") as raised:
+        await call_and_wait(plugin(recall), "recall", {"attempt": 1}, 5)
+    assert raised.value.hint == "start it"
 
 
 async def test_what_it_raises_names_it_and_what_is_meant_for_people_passes():

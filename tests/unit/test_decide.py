@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +52,8 @@ RESOLVED = Resolution(
     durations={"a.1": 1.0},
     lanes={"a.1": "a"},
 )
+
+ANYTHING: Any = None
 
 
 def plugins(*modules: Any) -> PluginManager:
@@ -141,6 +144,11 @@ def test_the_first_answer_that_is_not_none_counts(hook):
         ("order_ready", "a.1", "no list of ids but str"),
         ("order_ready", ["a.2"], "'a.2' is not among the ready tasks"),
         ("order_ready", ["a.1", "a.1"], "named twice"),
+        ("order_ready", [["a.1"]], r"\['a.1'\] is not among the ready tasks"),
+        ("resolve_dependencies", replace(RESOLVED, hard=ANYTHING), "`hard` is .*no mapping but NoneType"),
+        ("resolve_dependencies", replace(RESOLVED, hard={"a.1": ANYTHING}), "TypeError"),
+        ("select_profile", Profile("tester", lowest_tier="bogus"), "'bogus' is no tier"),
+        ("select_model", ModelChoice("m", "", details={"x": object()}), "details are not JSON"),
         ("select_profile", "tester", "no Profile but str"),
         ("select_profile", Profile(""), "has no name"),
         ("budget_left", 5, "no BudgetLeft but int"),

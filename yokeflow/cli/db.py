@@ -148,8 +148,7 @@ def _config() -> Config:
 
 
 def _migrations(config: Config) -> list[Path]:
-    folders = load_plugins(config.plugins.disabled).hook.register_migrations()
-    return [folder for folder in folders if folder is not None]
+    return load_plugins(config.plugins.disabled).migrations
 
 
 async def _schema(config: Config) -> dict[str, object]:

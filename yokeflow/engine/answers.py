@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.model import BudgetLeft, ModelChoice, Profile, Reservation, Resolution
+from yokeflow.predecessors import Predecessors
+from yokeflow.profiles import TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from yokeflow.model import Plan, Task
 
@@ -18,12 +22,17 @@ def resolution(answer: object, plan: Plan, finished: Collection[str]) -> str:
     if not isinstance(answer, Resolution):
         return _not_a("Resolution", answer)
     todo = plan.tasks.keys() - set(finished)
-    for name in ("hard", "lanes", "durations", "remaining"):
-        told: Mapping[str, object] = getattr(answer, name)
+    for name in ("hard", "soft", "lanes", "durations", "remaining", "slack"):
+        told: object = getattr(answer, name)
+        if not isinstance(told, Mapping):
+            return f"`{name}` is {_not_a('mapping', told)}"
+        if name in {"soft", "slack"}:
+            continue
         if told.keys() != todo:
             odd = min(told.keys() ^ todo)
             return f"`{name}` {'leaves out' if odd in todo else 'names'} {odd}"
-    strangers = set().union(*answer.hard.values()) - todo if answer.hard else set()
+    hard = Predecessors.of(answer.hard)
+    strangers = set().union(*hard.single.values(), *hard.groups.values()) - todo
     return f"`hard` makes tasks wait for {min(strangers)}" if strangers else ""
 
 
@@ -33,9 +42,9 @@ def order(answer: object, ready: Sequence[Task]) -> str:
         return _not_a("list of ids", answer)
     ids = list(answer)
     known = {task.id for task in ready}
-    odd = next((each for each in ids if each not in known), None)
-    if odd is not None:
-        return f"{odd!r} is not among the ready tasks"
+    odd = [each for each in ids if not isinstance(each, str) or each not in known]
+    if odd:
+        return f"{odd[0]!r} is not among the ready tasks"
     return "" if len(set(ids)) == len(ids) else "a task is named twice"
 
 
@@ -43,7 +52,10 @@ def profile(answer: object) -> str:
     """A Profile has a name."""
     if not isinstance(answer, Profile):
         return _not_a("Profile", answer)
-    return "" if answer.name else "the profile has no name"
+    if not answer.name:
+        return "the profile has no name"
+    odd = [tier for tier in (answer.lowest_tier, answer.highest_tier) if tier and tier not in TIERS]
+    return f"{odd[0]!r} is no tier" if odd else ""
 
 
 def budget_left(answer: object) -> str:
@@ -60,7 +72,13 @@ def model(answer: object) -> str:
     words = (answer.model, answer.reason, answer.tier)
     if not all(isinstance(word, str) for word in words):
         return "model, reason and tier are text"
-    return "" if "\0" not in answer.model and answer.model.isprintable() else "the model's name is not text"
+    if "\0" in answer.model or not answer.model.isprintable():
+        return "the model's name is not text"
+    try:
+        json.dumps(dict(answer.details), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        return f"its details are not JSON: {error}"
+    return ""
 
 
 def reservation(answer: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.asking import call_and_wait, call_now, implementations, seconds_of, wrong
+from yokeflow.asking import call_and_wait, call_now, checked, implementations, seconds_of
 from yokeflow.engine import answers
 from yokeflow.errors import PluginError, YokeError
 from yokeflow.model import AgentReport, Reservation, SessionResult
@@ -133,9 +133,7 @@ class Decisions:
         seconds = self._seconds(hook)
         for plugin in self._implementations(hook):
             answer = call_now(plugin, hook, arguments | {"config": self._config}, seconds)
-            if answer is not None:
-                if reason := check(answer):
-                    raise wrong(plugin, hook, reason)
+            if checked(plugin, hook, check, answer) is not None:
                 yield answer
 
     async def _waited(
@@ -188,9 +186,7 @@ class Decisions:
             assert self._lender is not None, "hooks with a host are called in a run"
             async with self._lender.lend(plugin, hook, about) as host:
                 answer = await call_and_wait(plugin, hook, given | {"host": host}, self._seconds(hook))
-        if answer is not None and check is not None and (reason := check(answer)):
-            raise wrong(plugin, hook, reason)
-        return answer
+        return checked(plugin, hook, check, answer)
 
     def _implementations(self, hook: str) -> Iterator[HookImpl]:
         return implementations(getattr(self._plugins.hook, hook))

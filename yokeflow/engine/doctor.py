@@ -225,7 +225,7 @@ async def _database(around: Surroundings) -> Finding:
         return Finding("database", Health.FAIL, f"{status.address}: {status.reason}", "yoke db status")
     try:
         url = await asyncio.to_thread(ensure_server, around.config.database)
-        folders = [] if isinstance(around.plugins, YokeError) else _migrations(around.plugins)
+        folders = [] if isinstance(around.plugins, YokeError) else around.plugins.migrations
         pending = await migrate.pending(url, folders)
     except StoreError as error:
         return _fail("database", error)
@@ -238,10 +238,6 @@ async def _database(around: Surroundings) -> Finding:
             "the next run applies them, or: yoke db upgrade",
         )
     return _ok("database", message)
-
-
-def _migrations(plugins: PluginManager) -> list[Path]:
-    return [folder for folder in plugins.hook.register_migrations() if folder is not None]
 
 
 async def _worktrees(around: Surroundings) -> Finding | None:

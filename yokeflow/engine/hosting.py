@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.asking import unlimited, wrong
+from yokeflow.errors import StoreError
 from yokeflow.events import CORE_SUBJECTS
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class Lent:
         self._ended = True
         left = list(self._open)
         for transaction in left:
-            await transaction.abort()
+            # One that is lost with its connection is rolled back already.
+            with suppress(StoreError):
+                await transaction.abort()
         return bool(left)
 
     def _still_mine(self) -> None:

@@ -95,9 +95,5 @@ class Project:
     async def connect(self) -> Store:
         """An open store with an up-to-date schema."""
         url = await asyncio.to_thread(ensure_server, self.config.database)
-        await migrate.upgrade(url, self.migrations())
+        await migrate.upgrade(url, self.plugins.migrations)
         return await Store.open(url)
-
-    def migrations(self) -> list[Path]:
-        """Folders of the plugins' own migrations."""
-        return [folder for folder in self.plugins.hook.register_migrations() if folder is not None]
