@@ -36,6 +36,7 @@ def register_commands() -> Sequence[click.Command]:
 @hookimpl
 async def begin_run(config: Config, host: Host) -> None:
     """Learn from sessions that earlier runs did not come to, and bring the expertise files up to date."""
+    import_module("yoke_expertise.runs").forget(host)
     await import_module("yoke_expertise.learning").catch_up(config, host)
     await import_module("yoke_expertise.revision").at_start(config, host)
 

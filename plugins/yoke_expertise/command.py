@@ -140,6 +140,9 @@ async def _show(name: str, at: datetime | None, *, as_json: bool) -> None:
             known = [each for each in await versions(conn, place.id, name) if at is None or each.at <= at]
             _print_domain(name, known, as_json=as_json)
             return
+        if name in place.project.config.learning.domains:
+            _print_empty(name, as_json=as_json)
+            return
         memory = await get(conn, place.id, name)
         await _show_lesson(conn, memory, at, as_json=as_json)
 
@@ -161,6 +164,13 @@ def _print_domain(name: str, known: Sequence[Version], *, as_json: bool) -> None
         for each in known
     ]
     output.table(("VERSION", "AT", "CHANGE", "SUMMARY"), rows[-10:], right=(0,))
+
+
+def _print_empty(name: str, *, as_json: bool) -> None:
+    if as_json:
+        output.data({"domain": name, "content": None, "versions": []})
+    else:
+        output.line(f"The domain {name} has no lessons yet: sessions leave them behind.")
 
 
 async def _show_lesson(conn: AsyncConnection, memory: Memory, at: datetime | None, *, as_json: bool) -> None:

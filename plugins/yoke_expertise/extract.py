@@ -20,7 +20,7 @@ _CONFLICT: Final = re.compile(r"^the work of (\S+) conflicts with that of (\S+) 
 #: Files named in a lesson.
 _NAMED: Final = 5
 #: A session that changes more teaches nothing about what belongs together.
-_MOST_FILES: Final = 40
+MOST_FILES: Final = 40
 #: Sessions that changed both, share of those that changed the one, and how much more often than by chance.
 SUPPORT: Final = 3
 _TOGETHER: Final = 0.6
@@ -201,7 +201,7 @@ def together(sessions: Mapping[str, Iterable[str]], domains: Sequence[str]) -> P
     baskets = {
         session: changed
         for session, each in sessions.items()
-        if 1 <= len(changed := frozenset(each)) <= _MOST_FILES
+        if 1 <= len(changed := frozenset(each)) <= MOST_FILES
     }
     single = Counter(path for paths in baskets.values() for path in paths)
     seen: dict[tuple[str, str], list[str]] = defaultdict(list)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from yoke_expertise.checkout import write_files
 from yoke_expertise.compile import hold
-from yoke_expertise.upkeep import is_due, revise
+from yoke_expertise.runs import remembered
+from yoke_expertise.upkeep import Left, is_due, revise, until_due
 from yokeflow.errors import StoreError, YokeError
 
 if TYPE_CHECKING:
@@ -19,10 +20,18 @@ _log = logging.getLogger(__name__)
 
 
 async def when_due(config: Config, host: Host, session: str = "") -> bool:
-    """Validate, prune and compile when it is time; whether it was."""
+    """Validate, prune and compile when it is time; whether it was.
+
+    The store is not asked again before it can be time, as far as this run knows.
+    """
+    state = remembered(host)
+    if not state.may_be_due:
+        return False
     async with host.begin() as conn:
-        if not await is_due(conn, host.project_id, config):
-            return False
+        left = await until_due(conn, host.project_id, config)
+    if left != Left():
+        state.wait(left.seconds, left.sessions)
+        return False
     tracked = await host.tracked_files()
     async with host.begin() as conn:
         await hold(conn, host.project_id)
@@ -31,6 +40,8 @@ async def when_due(config: Config, host: Host, session: str = "") -> bool:
             return False
         about = UUID(session) if session else None
         done = await revise(conn, host.project_id, config, tracked, session=about)
+        left = await until_due(conn, host.project_id, config)
+    state.wait(left.seconds, left.sessions)
     host.emit(
         "expertise.revised",
         versions={each.domain: each.version for each in done.versions},
@@ -42,6 +53,7 @@ async def when_due(config: Config, host: Host, session: str = "") -> bool:
 
 async def after_session(config: Config, host: Host, session: str) -> None:
     """Revise when the session made it due; the checkout is left alone while the run goes on."""
+    remembered(host).session_ended()
     try:
         await when_due(config, host, session)
     except StoreError as error:

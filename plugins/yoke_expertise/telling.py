@@ -13,6 +13,7 @@ from sqlalchemy import text
 from yoke_expertise.domains import domain_of
 from yoke_expertise.embed import embed, nearest
 from yoke_expertise.rank import Candidate, Wanted, choose, render
+from yoke_expertise.runs import remembered
 from yoke_expertise.verdict import held_out
 from yokeflow.errors import StoreError
 
@@ -91,16 +92,27 @@ FROM found JOIN memories memory USING (id) LEFT JOIN worded USING (id)
 """)
 
 
+_ANY = text("""
+SELECT EXISTS (SELECT FROM memories
+               WHERE project_id = CAST(:project AS uuid) AND status IN ('active', 'disputed'))
+""")
+
 #: With its values known, the planner leaves out what a task does not ask for.
 _PLANNED = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 async def recall(attempt: Attempt, config: Config, host: Host) -> list[str]:
-    """Lessons for one attempt as Markdown paragraphs; none while the database is away."""
+    """Lessons for one attempt as Markdown paragraphs; none while the database is away.
+
+    While the project is known to have no lessons the store is not asked; one that another process adds during
+    the run is told `runs.LOOK_AGAIN` seconds later at the latest.
+    """
     learning = config.learning
     if not learning.enabled or not learning.recall_tokens:
         return []
     try:
+        if not await _has_lessons(host):
+            return []
         chosen = await chosen_for(attempt.task, learning, host)
     except StoreError as error:
         _log.warning("nothing is recalled for %s: %s", attempt.task.id, error.message)
@@ -114,6 +126,21 @@ async def recall(attempt: Attempt, config: Config, host: Host) -> list[str]:
             held_out=[str(each.id) for each in kept],
         )
     return render(given)
+
+
+async def _has_lessons(host: Host) -> bool:
+    known = remembered(host).has_lessons
+    if known is None:
+        async with host.begin() as conn:
+            known = await look(conn, host)
+    return known
+
+
+async def look(conn: AsyncConnection, host: Host) -> bool:
+    """Whether there is anything to tell; the run remembers it."""
+    found = bool(await conn.scalar(_ANY, {"project": str(host.project_id)}))
+    remembered(host).found(lessons=found)
+    return found
 
 
 async def chosen_for(task: Task, learning: Learning, host: Host) -> list[Candidate]:

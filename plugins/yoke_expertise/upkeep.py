@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
 from yoke_expertise.compile import Version, compile_all, domains
 from yoke_expertise.memories import Memory, change, find, retire
+from yoke_expertise.runs import LOOK_AGAIN
 from yoke_expertise.tables import ExpertiseFile, MemoryUse
 from yokeflow.store.tables import Session
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 #: What a session made may not have landed yet.
 _GRACE = timedelta(days=1)
+_DAY = timedelta(days=1)
 _FAILURES_LAST = timedelta(days=30)
 _FORGOTTEN = timedelta(days=90)
 _WEEK = timedelta(days=7)
@@ -51,20 +54,35 @@ class Revised:
     versions: Sequence[Version]
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What must pass before it is time to revise."""
+
+    seconds: float = 0.0
+    #: Sessions that must end.
+    sessions: int = 0
+
+
 async def is_due(conn: AsyncConnection, project_id: UUID, config: Config) -> bool:
     """Whether it is time to revise: never, after any session, every day, or after so many sessions."""
+    return await until_due(conn, project_id, config) == Left()
+
+
+async def until_due(conn: AsyncConnection, project_id: UUID, config: Config) -> Left:
+    """What must pass before it is time to revise; without any lesson, when to look for one again."""
     interval = config.learning.self_improve_interval
     if interval == "never" or not config.learning.enabled:
-        return False
+        return Left(seconds=inf)
     last = await _last_revision(conn, project_id)
     if last is None:
-        return bool(await domains(conn, project_id))
+        return Left() if await domains(conn, project_id) else Left(seconds=LOOK_AGAIN)
     if interval == "daily":
-        return await _now(conn) - last >= timedelta(days=1)
+        left = last + _DAY - await _now(conn)
+        return Left(seconds=max(left.total_seconds(), 0.0))
     finished = await conn.scalar(
         select(func.count()).where(Session.project_id == project_id, Session.finished_at > last)
     )
-    return (finished or 0) >= (1 if interval == "session" else interval)
+    return Left(sessions=max((1 if interval == "session" else interval) - (finished or 0), 0))
 
 
 async def revise(

@@ -49,6 +49,9 @@ async def test_a_run_starts_with_files_that_show_what_was_learned(database_url: 
             )
         session = str(uuid4())
         await after_session(DAILY, lent, session)
+        assert len(lent.events) == 1, "this run knows that it cannot be time"
+        lent.run = str(uuid4())
+        await after_session(DAILY, lent, session)
         assert [event.type for event in lent.events] == ["expertise.revised"] * 2
         assert path.read_text() == first, "nothing is written while a run goes on"
         assert not await when_due(DAILY, lent, session)
