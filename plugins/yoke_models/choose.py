@@ -77,7 +77,8 @@ def _ordered(case: Case, tiers: Known, look: Complexity) -> ModelChoice | None:
         return _as_named(case.task.model, tiers, look, "task.model", "the task names it")
     if profile and profile.model:
         reason = f"the profile {profile.name} names it"
-        return _as_named(profile.model, tiers, look, "profile.model", reason)
+        value = _here(profile.model, profile.agent, tiers, case.config)
+        return _as_named(value, tiers, look, "profile.model", reason)
     if overrides := _overrides(case):
         value, rule, reason = overrides[0]
         return _overridden(value, case, tiers, look, rule, reason)
@@ -121,12 +122,20 @@ def _overridden(
     value: str, case: Case, tiers: Known, look: Complexity, rule: str, reason: str
 ) -> ModelChoice:
     """The same within the bounds of the profile; a model of another kind of agent stands for its tier."""
-    elsewhere = tier_elsewhere(value, case.config) if tiers.models and not tiers.tier_of(value) else ""
-    choice = _as_named(elsewhere or value, tiers, look, rule, reason)
+    choice = _as_named(_here(value, "", tiers, case.config), tiers, look, rule, reason)
     tier = tiers.clamp(choice.tier, case.bounds) if choice.tier else ""
     if tier and tier != choice.tier:
         return ModelChoice(tiers.models[tier], f"{reason}, within the profile's tiers", tier, choice.details)
     return choice
+
+
+def _here(value: str, agent: str, tiers: Known, config: Config) -> str:
+    """A model that was named with another agent in mind (empty: the default one) as its tier, else itself."""
+    if tiers.tier_of(value):
+        return value
+    meant = kind_of(config.agent_of(agent), config)
+    foreign = known(meant, config).tier_of(value) if meant != tiers.kind else ""
+    return foreign or (tier_elsewhere(value, config) if tiers.models else "") or value
 
 
 def _inside(tiers: Known, case: Case) -> Known:

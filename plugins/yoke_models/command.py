@@ -97,9 +97,9 @@ async def _evidence() -> list[dict[str, Any]]:
 
 
 async def _explained(task: str) -> dict[str, Any]:
-    async with opened() as place, place.store.begin() as connection:
+    async with opened() as place:
         plan = _plan(place)
-        data = await why.explain(connection, place.id, place.project, task, plan)
+        data = await why.explain(place, task, plan)
     if data is None:
         near = get_close_matches(task, plan.tasks if plan else (), n=1)
         hint = f"did you mean {near[0]}?" if near else "`yoke plan show` lists them"
@@ -111,7 +111,7 @@ async def _evaluated() -> dict[str, Any]:
     async with opened() as place:
         config = place.project.config
         async with place.store.begin() as connection:
-            rows = await history.episodes(connection, place.id)
+            rows = await history.episodes(connection, place.id, evaluate.LATEST)
     found = evaluate.episodes(rows, config)
     policies = evaluate.evaluate(found, config)
     return {"sessions": len(found), "tasks": len({each.task for each in found}), "policies": policies}

@@ -6,15 +6,17 @@ cell counts as often as it occurs: inverse propensity, normalised by its own sum
 tier was never taken says nothing; `covered` is the share of the work about which something is known. Within a
 cell, the choice is taken for chance: where it followed the score, a stronger tier got the harder tasks.
 
-The learned policy is replayed in the order of the sessions, each choice made of those before it alone.
+The learned policy is replayed in the order of the sessions, each choice made of what was known when its
+session started alone: a session's cost when it ended, what became of its work when that was decided.
 
 Intervals hold 90 % of 1,000 resamplings of the tasks, which are put together to 100 blocks at most.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
+from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -25,7 +27,8 @@ from yoke_models.tiers import ORDER, kind_of, known, tier_of_session
 from yokeflow.model import Attempt, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from yokeflow.config import Config
 
@@ -53,6 +56,10 @@ class Episode:
     landed: bool
     #: Dollars; None where nobody told.
     cost: float | None
+    started: datetime
+    finished: datetime
+    #: When it was known what became of its work.
+    known: datetime
 
     @property
     def cell(self) -> tuple[str, str, str, bool]:
@@ -82,16 +89,16 @@ class _Sums(NamedTuple):
 
 
 def episodes(rows: Iterable[Mapping[str, Any]], config: Config) -> list[Episode]:
-    """The latest sessions on a model of a tier, from the rows of the store, oldest first."""
+    """Sessions on a model of a tier, from the rows of the store, oldest first."""
     found = []
     for row in rows:
         if tier := tier_of_session(row["agent"], row["model"], row["tier"], config):
             score = _MIDDLES.get(row["size"], 0.5) if row["score"] is None else row["score"]
             values = {name: row[name] for name in ("task", "agent", "category", "size", "attempt")}
             kind = kind_of(row["agent"], config)
-            more = {"landed": row["landed"], "cost": row["cost"]}
+            more = {name: row[name] for name in ("landed", "cost", "started", "finished", "known")}
             found.append(Episode(kind=kind, tier=tier, score=score, **values, **more))
-    return found[-LATEST:]
+    return found
 
 
 def evaluate(history: Sequence[Episode], config: Config) -> list[dict[str, Any]]:
@@ -115,23 +122,38 @@ def _wanted(history: Sequence[Episode], config: Config) -> dict[str, list[str]]:
 
 def _learned(history: Sequence[Episode], config: Config) -> list[str]:
     evidence, failed, tiers = Evidence(), defaultdict[str, list[str]](list), []
+    news = deque(sorted(_news(history), key=attrgetter("at")))
     for each in history:
+        while news and news[0].at <= each.started:
+            about, tally = news[0].episode, news.popleft().tally
+            evidence.add(Cell(about.kind, about.tier, about.category, about.size), tally)
+            if tally.failures:
+                failed[about.task].append(about.tier)
         task = Task(each.task, "", "", category=each.category)
         attempt = Attempt(task, each.attempt, "", "evaluate")
-        before = failed[each.task] if each.attempt > 1 else []
-        case = Case(attempt, each.agent, config, None, evidence, before)
+        if each.attempt == 1:
+            failed.pop(each.task, None)
+        case = Case(attempt, each.agent, config, None, evidence, tuple(failed.get(each.task, ())))
         look = Complexity(each.score, {}, {}, each.size)
         tiers.append(by_tier(case, known(each.kind, config), look).tier)
-        evidence.add(Cell(each.kind, each.tier, each.category, each.size), _tally(each))
-        if not each.landed:
-            failed[each.task] = [*before, each.tier]
     return tiers
 
 
-def _tally(each: Episode) -> Tally:
-    failed = not each.landed
-    again = failed and each.attempt > 1
-    return Tally(each.landed, failed, again, each.cost or 0.0, each.cost is not None)
+class _News(NamedTuple):
+    """What was learned of a session at one time."""
+
+    at: datetime
+    episode: Episode
+    tally: Tally
+
+
+def _news(history: Iterable[Episode]) -> Iterator[_News]:
+    for each in history:
+        if each.cost is not None:
+            yield _News(each.finished, each, Tally(cost=each.cost, priced=1))
+        failed = not each.landed
+        again = failed and each.attempt > 1
+        yield _News(each.known, each, Tally(each.landed, failed, again))
 
 
 def _policy(

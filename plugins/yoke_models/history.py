@@ -10,7 +10,7 @@ The statements are in the driver's own words, so that nothing of SQLAlchemy is i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from yoke_models.memory import Group
 
@@ -21,42 +21,47 @@ if TYPE_CHECKING:
 
     from yoke_models.memory import Memory
 
-#: Each finished session with what became of it. `$1` is the project.
+#: The latest sessions, by which models are chosen.
+LATEST: Final = 10_000
+
+#: Finished sessions with what became of them. `$1` is the project, `$2` how many of the latest; NULL for all.
 OUTCOMES = """
-WITH landed AS (
+WITH recent AS MATERIALIZED (
+    SELECT work_item_id, number, attempt, agent, model, state, cost_usd, started_at, finished_at,
+           metadata ->> 'tier' AS tier, metadata -> 'choice' AS choice
+    FROM sessions WHERE project_id = $1 ORDER BY number DESC LIMIT $2
+), landed AS (
     SELECT work_item_id AS epic, max(finished_at) AS at FROM landings
     WHERE project_id = $1 AND status = 'landed' GROUP BY 1
 ), blamed AS (
     SELECT work_item_id AS epic, max(opened_at) FILTER (WHERE kind = 'red_check') AS red,
            max(opened_at) FILTER (WHERE kind = 'taken_back') AS taken
     FROM interventions WHERE project_id = $1 AND kind IN ('red_check', 'taken_back') GROUP BY 1
-), latest AS (
-    SELECT work_item_id, max(number) AS number FROM sessions WHERE project_id = $1 GROUP BY 1
-), finished AS (
-    SELECT work_item_id, number, attempt, agent, model, state, cost_usd, finished_at,
-           metadata ->> 'tier' AS tier, metadata -> 'choice' AS choice
-    FROM sessions WHERE project_id = $1 AND state IN ('completed', 'failed')
+), numbered AS (
+    SELECT *, max(number) OVER (PARTITION BY work_item_id) AS latest FROM recent
 ), outcomes AS (
     SELECT item.key AS task, item.category, epic.key AS epic, session.number, session.attempt, session.agent,
-           session.model, session.state, session.cost_usd, coalesce(session.tier, '') AS tier,
+           session.model, session.state, session.cost_usd, session.started_at, session.finished_at,
+           landed.at AS landed_at, greatest(blamed.red, blamed.taken) AS blamed_at,
+           coalesce(session.tier, '') AS tier,
            coalesce(session.choice ->> 'size',
                     CASE WHEN item.estimate < 1200 THEN 'small' WHEN item.estimate >= 5400 THEN 'large'
                     ELSE 'medium' END) AS size,
            CAST(session.choice ->> 'score' AS double precision) AS score,
-           session.number < latest.number AS superseded,
+           session.number < session.latest AS superseded,
            CASE WHEN session.state = 'failed' THEN false
-                WHEN session.number < latest.number
+                WHEN session.number < session.latest
                      THEN CASE WHEN greatest(blamed.red, blamed.taken) >= session.finished_at THEN false END
                 WHEN greatest(landed.at, blamed.taken) >= session.finished_at
                      THEN coalesce(landed.at > blamed.taken, landed.at IS NOT NULL)
                 WHEN blamed.red >= session.finished_at THEN false
            END AS landed
-    FROM finished session
+    FROM numbered session
     JOIN work_items item ON item.id = session.work_item_id
-    JOIN latest ON latest.work_item_id = session.work_item_id
     LEFT JOIN work_items epic ON epic.id = item.parent_id
     LEFT JOIN landed ON landed.epic = item.parent_id
     LEFT JOIN blamed ON blamed.epic = item.parent_id
+    WHERE session.state IN ('completed', 'failed')
 )
 """
 
@@ -80,10 +85,11 @@ WHERE item.project_id = $1 AND item.deleted_at IS NULL AND item.status NOT IN ('
 ORDER BY session.number
 """
 
-#: One row for each session with an outcome, oldest first.
+#: One row for each session with an outcome, oldest first, and when that was known.
 _EPISODES = f"""{OUTCOMES}
 SELECT task, category, size, score, agent, model, tier, attempt, landed,
-       CAST(cost_usd AS double precision) AS cost
+       CAST(cost_usd AS double precision) AS cost, started_at AS started, finished_at AS finished,
+       CASE WHEN state = 'failed' THEN finished_at WHEN landed THEN landed_at ELSE blamed_at END AS known
 FROM outcomes WHERE landed IS NOT NULL ORDER BY number
 """  # noqa: S608 - composed of the constant above
 
@@ -98,23 +104,25 @@ WHERE item.project_id = $1 AND item.key = $2 ORDER BY session.number
 """
 
 
-async def load(connection: AsyncConnection, project: UUID, memory: Memory) -> None:
-    """Put into the memory what the store knows."""
-    for row in await connection.exec_driver_sql(_GROUPS, (project,)):
-        memory.load(Group(**row._mapping))  # noqa: SLF001 - the documented name
+async def load(connection: AsyncConnection, project: UUID, memory: Memory, latest: int = LATEST) -> None:
+    """Put into the memory what the store knows of the latest sessions."""
+    for group in await groups(connection, project, latest):
+        memory.load(group)
     for row in await connection.exec_driver_sql(_FAILURES, (project,)):
         memory.load_failure(row.task, row.agent, row.model, row.tier)
 
 
-async def groups(connection: AsyncConnection, project: UUID) -> list[Group]:
-    """All sessions, counted."""
-    rows = await connection.exec_driver_sql(_GROUPS, (project,))
+async def groups(connection: AsyncConnection, project: UUID, latest: int | None = None) -> list[Group]:
+    """The latest sessions, or all of them, counted."""
+    rows = await connection.exec_driver_sql(_GROUPS, (project, latest))
     return [Group(**row._mapping) for row in rows]  # noqa: SLF001 - the documented name
 
 
-async def episodes(connection: AsyncConnection, project: UUID) -> list[dict[str, Any]]:
-    """Sessions of which it is known what became of their work, oldest first."""
-    rows = await connection.exec_driver_sql(_EPISODES, (project,))
+async def episodes(
+    connection: AsyncConnection, project: UUID, latest: int | None = None
+) -> list[dict[str, Any]]:
+    """Of the latest sessions, or of all, those whose outcome is known, oldest first."""
+    rows = await connection.exec_driver_sql(_EPISODES, (project, latest))
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 - the documented name
 
 

@@ -10,45 +10,41 @@ from yoke_models.history import choices, load
 from yoke_models.memory import of_plan
 from yokeflow.cli.output import clean
 from yokeflow.cli.words import money
+from yokeflow.engine.outlook import outlook
 from yokeflow.model import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from uuid import UUID
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from yokeflow.engine.project import Project
-    from yokeflow.model import ModelChoice, Plan, Profile, Task
+    from yokeflow.cli.opened import Opened
+    from yokeflow.model import ModelChoice, Plan, Task
 
 #: Runs that are imagined, to see how often chance would choose what.
 _RUNS: Final = 200
 
 
-async def explain(
-    connection: AsyncConnection, project_id: UUID, project: Project, task: str, plan: Plan | None
-) -> dict[str, Any] | None:
+async def explain(place: Opened, task: str, plan: Plan | None) -> dict[str, Any] | None:
     """Every session of a task with its reasons, and the choice as it would be now; None for no such task."""
-    sessions = await choices(connection, project_id, task)
+    async with place.store.begin() as connection:
+        sessions = await choices(connection, place.id, task)
     planned = plan.tasks.get(task) if plan else None
     if not sessions and planned is None:
         return None
     done = bool(sessions) and sessions[-1]["state"] in {"completed", "running"}
-    now = None
-    if plan and planned and not done:
-        now = await _now(connection, project_id, project, planned, plan)
+    now = await _now(place, planned, plan) if plan and planned and not done else None
     return {"task": task, "sessions": sessions, "now": now}
 
 
-async def _now(
-    connection: AsyncConnection, project_id: UUID, project: Project, task: Task, plan: Plan
-) -> dict[str, Any]:
-    config = project.config
+async def _now(place: Opened, task: Task, plan: Plan) -> dict[str, Any]:
+    project, config = place.project, place.project.config
     memory = of_plan(config, plan)
-    await load(connection, project_id, memory)
+    async with place.store.begin() as connection:
+        await load(connection, place.id, memory)
     failed = memory.failed.get(task.id, [])
     number = len(failed) + 1
-    profile: Profile | None = project.plugins.hook.select_profile(task=task, number=number, config=config)
+    # Asked as a run asks: profiles may be kept in the store.
+    decisions = await outlook(project.repo.root, plan, project.plugins, config)
+    profile = decisions.profile(task, number)
     agent = config.agent_of(task.agent or (profile.agent if profile else ""))
 
     def chosen(run: str) -> ModelChoice:

@@ -130,6 +130,25 @@ def test_an_agent_with_some_tiers_takes_the_nearest():
     assert chosen(number=3, failed=("fast", "fast")) == "gpt-max"
 
 
+def test_a_profiles_model_goes_to_no_other_kind_of_agent():
+    role = Profile("p", model="opus")
+    assert decide(profile=role).model == "opus"
+    assert decide(agent="careful", profile=role).model == "opus"
+    assert decide(agent="codex", models={"tiers": CODEX}, profile=role).model == "gpt-max"
+    alone = decide(agent="codex", profile=role)
+    assert (alone.model, alone.details["rule"]) == ("", "profile.model")
+    assert "names no models of codex" in alone.reason
+    assert decide(agent="codex", profile=Profile("p", model="claude-opus-4-5")).model == ""
+    # It was named for such an agent, or is nobody else's.
+    assert decide(agent="mine", profile=Profile("p", model="opus", agent="mine")).model == "opus"
+    assert (
+        decide(agent="codex", models={"tiers": CODEX}, profile=Profile("p", model="gpt-x")).model == "gpt-x"
+    )
+    # The bounds are for what is chosen, not for what the profile itself names.
+    assert decide(profile=Profile("p", model="opus", highest_tier="fast")).model == "opus"
+    assert decide(agent="codex", category="docs", cost={"model_overrides": {"docs": "opus"}}).model == ""
+
+
 @given(
     st.sampled_from(["", *ORDER]),
     st.sampled_from(["", *ORDER]),

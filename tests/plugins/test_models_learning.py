@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -211,8 +212,14 @@ def test_failures_are_kept_by_task_until_it_is_opened_again():
     assert "a1" not in run.memory.failed
 
 
-def episode(task, tier, *, landed, cost, category="code"):
-    return Episode(task, "claude", "claude", tier, category, "small", 0.1, 1, landed, cost)
+def minutes(count):
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=count)
+
+
+def episode(task, tier, *, landed, cost, category="code", at=0, waits=1):
+    """A session that starts `at` a minute, and lands or fails so many minutes later."""
+    times = (minutes(at), minutes(at + 1), minutes(at + waits))
+    return Episode(task, "claude", "claude", tier, category, "small", 0.1, 1, landed, cost, *times)
 
 
 def test_policies_are_judged_as_if_each_cell_occurred_as_often_as_it_does():
@@ -233,6 +240,16 @@ def test_policies_are_judged_as_if_each_cell_occurred_as_often_as_it_does():
     assert found["always powerful"]["cost_per_landed_usd"] is None
     assert found["learned"]["covered"] > 0
     assert found == {each["policy"]: each for each in evaluate(history, CONFIG)}
+
+
+def test_the_learned_policy_knows_no_outcome_before_it_was_decided():
+    def followed(waits):
+        """Sessions of 60 on a tier that never lands, which the policy would have had on that tier, too."""
+        history = [episode(f"a{n}", "fast", landed=False, cost=1.0, at=n, waits=waits) for n in range(60)]
+        return next(each for each in evaluate(history, CONFIG) if each["policy"] == "learned")["sessions"]
+
+    at_once, later = followed(1), followed(1000)
+    assert at_once < 30 < later
 
 
 def test_cells_without_data_are_told():

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 import yoke_models
 from yoke_models.command import command
@@ -284,6 +285,24 @@ async def test_the_table_and_the_episodes(store, project, story):
     assert [(each["task"], each["landed"], each["cost"]) for each in found] == [
         *(("a0", False, 0.5), ("a0", True, 1.0), ("b1", False, 0.5)),
     ]
+    assert all(each["started"] <= each["finished"] <= each["known"] for each in found)
+    assert [each["known"] == each["finished"] for each in found] == [True, False, True]
+
+
+async def test_a_run_begins_with_the_latest_sessions_alone(store, project, story):
+    for place, tier in enumerate(("powerful", "fast", "fast")):
+        story.session(f"a{place}", "failed", tier)
+    story.session("b0", "completed", "balanced")
+    memory = await loaded(store, project, story)
+    assert counts(memory, "powerful") == (0, 1)
+    memory = of_plan(Config(), plan_of("a", "b", "c"))
+    async with store.begin() as conn:
+        await load(conn, project, memory, latest=2)
+        assert sum(group.sessions for group in await groups(conn, project)) == 4
+        assert [each["task"] for each in await episodes(conn, project, 2)] == ["a2"]
+    assert [counts(memory, tier) for tier in MODELS] == [(0, 1), (0, 0), (0, 0)]
+    memory.see(Event("landing.landed", run="r", epic="b"))
+    assert counts(memory, "balanced") == (1, 0)
 
 
 PLAN = """
@@ -383,6 +402,25 @@ def test_why_tells_what_would_be_chosen_for_a_task_not_yet_run(ran):
     with pytest.raises(UsageError) as error:
         ran("why", "a00")
     assert error.value.hint.startswith("did you mean a")
+
+
+PROFILE = text("""
+INSERT INTO agent_profiles (project_id, name, status, source, options)
+VALUES (CAST(:project AS uuid), 'careful', 'active', 'store', '{"model": "opus"}')
+""")
+
+
+def test_why_asks_for_profiles_as_a_run_does(ran, tmp_path):
+    (tmp_path / "plan.yaml").write_text(PLAN + "      - {id: a3, title: Kept, profile: careful}\n")
+
+    async def keep() -> None:
+        project = await Project.open(tmp_path)
+        async with project.store() as (store, project_id), store.begin() as conn:
+            await conn.execute(PROFILE, {"project": str(project_id)})
+
+    asyncio.run(keep())
+    now = json.loads(ran("why", "a3", "--json").output)["now"]
+    assert (now["model"], now["model_reason"]) == ("opus", "the profile careful names it")
 
 
 def test_evaluate_tells_what_it_rests_on(ran):
