@@ -20,8 +20,8 @@ common fields; `[]` marks a list, `?` what may be missing:
                           reserved{usd?, tokens?, cap_usd?}, lane, branch, worktree, base_commit, folder
     session.output        kind (text, tool, note), text
     session.finished      state (completed, failed, interrupted), reason, output, exit_code?, seconds,
-                          cost_usd?, cost_source (agent, prices, unknown), usage[{model, input, output,
-                          cache_read, cache_write}], head_commit?, kept_ref, answer
+                          cost_usd?, cost_source (agent, prices, least, unknown), usage[{model, input,
+                          output, cache_read, cache_write}], head_commit?, kept_ref, answer
     check.finished        stage (task, landing), command, tree, environment, passed, exit_code, seconds,
                           log, reused
     task.completed        commit, seconds
@@ -40,12 +40,13 @@ common fields; `[]` marks a list, `?` what may be missing:
     expertise.recalled    given[memory], held_out[memory]
     expertise.learned     items[{memory, change, text}]
     expertise.revised     versions{domain: number}, validated[memory], pruned[memory]
-    agent.asked           operation, agent, model, seconds, ok, cost_usd?, usage[] as above
+    agent.asked           operation, agent, model, seconds, ok, cost_usd?, cost_source, usage[] as above
     control.requested     action (pause, continue, cancel, retry, skip, land), item, by
     store.lost            reason
     store.found
     plugin.failed         plugin, hook, error
     warning.raised        reason, hint
+    event.refused         event_type, error, data{} (in the table `events` alone: a plugin's trigger failed)
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ _COMMON = ("id", "at", "run", "type", "epic", "task", "session")
 CORE_SUBJECTS = frozenset(
     (
         *("run", "task", "epic", "session", "check", "worktree", "landing", "intervention", "control"),
-        *("store", "agent", "plugin", "warning"),
+        *("store", "agent", "plugin", "warning", "event"),
     )
 )
 

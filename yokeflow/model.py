@@ -272,6 +272,8 @@ class Attempt:
     #: The chosen model and its tier; empty before the choice, and for the agent's own default.
     model: str = ""
     tier: str = ""
+    #: It is no try at all: an agent is asked something about the task, which pays for the answer.
+    question: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,8 @@ class AgentRequest:
     model: str = ""
     #: Dollars that the session may cost; None for no limit. Whoever can pass it on to its program does.
     cap_usd: float | None = None
+    #: Only an answer is wanted: nothing is to be changed or run.
+    question: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +345,8 @@ class AgentReport:
     cost_usd: float | None = None
     #: The agent's name for its conversation, for resuming it.
     conversation: str = ""
+    #: False where it was cut off before its last word on what it used, which is then at least `usage`.
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)

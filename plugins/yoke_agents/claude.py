@@ -30,8 +30,8 @@ _FLAGS = (
     *("-p", "--output-format", "stream-json", "--verbose"),
     # A repository's own settings could run hooks and send the key elsewhere.
     *("--setting-sources", "user"),
-    *("--permission-mode", "bypassPermissions"),
 )
+_FULL, _NONE = ("--permission-mode", "bypassPermissions"), ("--permission-mode", "dontAsk")
 #: With the repository's settings off, these are not read by themselves; the first that is there counts.
 _INSTRUCTIONS = ("CLAUDE.md", "AGENTS.md")
 _ENV = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
@@ -66,6 +66,7 @@ class ClaudeAgent:
             argv=(
                 options.program or "claude",
                 *_FLAGS,
+                *(_NONE if request.question else _FULL),
                 *model,
                 *cap,
                 *_instructions(request.worktree),
@@ -128,6 +129,8 @@ class ClaudeReader:
             usage=_usage(result) if result else self._tally.all,
             cost_usd=_cost(result),
             conversation=self._conversation,
+            # What it wrote is told with the result alone.
+            final=bool(result),
         )
 
     def _read(self, message: dict[str, Any]) -> tuple[AgentOutput, ...]:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _FLAGS = (
     *("exec", "--json", "--skip-git-repo-check"),
-    # Its own sandbox makes .git read-only: it could not commit.
-    "--dangerously-bypass-approvals-and-sandbox",
     # Keeps variables that look like keys away from the commands it runs.
     *("-c", "shell_environment_policy.ignore_default_excludes=false"),
 )
+#: Its own sandbox makes .git read-only: it could not commit.
+_FULL, _NONE = ("--dangerously-bypass-approvals-and-sandbox",), ("-s", "read-only")
 _PASS_ENV = ("CODEX_API_KEY", "CODEX_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 
@@ -45,7 +45,14 @@ class CodexAgent:
         """Start it with full permission: the worktree is its own, and what counts are the checks."""
         model = ("-m", request.model) if request.model else ()
         return Launch(
-            argv=(options.program or "codex", *_FLAGS, *model, *options.args, "-"),
+            argv=(
+                options.program or "codex",
+                *_FLAGS,
+                *(_NONE if request.question else _FULL),
+                *model,
+                *options.args,
+                "-",
+            ),
             env=options.env,
             pass_env=_PASS_ENV,
             stdin=request.prompt.encode(errors="replace"),

@@ -51,6 +51,7 @@ def _subject_text(_context: click.Context, _parameter: click.Parameter, value: s
     return value
 
 
+_SETTABLE = tuple(name for name in STATUSES if name != "superseded")
 _domain = click.option("--domain", help="Only this domain.")
 _importance = click.option("--importance", type=click.IntRange(1, 10), help="From 1 to 10.")
 _file = click.option("--file", "files", multiple=True, help="A path it is about; may be repeated.")
@@ -58,7 +59,7 @@ _category = click.option(
     "--category", "categories", multiple=True, help="A category of tasks; may be repeated."
 )
 _tag = click.option("--tag", "tags", multiple=True, help="A word that groups lessons; may be repeated.")
-_kind = click.option("--kind", type=click.Choice(KINDS))
+_kind = click.option("--kind", type=click.Choice(KINDS), help="What kind of lesson it is.")
 _subject = click.option("--subject", callback=_subject_text, help="What it is about, in a few words.")
 
 
@@ -103,7 +104,7 @@ def add(*, text: str, domain: str, pin: bool, as_json: bool, **given: Any) -> No
 @_subject
 @_importance
 @click.option("--confidence", type=click.FloatRange(0, 1), help="From 0 to 1.")
-@click.option("--status", type=click.Choice(tuple(name for name in STATUSES if name != "superseded")))
+@click.option("--status", type=click.Choice(_SETTABLE), help="Whether it is told.")
 @_file
 @_category
 @_tag

@@ -464,3 +464,19 @@ def test_documented_settings_work(settings, tmp_path):
 
 def test_kill_signal_without_a_name():
     assert exit_error(-200) == "killed by signal 200"
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag", "full"),
+    [
+        ("claude", "dontAsk", "bypassPermissions"),
+        ("codex", "read-only", "--dangerously-bypass-approvals-and-sandbox"),
+    ],
+)
+def test_an_agent_that_is_only_asked_may_change_nothing(kind, flag, full):
+    request = agent_request_of("")
+    asked = replace(request, question=True)
+    assert full in AGENTS[kind].launch(request, AgentOptions()).argv
+    argv = AGENTS[kind].launch(asked, AgentOptions()).argv
+    assert flag in argv
+    assert full not in argv

@@ -355,6 +355,38 @@ async def test_an_event_that_does_not_fit_does_not_hold_up_the_others(tell, item
     assert caplog.text.count("not projected") == 3
 
 
+_TRIGGER = (
+    """
+    CREATE FUNCTION count_deploys() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM CAST(NEW.payload ->> 'number' AS integer); RETURN NULL; END $$
+    """,
+    """
+    CREATE TRIGGER count_deploys AFTER INSERT ON events FOR EACH ROW
+    WHEN (NEW.type IN ('deploy.done', 'task.skipped')) EXECUTE FUNCTION count_deploys()
+    """,
+)
+
+
+async def test_a_plugins_trigger_that_fails_does_not_hold_up_the_journal(
+    store, tell, item, rows, caplog, story
+):
+    async with store.begin() as conn:
+        for statement in _TRIGGER:
+            await conn.execute(text(statement))
+    bad = story.run_event("deploy.done", number="many")
+    skipped = story.task_event("task.skipped", "1a", by="human", number="many")
+    told = await tell(story.run_event("deploy.done", number="7"), bad, skipped)
+    assert [event.type for event in told] == ["deploy.done", "deploy.done", "task.skipped"]
+    found = await rows("SELECT type, payload FROM events ORDER BY seq")
+    assert [row["type"] for row in found] == ["deploy.done", "event.refused", "event.refused"]
+    assert found[1]["payload"]["event_type"] == "deploy.done"
+    assert found[1]["payload"]["data"] == {"number": "many"}
+    assert "integer" in found[1]["payload"]["error"]
+    assert (await item("1a"))["status"] == "cancelled"
+    assert "refuses" in caplog.text
+    assert await tell(bad, skipped) == []
+
+
 async def test_text_that_postgres_cannot_hold_is_cleaned(tell, rows, story):
     data = {"text": "a\0b \ud800", "list": [float("nan"), {"k\0": 1}]}
     await tell(replace(story.run_event("session.output", **data), task="t\0"))

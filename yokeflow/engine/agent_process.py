@@ -98,7 +98,9 @@ class AgentProcess:
         # Some tell as they go and not at the end.
         used = report.usage or tuple(self._usage.values())
         cost = 0.0 if ended.why == "unstartable" else report.cost_usd
-        return Worked(ended, replace(report, usage=used, cost_usd=cost), self._overspent)
+        # What was stopped may have used more than it told, unless it said what all of it cost.
+        final = cost is not None or (report.final and ended.why == "exited")
+        return Worked(ended, replace(report, usage=used, cost_usd=cost, final=final), self._overspent)
 
     async def _forward(self) -> None:
         await self._stop.wait()

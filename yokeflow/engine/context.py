@@ -37,6 +37,8 @@ class Context:
     only_agent: str = ""
     #: Set when sessions are to stop.
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Held while an agent is asked something for a plugin.
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def repo(self) -> Repo:
@@ -53,7 +55,10 @@ class Context:
         return self.only_agent or self.config.agent_of(wanted), profile
 
     def priced(self, report: AgentReport) -> tuple[float | None, str, tuple[Usage, ...]]:
-        """What a session cost, who says so (agent, prices, unknown), and what each model did for it."""
+        """What a session cost, who says so, and what each model did for it.
+
+        The agent, else the prices, `least` where it was cut off before it told all, or `unknown`.
+        """
         usage = report.usage
         if report.cost_usd is not None:
             if len(usage) > 1:
@@ -61,7 +66,8 @@ class Context:
             return report.cost_usd, "agent", usage
         total = self.decide.price(usage) if usage else None
         parts = tuple(self._priced_part(each) for each in usage)
-        return total, "unknown" if total is None else "prices", parts
+        source = "unknown" if total is None else "prices" if report.final else "least"
+        return total, source, parts
 
     def _priced_part(self, used: Usage) -> Usage:
         return used if used.cost_usd is not None else replace(used, cost_usd=self.decide.price((used,)))

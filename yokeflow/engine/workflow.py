@@ -58,7 +58,9 @@ class Workflow:
         self._short = False
         #: Tasks whose epic's budget is set aside for others.
         self._parked: set[str] = set()
-        self._learning: set[asyncio.Task[None]] = set()
+        self._learning: set[asyncio.Task[None] | None] = set()
+        #: How often money has come back.
+        self._settlements = 0
         self._over = False
 
     async def work(self) -> None:
@@ -136,7 +138,8 @@ class Workflow:
         for stop in self._stops.values():
             stop.set()
         for learning in self._learning:
-            learning.cancel()
+            if learning is not None:
+                learning.cancel()
         if self._resumed is not None:
             self._resumed.set()
 
@@ -156,7 +159,7 @@ class Workflow:
 
     async def _do(self, task: Task) -> None:
         """One attempt at a task and what follows from it."""
-        short = False
+        settlements, refused = self._settlements, False
         try:
             attempt = self._attempt(task)
             place = await self._lanes.prepare(task, self._ledger.commit_of)
@@ -169,7 +172,8 @@ class Workflow:
         except (GitError, RepositoryError, ProjectBusyError) as error:
             self._give_up(task, error.message, kind="worktree")
         except LimitError as error:
-            short = self._refuse(error, task)
+            refused = True
+            self._refuse(error, task, again=self._settlements > settlements)
         except (YokeError, OSError) as error:
             self._scheduler.released(task.id)
             self._end(error)
@@ -177,9 +181,8 @@ class Workflow:
             self._settle(task, outcome)
         finally:
             del self._stops[task.id]
-        self._short = short
-        if task.id not in self._parked:
-            self._unpark()
+        if not refused:
+            self._settled()
         if (by := self._skips.pop(task.id, None)) and not self._ledger.is_done(task.id):
             self._leave_out(task.id, by)
         self._advance()
@@ -199,15 +202,20 @@ class Workflow:
 
     def _start_learning(self, session: Session) -> None:
         """Let plugins learn while the run goes on; when it is stopped, they catch up in the next one."""
-        learning = self._group.create_task(self._learn(session), name="learning")
-        self._learning.add(learning)
-        learning.add_done_callback(self._learning.discard)
+        if self._context.stop.is_set():
+            return
+        self._learning.add(self._group.create_task(self._learn(session), name="learning"))
 
     async def _learn(self, session: Session) -> None:
         try:
             await session.learn()
         except (YokeError, OSError) as error:
             self._end(error)
+        finally:
+            # An agent that was asked something had money set aside, too.
+            self._learning.discard(asyncio.current_task())
+            self._settled()
+            self._advance()
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
         ledger = self._ledger
@@ -238,37 +246,42 @@ class Workflow:
         self._fatal = self._fatal or error
         self._halt()
 
-    def _refuse(self, error: LimitError, task: Task) -> bool:
-        """Whether nothing can start until a running session has settled; without one, a limit is final."""
-        if error.scope in {"task", "epic"}:
+    def _refuse(self, error: LimitError, task: Task, *, again: bool) -> None:
+        """Wait until money comes back, or ask once more when some has (`again`); else the limit is final."""
+        if again:
+            self._scheduler.released(task.id)
+        elif error.scope in {"task", "epic"}:
             self._refuse_task(error, task)
-            return False
-        self._scheduler.released(task.id)
-        if len(self._stops) > 1:
-            return True
-        if self._limit is None:
-            self._limit = error
-            self._exceeded(error)
-        return False
+        else:
+            self._scheduler.released(task.id)
+            if len(self._stops) > 1 or self._learning:
+                self._short = True
+            elif self._limit is None:
+                self._limit = error
+                self._exceeded(error)
 
     def _refuse_task(self, error: LimitError, task: Task) -> None:
         """The budget of a task or its epic does not reach: wait for the epic's other sessions, or give up."""
         tasks = self._context.plan.tasks
-        if any(name != task.id and tasks[name].epic == task.epic for name in self._stops):
+        others = any(name != task.id and tasks[name].epic == task.epic for name in self._stops)
+        if others or self._learning:
             self._parked.add(task.id)
             self._scheduler.held(self._scheduler.holding | {task.id})
             self._scheduler.released(task.id)
         else:
             self._exceeded(error)
             self._give_up(task, error.message, kind="budget")
+            self._settled()
 
     def _exceeded(self, error: LimitError) -> None:
         self._context.recorder.emit(
             "budget.exceeded", reason=error.message, scope=error.scope, name=error.name
         )
 
-    def _unpark(self) -> None:
-        """A session is over: those that waited for money may ask again."""
+    def _settled(self) -> None:
+        """Money may have come back: those that wait for it may ask again."""
+        self._settlements += 1
+        self._short = False
         if self._parked:
             self._scheduler.held(self._scheduler.holding - self._parked)
             self._parked.clear()

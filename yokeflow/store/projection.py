@@ -43,6 +43,8 @@ RETURNING id
 
 #: SQLSTATE classes of what one event's values can break: data exceptions and constraints.
 _CLASSES_OF_VALUES = ("22", "23")
+#: And of what it cannot: lost connections, deadlocks, a full disk, a server that ends.
+_CLASSES_OF_SERVER = ("08", "25", "40", "53", "57", "58", "XX")
 
 
 async def apply(conn: AsyncConnection, project_id: UUID, events: Iterable[Event]) -> list[Event]:
@@ -54,7 +56,7 @@ async def apply(conn: AsyncConnection, project_id: UUID, events: Iterable[Event]
     given = [_clean_event(event) for event in events]
     if not given:
         return []
-    new = await _record(conn, project_id, given)
+    new = await _record_all(conn, project_id, given)
     known = [event for event in new if handlers(event.type)]
     try:
         async with conn.begin_nested():
@@ -65,6 +67,40 @@ async def apply(conn: AsyncConnection, project_id: UUID, events: Iterable[Event]
             raise
         await _project_one_by_one(conn, project_id, known)
     return new
+
+
+async def _record_all(conn: AsyncConnection, project_id: UUID, events: Sequence[Event]) -> list[Event]:
+    """Store events; one that a plugin's trigger refuses is stored as `event.refused` with what it says."""
+    try:
+        async with conn.begin_nested():
+            return await _record(conn, project_id, events)
+    except DBAPIError as error:
+        if _is_lost(error):
+            raise
+    new: list[Event] = []
+    for event in events:
+        try:
+            async with conn.begin_nested():
+                new += await _record(conn, project_id, [event])
+        except DBAPIError as error:
+            if _is_lost(error):
+                raise
+            _log.warning("a trigger on events refuses %s of type %s: %s", event.id, event.type, error.orig)
+            if await _record(conn, project_id, [_refused(event, error)]):
+                new.append(event)
+    return new
+
+
+def _refused(event: Event, error: DBAPIError) -> Event:
+    reason = str(error.orig).partition("\n")[0]
+    told = {"event_type": event.type, "error": reason, "data": dict(event.data)}
+    return replace(event, type="event.refused", data=told)
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    """The connection is gone, or the server cannot go on: nothing about one event."""
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or (state or "")[:2] in _CLASSES_OF_SERVER
 
 
 async def _record(conn: AsyncConnection, project_id: UUID, events: Sequence[Event]) -> list[Event]:
