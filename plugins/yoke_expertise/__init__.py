@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from yokeflow.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     import click
 
@@ -42,9 +42,10 @@ async def begin_run(config: Config, host: Host) -> None:
 
 
 @hookimpl
-async def recall(attempt: Attempt, config: Config, host: Host) -> Sequence[str]:
+def recall(attempt: Attempt, config: Config, host: Host) -> Awaitable[Sequence[str]] | Sequence[str]:
     """The lessons that fit the task, without those that are kept back to measure them."""
-    lessons: Sequence[str] = await import_module("yoke_expertise.telling").recall(attempt, config, host)
+    lessons: Awaitable[Sequence[str]] | Sequence[str]
+    lessons = import_module("yoke_expertise.telling").recall(attempt, config, host)
     return lessons
 
 

@@ -18,7 +18,7 @@ from yoke_expertise.verdict import held_out
 from yokeflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -101,15 +101,19 @@ SELECT EXISTS (SELECT FROM memories
 _PLANNED = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
-async def recall(attempt: Attempt, config: Config, host: Host) -> list[str]:
+def recall(attempt: Attempt, config: Config, host: Host) -> Awaitable[list[str]] | list[str]:
     """Lessons for one attempt as Markdown paragraphs; none while the database is away.
 
-    While the project is known to have no lessons the store is not asked; one that another process adds during
-    the run is told `runs.LOOK_AGAIN` seconds later at the latest.
+    While the project is known to have no lessons the answer is there at once, and the store is not asked; one
+    that another process adds during the run is told `runs.LOOK_AGAIN` seconds later at the latest.
     """
     learning = config.learning
-    if not learning.enabled or not learning.recall_tokens:
+    if not learning.enabled or not learning.recall_tokens or remembered(host).has_lessons is False:
         return []
+    return _recall(attempt, learning, host)
+
+
+async def _recall(attempt: Attempt, learning: Learning, host: Host) -> list[str]:
     try:
         if not await _has_lessons(host):
             return []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Work = Callable[[Sequence[Ended]], Awaitable[None]]
 
 #: Seconds between two goes, in which sessions gather.
-_PAUSE: Final = 0.2
+_PAUSE: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +38,11 @@ class Turns:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: list[_Waiting] = field(default_factory=list)
     _next: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody has the turn."""
+        return self._lock.locked()
 
     async def take(self, ended: Ended, work: Work) -> None:
         """Learn from a session, together with those that wait; returns when it was, by whomever.

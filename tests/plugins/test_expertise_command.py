@@ -99,6 +99,12 @@ def test_a_domain_is_shown_with_its_versions_and_taken_back(typed: Typed) -> Non
     assert "its versions are 1 to 3" in typed("rollback", "api", "--to", "7", code=2)
 
 
+def test_a_domain_without_lessons_is_said_to_have_none(typed: Typed) -> None:
+    said = "The domain database has no lessons yet: sessions leave them behind.\n"
+    assert typed("show", "database") == said
+    assert typed.json("show", "database") == {"domain": "database", "content": None, "versions": []}
+
+
 def test_lessons_about_files_that_are_gone_are_found(typed: Typed) -> None:
     typed("add", "About a.", "--file", "src/a.py", "--file", "src/b.py")
     typed.git("switch", "-qc", "epic/b")

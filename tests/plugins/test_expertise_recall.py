@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from inspect import isawaitable
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from yoke_expertise import recall
+from yoke_expertise import begin_run, recall, runs
 from yoke_expertise.embed import embed, fill
 from yoke_expertise.memories import Draft, change, retire, save, save_all
 from yoke_expertise.rank import Candidate, Wanted, choose, render, score
@@ -23,10 +24,11 @@ from yokeflow.config import Config, Embeddings, Learning
 from yokeflow.model import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.plugins.lab import Lab
     from yoke_expertise.memories import Memory
+    from yokeflow.model import Attempt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 USES = text("SELECT memory_id, held_out FROM memory_uses WHERE session_id = CAST(:session AS uuid)")
@@ -46,7 +48,12 @@ async def _save(lab: Lab, *drafts: Draft) -> list[Memory]:
 async def _told(lab: Lab, task: Task, config: Config = ALL) -> str:
     lab.tasks[task.id] = task
     attempt = lab.attempt(task.id)
-    return "\n\n".join(await recall(attempt, config, lab.host(attempt)))
+    return "\n\n".join(await _recalled(attempt, config, lab))
+
+
+async def _recalled(attempt: Attempt, config: Config, lab: Lab) -> Sequence[str]:
+    answer = recall(attempt, config, lab.host(attempt))
+    return await answer if isawaitable(answer) else answer
 
 
 def _candidate(content: str, **more: Any) -> Candidate:
@@ -139,7 +146,7 @@ async def test_what_is_told_and_kept_back_is_recorded_and_stays(lab: Lab) -> Non
     for task, number in (("t1", 1), ("t1", 2), ("t2", 1)):
         attempt = lab.attempt(task, number)
         lab.start(attempt)
-        told = "\n\n".join(await recall(attempt, config, lab.host(attempt)))
+        told = "\n\n".join(await _recalled(attempt, config, lab))
         await lab.drain()
         async with lab.store.begin() as conn:
             rows = (await conn.execute(USES, {"session": attempt.session})).all()
@@ -165,6 +172,29 @@ async def test_nothing_is_told_or_recorded_without_a_fit_or_when_off(lab: Lab) -
     await lab.drain()
     async with lab.store.begin() as conn:
         assert await conn.scalar(text("SELECT count(*) FROM events WHERE type LIKE 'expertise%'")) == 0
+
+
+async def test_the_store_is_not_asked_while_there_is_nothing_to_tell(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begin_run(ALL, lab.host())
+    lab.tasks["t"] = Task("t", "e", "lesson")
+    attempt = lab.attempt("t")
+    assert recall(attempt, ALL, lab.host(attempt)) == []
+    # Another process teaches something during the run, and later this one too.
+    await _save(lab, _note("A lesson.", pinned=True))
+    assert recall(attempt, ALL, lab.host(attempt)) == []
+    monkeypatch.setattr(runs, "LOOK_AGAIN", 0.0)
+    assert "A lesson." in await _told(lab, lab.tasks["t"])
+    assert runs.remembered(lab.host()).has_lessons
+    async with lab.store.begin() as conn:
+        await conn.execute(text("UPDATE memories SET status = 'archived'"))
+    await begin_run(ALL, lab.host())
+    monkeypatch.setattr(runs, "LOOK_AGAIN", 60.0)
+    assert await _told(lab, lab.tasks["t"]) == ""
+    assert runs.remembered(lab.host()).has_lessons is False
+    runs.remembered(lab.host()).saved()
+    assert runs.remembered(lab.host()).has_lessons
 
 
 async def test_a_run_goes_on_while_the_database_is_away(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
