@@ -65,7 +65,13 @@ for _each in (
 
 @command.command("list", epilog=options.examples("yoke expertise list", "yoke expertise list --status all"))
 @click.option("--domain", help="Only lessons of this domain.")
-@click.option("--status", type=click.Choice((*STATUSES, "all")), default="active", show_default=True)
+@click.option(
+    "--status",
+    type=click.Choice((*STATUSES, "all")),
+    default="active",
+    show_default=True,
+    help="Only lessons of this status.",
+)
 @click.option("--kind", type=click.Choice(KINDS), help="Only lessons of this kind.")
 @click.option("--tag", help="Only lessons with this tag.")
 @_at
