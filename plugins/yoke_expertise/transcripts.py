@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from yoke_expertise.shell import parts_of
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yoke_expertise.shell import Part
+
+#: Commands of one line, and how it ended.
+_Ran: TypeAlias = "tuple[tuple[Part, ...], bool | None]"
 
 #: Bytes of a transcript that are read, and commands that are kept.
 _MOST_BYTES: Final = 4_000_000
@@ -39,7 +42,7 @@ def commands_in(transcript: Path) -> tuple[Command, ...]:
         with transcript.open("rb") as file:
             for line in _lines(file):
                 for parts, ok in _read(line, pending):
-                    found += [Command(part.text, _known(part, ok)) for part in parts]
+                    found += [Command(part.text, ok if part.told else None) for part in parts]
                 if len(found) >= _MOST_COMMANDS:
                     break
     except OSError:
@@ -59,11 +62,6 @@ def worked(commands: Iterable[Command]) -> tuple[str, ...]:
     return tuple(text for text, ok in last.items() if ok)
 
 
-def _known(part: Part, ok: bool | None) -> bool | None:
-    """How a part of a line ended that ended like this."""
-    return ok if part.told else None
-
-
 def _lines(file: Iterable[bytes]) -> Iterator[bytes]:
     left = _MOST_BYTES
     for line in file:
@@ -74,9 +72,7 @@ def _lines(file: Iterable[bytes]) -> Iterator[bytes]:
             yield line.strip()
 
 
-def _read(
-    line: bytes, pending: dict[str, tuple[Part, ...]]
-) -> Iterator[tuple[tuple[Part, ...], bool | None]]:
+def _read(line: bytes, pending: dict[str, tuple[Part, ...]]) -> Iterator[_Ran]:
     """Commands of one line with how they ended; those that go on are put into `pending`."""
     if not line.startswith(b"{"):
         shown = line.decode(errors="replace")
@@ -92,9 +88,7 @@ def _read(
         yield from _codex(event)
 
 
-def _claude(
-    event: dict[str, Any], pending: dict[str, tuple[Part, ...]]
-) -> Iterator[tuple[tuple[Part, ...], bool | None]]:
+def _claude(event: dict[str, Any], pending: dict[str, tuple[Part, ...]]) -> Iterator[_Ran]:
     message = event.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     for part in content if isinstance(content, list) else ():
@@ -112,7 +106,7 @@ def _claude(
                 yield parts, not part.get("is_error")
 
 
-def _codex(event: dict[str, Any]) -> Iterator[tuple[tuple[Part, ...], bool | None]]:
+def _codex(event: dict[str, Any]) -> Iterator[_Ran]:
     item = event.get("item")
     if event.get("type") != "item.completed" or not isinstance(item, dict):
         return

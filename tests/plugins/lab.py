@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,8 +110,10 @@ class Lab:
         assert found
         return found
 
-    def transcript(self, attempt: Attempt, text: str = "") -> Path:
-        """Where the session's output is."""
+    def transcript(self, attempt: Attempt, *succeeded: str) -> Path:
+        """Where the session's output is, which tells of commands that exited 0."""
+        items = ({"type": "command_execution", "command": each, "exit_code": 0} for each in succeeded)
+        text = "".join(json.dumps({"type": "item.completed", "item": item}) + "\n" for item in items)
         path = self.folder / attempt.session / "output.log"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -16,8 +16,9 @@ from yoke_expertise.domains import domain_of
 from yoke_expertise.extract import Case, Failed, lessons_of, recurring, together
 from yoke_expertise.memories import Draft, find, save
 from yoke_expertise.reflect import parse
+from yoke_expertise.shell import parts_of
 from yoke_expertise.signature import signature, telling_lines
-from yoke_expertise.transcripts import Command, commands_in, parts_of, worked
+from yoke_expertise.transcripts import Command, commands_in, worked
 from yokeflow.config import Config, Learning
 from yokeflow.engine.hosting import Lent
 from yokeflow.model import AgentReport, Failure, Task
@@ -84,10 +85,54 @@ def test_failures_that_differ_in_numbers_and_folders_are_the_same() -> None:
         ("python - <<'EOF'\nimport os\nEOF", ()),
         ("makeup", ()),
         ("", ()),
+        ("pytest -q > out.txt 2>&1", ("pytest -q",)),
+        ("pytest -k 'a; b | c' && ruff check &>/dev/null", ("pytest -k 'a; b | c'", "ruff check")),
+        ("pytest $(git ls-files | grep test)", ()),
+        ("(cd web; npm test)", ()),
     ],
 )
 def test_commands_that_build_and_test_are_found_in_shell(script: str, found: tuple[str, ...]) -> None:
-    assert parts_of(script) == found
+    assert tuple(part.text for part in parts_of(script)) == found
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("pytest -q", [True]),
+        ("pytest -q > out.txt 2>&1;", [True]),
+        ("cd web && npm ci && npm test", [True, True]),
+        ("pytest -q 2>&1 | tail -20", [False]),
+        ("pytest -q |& sort", [False]),
+        ("mypy . | tail -1 && pytest", [False, True]),
+        ("mypy . && pytest | tail -1", [False, False]),
+        ("pytest || true", [False]),
+        ("pytest || echo failed", [False]),
+        ("make lint; make test", [False, True]),
+        ("make serve & make test", [False, True]),
+        ("make test; echo done", [False]),
+    ],
+)
+def test_a_line_that_succeeds_tells_of_what_its_exit_status_is_about(script: str, told: list[bool]) -> None:
+    assert [part.told for part in parts_of(script)] == told
+
+
+def test_what_nobody_saw_succeed_is_no_command_that_works(tmp_path: Path) -> None:
+    def ran(id_: str, result: str, **given: object) -> list[str]:
+        use = {"type": "tool_use", "id": id_, "name": "Bash", "input": given}
+        answer = {"type": "tool_result", "tool_use_id": id_, "is_error": False, "content": result}
+        return [json.dumps({"message": {"content": [part]}}) for part in (use, answer)]
+
+    lines = [
+        *ran("a", "5 failed", command="pytest -q 2>&1 | tail -20"),
+        *ran("b", "2 errors", command="mypy . || true"),
+        *ran("c", "", command="make lint; make test"),
+        *ran("d", "Running in the background", command="make serve", run_in_background=True),
+        *ran("e", "", command="ruff check"),
+        *ran("f", "", command="ruff check | head"),
+        "$ tox",
+    ]
+    (tmp_path / "output.log").write_text("\n".join(lines))
+    assert worked(commands_in(tmp_path / "output.log")) == ("make test", "ruff check")
 
 
 def test_transcripts_of_all_kinds_are_read(tmp_path: Path) -> None:
@@ -131,8 +176,6 @@ def test_transcripts_of_all_kinds_are_read(tmp_path: Path) -> None:
         "make lint",
         "pytest -q",
         "go test ./...",
-        "npm test",
-        "make deploy TOKEN=[redacted]",
     )
     assert commands_in(tmp_path / "none") == ()
 
@@ -243,7 +286,7 @@ async def _two_attempts(lab: Lab, task: str = "t1") -> tuple[Any, Path]:
     second = lab.attempt(task, 2, [Failure(reason, OUTPUT)])
     lab.start(second, base)
     result = lab.finish(second, base_commit=base, head_commit=fixed)
-    return result, lab.transcript(second, "$ make test\n")
+    return result, lab.transcript(second, "make test")
 
 
 async def test_the_fix_is_what_differs_between_the_attempts(lab: Lab) -> None:

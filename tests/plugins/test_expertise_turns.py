@@ -35,10 +35,10 @@ async def _done(lab: Lab, number: int) -> tuple[SessionResult, Path]:
     task = f"t{number}"
     base = await lab.head()
     names = ("api.py", "schema.json") if number < 4 else (f"other{number}.py",)
-    head = await lab.commit(base, {name: f"{number}\n" for name in names})
+    head = await lab.commit(base, dict.fromkeys(names, f"{number}\n"))
     attempt = lab.attempt(task)
     lab.start(attempt, base)
-    transcript = lab.transcript(attempt, f"$ make test-{number}\n")
+    transcript = lab.transcript(attempt, f"make test-{number}")
     return lab.finish(attempt, base_commit=base, head_commit=head), transcript
 
 
