@@ -122,10 +122,11 @@ async def begin(case: Case, base: str | None, head: str | None, transcript: Path
 
 async def facts_of(conn: AsyncConnection, project: UUID, several: Sequence[Ended]) -> Facts:
     """What the store knows, asked for at once."""
+    completed = [each.case for each in several if each.case.state == "completed"]
     values = {
         "project": str(project),
         "wanted": json.dumps([{"session": each.case.session, "task": each.case.task} for each in several]),
-        "changed": sorted({path for each in several for path in each.case.changed}),
+        "changed": sorted({path for case in completed for path in case.changed}),
         "most": _RECENT_CONFLICTS,
     }
     (row,) = (await conn.execute(_FACTS, values)).all()

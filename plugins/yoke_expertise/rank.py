@@ -100,9 +100,10 @@ def choose(candidates: Sequence[Candidate], wanted: Wanted, tokens: int, now: da
     chosen: list[Candidate] = []
     for each in scored:
         candidate = each.candidate
+        if not _has_room(chosen, candidate) or any(_alike(candidate, other) for other in chosen):
+            continue
         # The text itself is measured: headings come with the first lesson of a group.
-        fits = len(_joined([*chosen, candidate])) <= tokens * CHARACTERS_A_TOKEN
-        if fits and _has_room(chosen, candidate) and not any(_alike(candidate, other) for other in chosen):
+        if len(_joined([*chosen, candidate])) <= tokens * CHARACTERS_A_TOKEN:
             chosen.append(candidate)
     return chosen
 
