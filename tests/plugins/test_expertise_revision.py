@@ -12,7 +12,9 @@ from sqlalchemy import text
 from yoke_expertise import begin_run
 from yoke_expertise.memories import Draft, find, save
 from yoke_expertise.revision import after_session, at_start, when_due
+from yokeflow.asking import HungError
 from yokeflow.config import Config
+from yokeflow.errors import GitError
 from yokeflow.testing.host import host
 
 DAILY = Config()
@@ -88,3 +90,36 @@ async def test_a_run_starts_although_nothing_can_be_written(
     assert ["revised another time" in each for each in said] == [True, True, False, False]
     assert "were not written" in said[2]
     assert "yoke expertise import" in said[3]
+
+
+async def test_a_run_starts_whatever_goes_wrong(
+    database_url: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def cannot() -> list[str]:
+        raise GitError("the target branch is gone", 128, "")
+
+    def odd(*_: object) -> object:
+        raise TypeError("no such value")
+
+    async with host(database_url) as lent:
+        lent.root = tmp_path
+        (tmp_path / ".git").mkdir()
+        lent.tracked_files = cannot  # type: ignore[method-assign] # what git may say at any time
+        monkeypatch.setattr("yoke_expertise.learning.look", odd)
+        async with lent.begin() as conn:
+            await save(conn, lent.project_id, NOTE, actor="extraction")
+        await begin_run(DAILY, lent)
+        assert "catch_up failed: TypeError" in caplog.text
+        assert "the target branch is gone" in caplog.text
+        # An interruption by the core is no fault to be overlooked.
+        monkeypatch.setattr("yoke_expertise.learning.look", hung)
+        with pytest.raises(HungError):
+            await begin_run(DAILY, lent)
+
+
+def hung(*_: object) -> object:
+    """Takes longer than the core waits."""
+    raise HungError
