@@ -99,7 +99,7 @@ async def test_a_run_starts_whatever_goes_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def cannot() -> list[str]:
-        raise GitError("the target branch is gone", 128, "")
+        raise GitError(["ls-tree", "main"], 128, "the target branch is gone")
 
     def odd(*_: object) -> object:
         raise TypeError("no such value")
