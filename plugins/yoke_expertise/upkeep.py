@@ -16,7 +16,7 @@ from yoke_expertise.tables import ExpertiseFile, MemoryUse
 from yokeflow.store.tables import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -125,10 +125,10 @@ async def validate(
     A lesson that is pinned or that a person said stays without its references. Nothing is dropped while
     `tracked` is empty, since then nothing is known.
     """
-    touched = []
+    there, touched = _with_folders(tracked), []
     for memory in sorted(await find(conn, project_id, domain, status=("active", "disputed")), key=_by_id):
-        gone = [path for path in memory.files if not _is_there(path, tracked)]
-        if not gone or not tracked or (learned_before and memory.created_at > learned_before):
+        gone = [path for path in memory.files if path.rstrip("/") not in there]
+        if not gone or not there or (learned_before and memory.created_at > learned_before):
             continue
         reason = f"gone: {', '.join(gone)}"
         left = [path for path in memory.files if path not in gone]
@@ -192,8 +192,14 @@ def _is_kept(memory: Memory) -> bool:
     return memory.pinned or memory.importance >= _IMPORTANT or memory.type == "identity"
 
 
-def _is_there(path: str, tracked: Collection[str]) -> bool:
-    return path in tracked or any(name.startswith(f"{path.rstrip('/')}/") for name in tracked)
+def _with_folders(tracked: Iterable[str]) -> set[str]:
+    """Paths with all the folders that they are in: there may be many, and every lesson names some."""
+    there: set[str] = set()
+    for path in tracked:
+        while path and path not in there:
+            there.add(path)
+            path = path.rpartition("/")[0]  # noqa: PLW2901 - on to the folder
+    return there
 
 
 def _by_id(memory: Memory) -> Any:

@@ -20,6 +20,8 @@ from yokeflow.store.connection import Store
 from yokeflow.store.projection import apply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 NOTE = Draft("testing", "note", "Run the tests with -x first.")
@@ -53,6 +55,31 @@ async def test_references_to_files_that_are_gone_are_dropped(store: Store, proje
         left = {memory.content: memory.files for memory in await find(conn, project)}
         assert left == {"half": ("src/a.py",), "pinned": (), "said": (), "folder": ("src/",), "none": ()}
         assert await validate(conn, project, ["src/a.py"]) == []
+
+
+class Long(list[str]):
+    """Many paths: to go through them takes its time."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.passes += 1
+        return super().__iter__()
+
+    def __contains__(self, path: object) -> bool:
+        self.passes += 1
+        return super().__contains__(path)
+
+
+async def test_all_lessons_are_checked_in_one_pass_over_the_files(store: Store, project: UUID) -> None:
+    tracked = Long(["src/web/a.py", "README.md"])
+    async with store.begin() as conn:
+        for number in range(20):
+            files = ["src/web/a.py", "src/web", "src/", f"src/{number}.py"]
+            await save(conn, project, replace(NOTE, content=f"{number}", files=files), actor="extraction")
+        assert len(await validate(conn, project, tracked)) == 20
+        assert {memory.files for memory in await find(conn, project)} == {("src/web/a.py", "src/web", "src/")}
+    assert tracked.passes == 1
 
 
 async def age(conn: AsyncConnection, content: str, days: int) -> None:
