@@ -59,9 +59,10 @@ ORDER BY session.number DESC LIMIT :most
 
 async def learn(result: SessionResult, transcript: Path, config: Config, host: Host) -> None:
     """Take what a finished session teaches, with others that end at the same time; then judge all lessons."""
+    attempt, turns = result.attempt, remembered(host).turns
+    turns.ended(attempt.session)
     if not config.learning.enabled or result.state not in {"completed", "failed"}:
         return
-    attempt = result.attempt
     case = Case(
         session=attempt.session,
         task=attempt.task.id,
@@ -81,7 +82,7 @@ async def learn(result: SessionResult, transcript: Path, config: Config, host: H
         whole = await complete(ended, facts, host)
         if wants_reflection(whole, config.learning):
             ended.opinions = await reflect(host, whole, config.learning)
-    await remembered(host).turns.take(ended, partial(_learn, config=config, host=host))
+    await turns.take(ended, partial(_learn, config=config, host=host))
     await embed.fill(host, config.learning.embeddings)
 
 

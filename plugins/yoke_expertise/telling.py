@@ -107,8 +107,10 @@ def recall(attempt: Attempt, config: Config, host: Host) -> Awaitable[list[str]]
     While the project is known to have no lessons the answer is there at once, and the store is not asked; one
     that another process adds during the run is told `runs.LOOK_AGAIN` seconds later at the latest.
     """
-    learning = config.learning
-    if not learning.enabled or not learning.recall_tokens or remembered(host).has_lessons is False:
+    learning, state = config.learning, remembered(host)
+    if learning.enabled:
+        state.turns.began(attempt.session)
+    if not learning.enabled or not learning.recall_tokens or state.has_lessons is False:
         return []
     return _recall(attempt, learning, host)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     #: Learns from several sessions, all or none.
     Work = Callable[[Sequence[Ended]], Awaitable[None]]
 
-#: Seconds between two goes, in which sessions gather.
-_PAUSE: Final = 0.1
+#: Seconds between two goes, in which sessions gather; less when none is left that could join.
+_PAUSE: Final = 0.2
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +36,23 @@ class _Waiting:
 class Turns:
     """The sessions of one run that wait to be learned from."""
 
+    #: Sessions that still work.
+    _working: set[str] = field(default_factory=set)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: list[_Waiting] = field(default_factory=list)
     _next: float = 0.0
+
+    def began(self, session: str) -> None:
+        """Expect a session to end while others wait."""
+        self._working.add(session)
+        self._idle.clear()
+
+    def ended(self, session: str) -> None:
+        """Expect it no more."""
+        self._working.discard(session)
+        if not self._working:
+            self._idle.set()
 
     @property
     def busy(self) -> bool:
@@ -63,7 +78,9 @@ class Turns:
             self._waiting.remove(mine)
 
     async def _go(self, mine: _Waiting, work: Work) -> None:
-        await asyncio.sleep(max(self._next - monotonic(), 0))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(self._next - monotonic(), 0)):
+                await self._idle.wait()
         several = [mine] if mine.alone else [each for each in self._waiting if not (each.alone or each.done)]
         try:
             await self._try(several, work)

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from yoke_expertise import begin_run, learn
+from yoke_expertise import begin_run, learn, turns
 from yoke_expertise.memories import find
 from yoke_expertise.runs import remembered
 from yokeflow.config import Config
@@ -140,6 +140,23 @@ async def test_one_that_is_cancelled_keeps_no_other_from_it(lab: Lab) -> None:
     assert {result.attempt.session for (result, _), each in others if each is not first} <= await _learned(
         lab
     )
+
+
+async def test_nobody_waits_for_others_when_none_is_left(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_PAUSE", 600.0)
+    done = await _six(lab)
+    known = remembered(lab.host()).turns
+    for result, _ in done:
+        known.began(result.attempt.session)
+    async with asyncio.timeout(20):
+        assert await _learn(lab, done[0]) == [None]
+        second = asyncio.create_task(_learn(lab, done[1]))
+        while not known.busy:
+            await asyncio.sleep(0)
+        assert await _learned(lab) == {done[0][0].attempt.session}, "others may join"
+        await _learn(lab, *done[2:])
+        assert await second == [None]
+    assert len(await _learned(lab)) == 6
 
 
 async def test_what_nobody_could_store_is_learned_from_in_the_next_run(lab: Lab) -> None:
