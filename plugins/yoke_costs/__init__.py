@@ -51,8 +51,8 @@ def budget_left(attempt: Attempt, config: Config) -> BudgetLeft | None:
 
 @hookimpl
 def reserve_budget(attempt: Attempt, config: Config) -> Reservation | None:
-    """Set aside what a session will probably need, as far as every budget reaches."""
-    return budget.reserve(_of(attempt), attempt, config.cost) if config.cost.enabled else None
+    """Set aside what a session may spend, as far as every budget reaches."""
+    return budget.reserve(_of(attempt), attempt, config) if config.cost.enabled else None
 
 
 @hookimpl
@@ -72,7 +72,7 @@ def settle_budget(result: SessionResult, config: Config, host: Host) -> None:
     """Count what the session cost instead of what was set aside."""
     books = _books.get(result.attempt.run)
     if books is not None and config.cost.enabled:
-        for mark in budget.settle(books, result, config.cost):
+        for mark in budget.settle(books, result, config):
             host.emit("budget.warned", **mark.data())
 
 

@@ -1,13 +1,14 @@
 """What is spent and set aside, by task, epic, run and day.
 
 The books of a run are loaded once and kept in memory from there on, by one thread: a check and what it sets
-aside cannot be torn apart, and the database may be away. Spent and set aside together never pass a limit,
-except by what a session has used already when its agent tells. A session counts on the day it starts on.
+aside cannot be torn apart, and the database may be away. What is spent and what is set aside together never
+pass a limit, except by what a session has used already when its agent tells. A session counts on the day it
+starts on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -32,7 +33,10 @@ class Account:
     """One scope's sums."""
 
     spent: Amount = NOTHING
+    #: All that running sessions may use.
     held: Amount = NOTHING
+    #: The part of it that they probably will.
+    likely: Amount = NOTHING
 
     def used(self, unit: Unit) -> int:
         """Spent and set aside."""
@@ -46,8 +50,8 @@ class Holding:
     keys: tuple[Key, ...]
     trait: Trait
     amount: Amount = NOTHING
-    #: Whether it is no attempt at the task but a question about it.
-    asked: bool = False
+    #: The part of it that the session will probably use.
+    likely: Amount = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,15 @@ class Books:
         if short:
             return next((each for each in short if each.passes), short[0])
         self.holdings[attempt.session] = Holding(keys, Trait.of(attempt))
-        self._set(attempt.session, amount)
+        self._set(attempt.session, amount, amount)
         return None
+
+    def promise(self, session: str, usd: int, limits: Sequence[Limit]) -> int:
+        """Set so many dollars aside for a session, as far as every limit reaches; gives what it has then."""
+        holding = self.holdings[session]
+        most = self._possible(session, "usd", usd, limits)
+        self._set(session, holding.amount.at_least(Amount(most)), holding.likely)
+        return holding.amount.usd
 
     def grow(self, session: str, used: Amount, limits: Sequence[Limit]) -> Short | None:
         """Set aside what a running session has used, when that is more than before.
@@ -127,30 +138,39 @@ class Books:
             for limit, name, account in self._falls_under(holding.keys, limits)
             if account.used(limit.unit) + more[limit.unit] > limit.most and more[limit.unit]
         ]
-        self._set(session, Amount(*(self._possible(session, unit, wanted[unit], limits) for unit in UNITS)))
+        granted = Amount(*(self._possible(session, unit, wanted[unit], limits) for unit in UNITS))
+        self._set(session, granted, granted.at_most(holding.likely.at_least(used)))
         return short[0] if short else None
 
     def reach(self, session: str, unit: Unit, limits: Sequence[Limit]) -> int | None:
         """The most that a session can have set aside now, its own included; None without a limit."""
-        holding = self.holdings[session]
-        own = holding.amount[unit]
-        rooms = [
-            max(limit.most - account.used(unit), 0) + own
-            for limit, _, account in self._falls_under(holding.keys, limits)
-            if limit.unit == unit
-        ]
-        return min(rooms, default=None)
+        own = self.holdings[session].amount[unit]
+        rooms = self.room(session, unit, limits)
+        return min((max(limit.most - account.used(unit), 0) + own for limit, account in rooms), default=None)
 
-    def settle(self, session: str, usd: int | None, tokens: int | None) -> Holding | None:
-        """Count what a session used instead of what was set aside, which stands for what nobody knows.
+    def room(self, session: str, unit: Unit, limits: Sequence[Limit]) -> Iterator[tuple[Limit, Account]]:
+        """The limits in a unit that a session falls under, each with its account."""
+        for limit, _, account in self._falls_under(self.holdings[session].keys, limits):
+            if limit.unit == unit:
+                yield limit, account
 
-        None for a session that has nothing set aside: it was settled before.
+    def settle(
+        self, session: str, usd: int | None, tokens: int | None, least: Amount = NOTHING
+    ) -> Holding | None:
+        """Count what a session used instead of what was set aside.
+
+        Of what nobody knows, all counts that was set aside, and `least` where that is more. None for a
+        session that has nothing set aside: it was settled before.
         """
         holding = self.holdings.get(session)
         if holding is None:
             return None
-        amount = holding.amount
-        used = Amount(amount.usd if usd is None else usd, amount.tokens if tokens is None else tokens, 1)
+        unknown = holding.amount.at_least(least)
+        used = replace(
+            holding.amount,
+            usd=unknown.usd if usd is None else usd,
+            tokens=unknown.tokens if tokens is None else tokens,
+        )
         self.refund(session)
         self.spend(holding.keys, used)
         return holding
@@ -159,7 +179,7 @@ class Books:
         """Give back what was set aside for a session, as if it had never been."""
         if session not in self.holdings:
             return None
-        self._set(session, NOTHING)
+        self._set(session, NOTHING, NOTHING)
         return self.holdings.pop(session)
 
     def spend(self, keys: Sequence[Key], amount: Amount) -> None:
@@ -168,9 +188,9 @@ class Books:
             self.account(key).spent += amount
 
     def tightest(self, attempt: Attempt, limits: Sequence[Limit]) -> tuple[Limit, int] | None:
-        """The limit of which the smallest share is left, and what is spent and set aside of it."""
+        """The limit of which the smallest share is left, and what is and probably will be spent of it."""
         found = [
-            (limit, account.used(limit.unit))
+            (limit, account.spent[limit.unit] + account.likely[limit.unit])
             for limit, _, account in self._falls_under(self.keys(attempt), limits)
         ]
         return min(found, key=_share_left, default=None)
@@ -200,13 +220,14 @@ class Books:
         most = self.reach(session, unit, limits)
         return wanted if most is None else min(wanted, most)
 
-    def _set(self, session: str, amount: Amount) -> None:
-        """Set aside exactly so much for a session."""
+    def _set(self, session: str, amount: Amount, likely: Amount) -> None:
+        """Set aside exactly so much for a session, of which it will probably use `likely`."""
         holding = self.holdings[session]
         for key in holding.keys:
             account = self.account(key)
             account.held = account.held - holding.amount + amount
-        holding.amount = amount
+            account.likely = account.likely - holding.likely + likely
+        holding.amount, holding.likely = amount, likely
 
 
 def _short(limit: Limit, name: str, account: Account, wanted: int, *, own: int = 0) -> Short:

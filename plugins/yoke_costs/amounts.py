@@ -42,6 +42,10 @@ class Amount:
         """The greater of both, unit by unit."""
         return self._with(other, max)
 
+    def at_most(self, other: Amount) -> Amount:
+        """The smaller of both, unit by unit."""
+        return self._with(other, min)
+
     def _with(self, other: Amount, combine: Callable[[int, int], int]) -> Amount:
         return Amount(*(combine(self[unit], other[unit]) for unit in UNITS))
 

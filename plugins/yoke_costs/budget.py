@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
 from yoke_costs.accounts import RUN
 from yoke_costs.amounts import Amount, micro, plain, shown
 from yoke_costs.estimates import Trait
 from yoke_costs.limits import limits_of
-from yoke_costs.pricing import exact_sum
+from yoke_costs.pricing import least
 from yoke_costs.pricing import tokens as count_tokens
+from yoke_costs.promises import promise
 from yokeflow.errors import LimitError
 from yokeflow.model import BudgetLeft, Reservation
 
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
 _KINDS: Final = ("input", "output", "cache_read", "cache_write")
 
 
-def reserve(books: Books, attempt: Attempt, cost: Cost) -> Reservation | None:
-    """Set aside what the session will probably need; None where nothing is limited.
+def reserve(books: Books, attempt: Attempt, config: Config) -> Reservation | None:
+    """Set aside what the session may spend; None where nothing is limited.
 
-    Raises LimitError when a budget does not reach for it.
+    Raises LimitError when a budget does not reach for what it will probably need.
     """
+    cost = config.cost
     limits, trait = limits_of(cost), Trait.of(attempt)
     amount = books.estimates.estimate(trait, cost)
+    if attempt.question:
+        amount = replace(amount, sessions=0)
     short = books.hold(attempt, amount, limits)
     if short is not None:
         learned = books.estimates.knows(trait, short.limit.unit)
@@ -40,55 +45,63 @@ def reserve(books: Books, attempt: Attempt, cost: Cost) -> Reservation | None:
     if not limits and cost.session_cap_usd is None:
         return None
     limited = {limit.unit for limit in limits}
+    promised = promise(books, attempt, config, limits)
+    cap = None if promised is None else plain("usd", promised)
     return Reservation(
-        usd=plain("usd", amount.usd) if "usd" in limited else None,
+        usd=cap if "usd" in limited else None,
         tokens=amount.tokens if "tokens" in limited else None,
-        cap_usd=_cap(books, attempt.session, cost, limits),
+        cap_usd=cap,
     )
 
 
 def check(books: Books, attempt: Attempt, usage: Sequence[Usage], config: Config) -> str | None:
-    """Why a session must be stopped by what it has used; else as much is set aside for it."""
+    """Why a session must be stopped by what it has used; else as much is set aside for it.
+
+    Of models that have no price, tokens count, and the others' dollars all the same.
+    """
     limits, cost = limits_of(config.cost), config.cost
     limited = {limit.unit for limit in limits}
     if attempt.session not in books.holdings or (not limited and cost.session_cap_usd is None):
         return None
-    spent = exact_sum(usage, config) if "usd" in limited or cost.session_cap_usd is not None else None
-    usd = 0 if spent is None else micro(spent)
-    short = books.grow(attempt.session, Amount(usd, count_tokens(usage), 1), limits)
+    in_dollars = "usd" in limited or cost.session_cap_usd is not None
+    usd = micro(least(usage, config)) if in_dollars else 0
+    short = books.grow(attempt.session, Amount(usd, count_tokens(usage)), limits)
     if cost.session_cap_usd is not None and usd > micro(cost.session_cap_usd):
         cap = shown("usd", micro(cost.session_cap_usd))
         return f"it spent {shown('usd', usd)}, and cost.session_cap_usd allows a session {cap}"
     return None if short is None else _overrun(short)
 
 
-def settle(books: Books, result: SessionResult, cost: Cost) -> list[Mark]:
-    """Count what the session cost instead of what was set aside; gives the warnings that are due."""
-    session, usage = result.attempt.session, result.report.usage
-    usd = result.report.cost_usd if result.cost_usd is None else result.cost_usd
-    if result.state == "interrupted" and usd == 0 and not usage:
-        books.refund(session)
+def settle(books: Books, result: SessionResult, config: Config) -> list[Mark]:
+    """Count what the session cost instead of what was set aside; gives the warnings that are due.
+
+    One that was cut off before its last word has cost what was set aside, if it did not tell of more.
+    """
+    attempt, report = result.attempt, result.report
+    usd = report.cost_usd if result.cost_usd is None else result.cost_usd
+    if result.state == "interrupted" and usd == 0 and not report.usage:
+        books.refund(attempt.session)
         return []
-    known = None if usd is None else micro(usd)
-    tokens = count_tokens(usage) if usage else 0 if usd == 0 else None
-    holding = books.settle(session, known, tokens)
+    used = Amount(micro(least(report.usage, config) if usd is None else usd), count_tokens(report.usage))
+    known = used.usd if usd is not None and report.final else None
+    tokens = used.tokens if (report.usage or usd == 0) and report.final else None
+    holding = books.settle(attempt.session, known, tokens, used)
     if holding is None:
         return []
-    if result.state != "interrupted" and not holding.asked:
+    if result.state != "interrupted" and not attempt.question:
         books.estimates.learn(holding.trait, known, tokens)
-    return books.marks(holding.keys, limits_of(cost), cost.warn_at)
+    return books.marks(holding.keys, limits_of(config.cost), config.cost.warn_at)
 
 
 def count_asked(books: Books, event: Event) -> None:
     """Count what an agent was asked. Where something was set aside for that, settling counts it."""
-    holding = books.holdings.get(event.session)
-    if holding is not None:
-        holding.asked = True
+    if event.session in books.holdings:
         return
     cost, usage = event.data.get("cost_usd"), event.data.get("usage") or ()
     tokens = sum(max(int(used.get(kind) or 0), 0) for used in usage for kind in _KINDS)
     amount = Amount(0 if cost is None else micro(cost), tokens)
-    books.spend([RUN, books.day(event.at.astimezone(UTC).date())], amount)
+    began = event.at - timedelta(seconds=event.data.get("seconds") or 0)
+    books.spend([RUN, books.day(began.astimezone(UTC).date())], amount)
 
 
 def left(books: Books, attempt: Attempt, cost: Cost) -> BudgetLeft | None:
@@ -98,14 +111,6 @@ def left(books: Books, attempt: Attempt, cost: Cost) -> BudgetLeft | None:
         return None
     limit, used = found
     return BudgetLeft(limit.scope, limit.unit, plain(limit.unit, limit.most), plain(limit.unit, used))
-
-
-def _cap(books: Books, session: str, cost: Cost, limits: Sequence[Limit]) -> float | None:
-    """The most that the session could ever spend, as things are."""
-    reach = books.reach(session, "usd", limits)
-    own = None if cost.session_cap_usd is None else micro(cost.session_cap_usd)
-    most = min((each for each in (reach, own) if each is not None), default=None)
-    return None if most is None else plain("usd", most)
 
 
 def _refusal(short: Short) -> str:

@@ -63,18 +63,14 @@ SELECT CAST(coalesce(sum(amount_usd), 0) AS double precision),
        CAST(coalesce(sum(amount_tokens), 0) AS double precision)
 FROM budget_reservations WHERE project_id = $1 AND state = 'reserved' AND (run_id = $2 OR $2 IS NULL)
 """
-#: Here and below: a session that did nothing counts for no budget.
+#: A session that did nothing counts for no budget.
 _SESSIONS_OF_RUN = """
 SELECT count(*) FROM sessions session
 WHERE run_id = $1
   AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage')
 """
-#: By way of the runs, of which there are few.
 _SESSIONS_OF_DAY = """
-SELECT count(*) FROM runs JOIN sessions session ON session.run_id = runs.id
-WHERE runs.project_id = $1 AND CAST(session.started_at AT TIME ZONE 'UTC' AS date) = $2
-  AND (runs.finished_at IS NULL OR CAST(runs.finished_at AT TIME ZONE 'UTC' AS date) >= $2)
-  AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage')
+SELECT CAST(coalesce(sum(sessions), 0) AS bigint) FROM budget_sums WHERE project_id = $1 AND day = $2
 """
 
 #: The tasks, or the epics, with what they used of each unit; the one that used most is first.
@@ -95,9 +91,8 @@ WHERE item.project_id = $1 AND item.kind <> 'epic'
 GROUP BY owner.key ORDER BY {unit} DESC, owner.key LIMIT 1
 """
 _SESSIONS_OF_ITEM = """
-(SELECT count(*) FROM sessions session
- WHERE session.work_item_id = item.id
-   AND NOT yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage'))
+(SELECT coalesce(sum(counted.sessions), 0) FROM budget_sums counted
+ WHERE counted.project_id = $1 AND counted.day = DATE '0001-01-01' AND counted.work_item_id = item.id)
 """
 _OWNERS = {"task": "item.id", "epic": "item.parent_id"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
@@ -13,6 +13,7 @@ from yoke_costs.limits import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,61 +24,35 @@ if TYPE_CHECKING:
 #: Sessions that estimates are learned from: the newest of the project, whatever their number is.
 _SAMPLES: Final = 2000
 
-#: The newest sessions of known use, the oldest of them first. Interrupted ones say little about whole ones.
+#: The newest sessions of known use, the oldest of them first. What was cut off says little about whole ones.
 _NEWEST = text("""
 SELECT session.agent, item.category, coalesce(session.metadata ->> 'tier', '') AS tier, session.model,
        session.cost_usd AS usd, yoke_costs_tokens(session.cost_usd, session.metadata -> 'usage') AS tokens
 FROM (SELECT * FROM sessions
       WHERE project_id = CAST(:project AS uuid) AND state IN ('completed', 'failed')
         AND (cost_usd IS NOT NULL OR metadata ? 'usage')
+        AND metadata ->> 'cost_source' IS DISTINCT FROM 'least'
       ORDER BY number DESC LIMIT :most) session
 JOIN work_items item ON item.id = session.work_item_id
 ORDER BY session.number
 """)
 
-#: Sums of sessions by task, day and what makes them alike. What nobody knows counts as what was set aside; it
-#: is only numbered where nothing was. Without `all` only sessions of today are read; tokens, which are slow
-#: to read, only where they are limited.
+#: By task and what makes sessions alike, today and for ever. Only where nobody knows what some of them used
+#: does it matter what they are like.
 _SPENT = text("""
-SELECT item.key AS task, coalesce(epic.key, '') AS epic, item.category, session.agent,
-       coalesce(session.metadata ->> 'tier', '') AS tier, session.model,
-       session.started_at >= :today AS today, count(*) AS sessions, coalesce(sum(used.usd), 0) AS usd,
-       count(*) FILTER (WHERE used.usd IS NULL) AS unknown_usd,
-       coalesce(sum(used.tokens), 0) AS tokens, count(*) FILTER (WHERE used.tokens IS NULL) AS unknown_tokens
-FROM sessions session
-JOIN work_items item ON item.id = session.work_item_id
+SELECT coalesce(item.key, '') AS task, coalesce(epic.key, '') AS epic,
+       coalesce(item.category, '') AS category, alike.agent, alike.tier, alike.model,
+       sum.day <> DATE '0001-01-01' AS today, sum(sum.sessions) AS sessions, sum(sum.usd) AS usd,
+       sum(sum.unknown_usd) AS unknown_usd, sum(sum.tokens) AS tokens,
+       sum(sum.unknown_tokens) AS unknown_tokens
+FROM budget_sums sum
+LEFT JOIN work_items item ON item.id = sum.work_item_id
 LEFT JOIN work_items epic ON epic.id = item.parent_id
-CROSS JOIN LATERAL (
-    SELECT coalesce(session.cost_usd, yoke_costs_usd(session.metadata -> 'reserved' -> 'usd')) AS usd,
-           CASE WHEN :tokens THEN
-               coalesce(yoke_costs_tokens(session.cost_usd, session.metadata -> 'usage'),
-                        yoke_costs_count(session.metadata -> 'reserved' -> 'tokens'))
-           ELSE 0 END AS tokens
-) used
-WHERE session.project_id = CAST(:project AS uuid) AND (:all OR session.started_at >= :today)
-  AND NOT (session.state = 'interrupted'
-           AND yoke_costs_released(session.state, session.cost_usd, session.metadata -> 'usage'))
-GROUP BY 1, 2, 3, 4, 5, 6, 7
-""")
-
-#: The same of what agents were asked, which leaves no session.
-_ASKED = text("""
-SELECT event.task, event.epic, coalesce(item.category, '') AS category, event.payload ->> 'agent' AS agent,
-       '' AS tier, event.payload ->> 'model' AS model, event.at >= :today AS today,
-       count(*) AS sessions, coalesce(sum(used.usd), 0) AS usd,
-       count(*) FILTER (WHERE used.usd IS NULL AND event.task <> '') AS unknown_usd,
-       coalesce(sum(used.tokens), 0) AS tokens,
-       count(*) FILTER (WHERE used.tokens IS NULL AND event.task <> '') AS unknown_tokens
-FROM events event
-LEFT JOIN work_items item ON item.project_id = event.project_id AND item.key = event.task
-CROSS JOIN LATERAL (
-    SELECT yoke_costs_usd(event.payload -> 'cost_usd') AS usd,
-           CASE WHEN :tokens THEN
-               yoke_costs_tokens(yoke_costs_usd(event.payload -> 'cost_usd'), event.payload -> 'usage')
-           ELSE 0 END AS tokens
-) used
-WHERE event.project_id = CAST(:project AS uuid) AND event.type = 'agent.asked'
-  AND (:all OR event.at >= :today)
+LEFT JOIN LATERAL (
+    SELECT sum.agent, sum.tier, sum.model WHERE sum.unknown_usd <> 0 OR sum.unknown_tokens <> 0
+) alike ON TRUE
+WHERE sum.project_id = CAST(:project AS uuid)
+  AND (:ever AND sum.day = DATE '0001-01-01' OR :daily AND sum.day = CAST(:today AS date))
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 """)
 
@@ -94,32 +69,32 @@ async def load(conn: AsyncConnection, project_id: UUID, cost: Cost, books: Books
         )
     if scopes <= {"run"}:
         return
-    key = books.day()
+    today = books.day()
     where = {
         "project": str(project_id),
-        "today": _midnight(key),
-        "all": bool(scopes & {"task", "epic"}),
-        "tokens": any(limit.unit == "tokens" for limit in limits),
+        "ever": bool(scopes & {"task", "epic"}),
+        "daily": "day" in scopes,
+        "today": date.fromisoformat(today[1]),
     }
-    for query in (_SPENT, _ASKED):
-        for row in await conn.execute(query, where):
-            books.spend(_keys(row, key), _amount(row, books, cost))
+    for row in await conn.execute(_SPENT, where):
+        books.spend(_keys(row, today), _amount(row, books, cost))
 
 
-def _midnight(day: Key) -> datetime:
-    return datetime.combine(date.fromisoformat(day[1]), time(), UTC)
-
-
-def _keys(row: Any, day: Key) -> Sequence[Key]:
-    own: tuple[Key, ...] = (("task", row.task), ("epic", row.epic)) if row.task else ()
-    return (*own, day) if row.today else own
+def _keys(row: Any, today: Key) -> Sequence[Key]:
+    if row.today:
+        return (today,)
+    return (("task", row.task), ("epic", row.epic)) if row.task else ()
 
 
 def _amount(row: Any, books: Books, cost: Cost) -> Amount:
     """What the sessions of a row used; where nobody knows that nor what was set aside, an estimate."""
+    known = Amount(_millionths(row.usd), int(row.tokens), int(row.sessions))
+    if row.agent is None:
+        return known
     guess = books.estimates.estimate(Trait(row.agent, row.category, row.tier, row.model), cost)
-    return Amount(
-        micro(row.usd) + row.unknown_usd * guess.usd,
-        int(row.tokens) + row.unknown_tokens * guess.tokens,
-        row.sessions if row.task else 0,
-    )
+    return known + Amount(int(row.unknown_usd) * guess.usd, int(row.unknown_tokens) * guess.tokens)
+
+
+def _millionths(usd: Decimal) -> int:
+    """Of a sum, which may be more than one session can cost."""
+    return int(usd * 1_000_000)

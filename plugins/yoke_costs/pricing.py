@@ -1,6 +1,7 @@
 """What tokens cost: by the prices of the config, else by the list that comes with `genai-prices`.
 
-A model that neither knows has no price, and no sum that it is part of has one: unknown is not free.
+A model that neither knows has no price, and no sum that it is part of has one: unknown is not free. A budget
+counts what is known of such a sum all the same.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ def price_all(usage: Sequence[Usage], config: Config) -> float | None:
     """Dollars for all of it; None where one of the models is unknown, and for no usage at all."""
     found = exact_sum(usage, config)
     return None if found is None else float(found)
+
+
+def least(usage: Sequence[Usage], config: Config) -> Decimal:
+    """What is known of the sum: more where one of the models has no price, and never less."""
+    prices = (exact_price(used, config) for used in usage)
+    return sum((each for each in prices if each is not None), Decimal())
 
 
 def exact_sum(usage: Sequence[Usage], config: Config) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""Sums of `agent_costs`, kept by triggers on that table, so that reports stay quick whatever its size.
+"""Sums of costs, kept by triggers, so that reports and starts of runs stay quick however many there are.
 
 Nobody else writes them. Days and months are those of UTC. What is gone leaves a row of zeros behind.
 """
@@ -55,3 +55,28 @@ class ItemCost(Sums):
     starts_on: Mapped[date] = mapped_column(primary_key=True)
     #: All zeros for what belongs to no item. No foreign key: the item's costs may outlive it.
     work_item_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+
+class BudgetSum(Base):
+    """What budgets count of sessions that are alike, and of what agents were asked, on a day and for ever.
+
+    Where nobody knows what a session used, what was set aside for it counts. Without that it is in
+    `unknown_usd` or `unknown_tokens`, which an estimate is for.
+    """
+
+    __tablename__ = "budget_sums"
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    #: On which they started; the first day there is in the sums for ever.
+    day: Mapped[date] = mapped_column(primary_key=True)
+    #: As that of `ItemCost`.
+    work_item_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agent: Mapped[str] = mapped_column(primary_key=True)
+    tier: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    #: Those that run are among them; questions are not.
+    sessions: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    usd: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default=text("0"))
+    unknown_usd: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    unknown_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))

@@ -53,12 +53,32 @@ async def test_a_session_that_passes_its_cap_is_stopped_and_paid(
     assert report.exit_code is ExitCode.FAILED
     assert "it spent $1.50, and cost.session_cap_usd allows a session $1.00" in report.failed["e.a"]
     (ended,) = workshop.of("session.finished")
-    assert (ended["cost_usd"], ended["cost_source"]) == (100_000 * SONNET / 1_000_000, "prices")
+    assert (ended["cost_usd"], ended["cost_source"]) == (100_000 * SONNET / 1_000_000, "least")
     assert ended["seconds"] < 50
     (started,) = workshop.of("session.started")
     assert started["reserved"] == {"cap_usd": 1.0}
     found = await rows(database_url, "SELECT model, output_tokens, cost_usd FROM agent_costs")
     assert found == [("claude-sonnet-4-5", 100_000, Decimal("1.5"))]
+
+
+async def test_sessions_that_spend_all_they_are_told_to_stay_within_the_budget(
+    workshop: Workshop, agent: Any
+) -> None:
+    """Nothing is known of what they spend before their end."""
+    end = '{"type":"result","is_error":true,"subtype":"error_max_budget_usd","total_cost_usd":%s}'
+    lines = (
+        "#!/bin/sh",
+        "cat > /dev/null",
+        'while [ "$1" != --max-budget-usd ]; do shift; done',
+        f"printf '{end}\\n' \"$2\"",
+    )
+    agent("\n".join(lines), {"budgets": {"run": {"usd": 10}}}, max_attempts=1)
+    workshop.plan(*(epic(f"e{n}", task(f"e{n}.a", prompt="x")) for n in range(8)))
+    await workshop.run()
+    spent = [each["cost_usd"] for each in workshop.of("session.finished")]
+    assert sum(spent) <= 10
+    assert len(spent) >= 3
+    assert [each["reserved"]["usd"] for each in workshop.of("session.started")] == spent
 
 
 async def test_a_task_that_used_up_its_budget_is_given_up_and_others_go_on(

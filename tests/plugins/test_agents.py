@@ -179,6 +179,7 @@ class TestClaude:
             list(reader.feed(line))  # parts of one message repeat its usage
         report = reader.finish(-signal.SIGTERM)
         assert report.error == "killed by SIGTERM"
+        assert not report.final, "how much it wrote is told with the result"
         assert report.usage == (
             Usage("claude-sonnet-5-5", input=200, output=2, cache_read=40, cache_write=6),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
@@ -72,6 +73,16 @@ class Budgets(RuleBasedStateMachine):
         self.running[session] = (keys, after)
 
     @precondition(lambda self: self.running)
+    @rule(data=st.data(), usd=st.integers(0, 900))
+    def promise(self, data: st.DataObject, usd: int) -> None:
+        session = data.draw(st.sampled_from(sorted(self.running)))
+        keys, before = self.running[session]
+        given = self.books.promise(session, usd, self.limits)
+        assert before.usd <= given <= max(usd, before.usd)
+        assert given == max(usd, before.usd) or not self.fits(keys, Amount(given - before.usd + 1))
+        self.running[session] = (keys, replace(before, usd=given))
+
+    @precondition(lambda self: self.running)
     @rule(data=st.data(), known=st.booleans())
     def settle(self, data: st.DataObject, known: bool) -> None:
         session = data.draw(st.sampled_from(sorted(self.running)))
@@ -124,6 +135,7 @@ class Budgets(RuleBasedStateMachine):
         spent, held = self.sums()
         for key, account in self.books.accounts.items():
             assert (account.spent, account.held) == (spent[key], held[key])
+            assert all(0 <= account.likely[unit] <= account.held[unit] for unit in UNITS)
         for limit in self.limits:
             for key in spent.keys() | held.keys():
                 if key[0] == limit.scope:

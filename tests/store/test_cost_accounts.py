@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -13,13 +16,16 @@ import pytest
 from sqlalchemy import text
 
 import yoke_costs
+from yoke_costs import budget, loading
 from yoke_costs.accounts import Books
 from yokeflow.config import Config
 from yokeflow.events import Event
 from yokeflow.model import AgentReport, Attempt, SessionResult, Task, Usage
+from yokeflow.store import migrate
 from yokeflow.store.drain import drain
 from yokeflow.store.projection import apply
 
+PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("*/migrations"))
 LIMITS = {"usd": 1000.0, "tokens": 10_000_000, "sessions": 1000}
 SONNET: dict[str, Any] = {"model": "sonnet", "input": 100, "output": 20, "cache_read": 3, "cache_write": 4}
 
@@ -238,7 +244,9 @@ class Desk:
         await yoke_costs.begin_run(self.config, self.host)
         return yoke_costs._books[self.story.run]
 
-    def session(self, task: str, state: str, cost: float | None, usage: list[dict[str, Any]]) -> list[Event]:
+    def session(
+        self, task: str, state: str, cost: float | None, usage: list[dict[str, Any]], *, final: bool = True
+    ) -> list[Event]:
         item = task_of(task)
         attempt = Attempt(item, 1, str(uuid4()), self.story.run, (), "claude", None, "sonnet", "balanced")
         held = yoke_costs.reserve_budget(attempt, self.config)
@@ -246,11 +254,17 @@ class Desk:
         reserved = {"usd": held.usd, "tokens": held.tokens, "cap_usd": held.cap_usd}
         given = [Usage(**each) for each in usage]
         assert yoke_costs.check_spending(attempt, given, self.config) is None
-        report = AgentReport(ok=True, usage=tuple(given))
+        report = AgentReport(ok=True, usage=tuple(given), final=final)
         result = SessionResult(attempt, "claude", "sonnet", state, "", 1.0, report, cost_usd=cost)
         yoke_costs.settle_budget(result, self.config, self.host)
         start = started(self.story, attempt.session, task, tier="balanced", reserved=reserved)
-        return [start, finished(self.story, attempt.session, task, state=state, cost_usd=cost, usage=usage)]
+        end = {
+            "state": state,
+            "cost_usd": cost,
+            "usage": usage,
+            "cost_source": "prices" if final else "least",
+        }
+        return [start, finished(self.story, attempt.session, task, **end)]
 
     def ask(self, task: str) -> Event:
         data = {"agent": "claude", "model": "haiku", "operation": "reflection"}
@@ -259,7 +273,7 @@ class Desk:
             "agent.asked", self.story.run, **where, data=data | {"cost_usd": 0.07, "usage": [SONNET]}
         )
         if task:
-            attempt = Attempt(task_of(task), 1, str(uuid4()), self.story.run)
+            attempt = Attempt(task_of(task), 1, str(uuid4()), self.story.run, question=True)
             asked = Event(asked.type, asked.run, asked.epic, asked.task, attempt.session, asked.data)
             yoke_costs.reserve_budget(attempt, self.config)
         yoke_costs.on_event(asked)
@@ -270,7 +284,7 @@ class Desk:
         return asked
 
 
-async def test_the_next_run_begins_with_what_the_last_one_knew(tell, story, store, project):
+async def test_the_next_run_begins_with_what_the_last_one_knew(tell, story, store, project, database_url):
     desk, numbers = Desk(story, store, project), random.Random(3)
     books = await desk.begin()
     assert not books.accounts
@@ -279,7 +293,8 @@ async def test_the_next_run_begins_with_what_the_last_one_knew(tell, story, stor
         usage = [SONNET | {"input": numbers.randint(0, 999)}] * numbers.randint(0, 2)
         cost = numbers.choice([None, 0.0, round(numbers.random(), 6), numbers.random() * 3])
         state = numbers.choice(["completed", "failed", "interrupted"])
-        events += desk.session(numbers.choice(["1a", "1b", "2a"]), state, cost, usage)
+        final = cost == 0 or numbers.random() < 0.8
+        events += desk.session(numbers.choice(["1a", "1b", "2a"]), state, cost, usage, final=final)
     events += [desk.ask(""), desk.ask("1b")]
     await tell(*events)
     assert not books.holdings
@@ -289,8 +304,70 @@ async def test_the_next_run_begins_with_what_the_last_one_knew(tell, story, stor
     assert loaded.accounts == books.accounts
     assert len(loaded.accounts) == 3 + 2 + 1
     assert (loaded.estimates.usd, loaded.estimates.tokens) == (books.estimates.usd, books.estimates.tokens)
-    assert again.config.cost.enabled
     yoke_costs._books.clear()
+    # The migration counts what was there before as the triggers do.
+    await migrate.downgrade(database_url, PLUGINS, "yoke_costs_0002")
+    await migrate.upgrade(database_url, PLUGINS)
+    assert (await again.begin()).accounts == books.accounts
+    yoke_costs._books.clear()
+
+
+SONNETS = {"model": "sonnet", "input": 1, "cost_usd": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("reserved", "end", "spent", "settled"),
+    [
+        # Cut off before its last word: at least what it told, and what it might have spent.
+        (3.0, {"cost_usd": 0.4, "cost_source": "least"}, 3.0, None),
+        (3.0, {"cost_usd": 4.5, "cost_source": "least"}, 4.5, None),
+        (3.0, {"cost_usd": 0.4, "cost_source": "prices"}, 0.4, 0.4),
+        # One of its models has no price.
+        (1.0, {"usage": [SONNETS, {"model": "mystery", "input": 1}]}, 2.5, None),
+        (3.0, {"usage": [SONNETS, {"model": "mystery", "input": 1}]}, 3.0, None),
+    ],
+)
+async def test_what_is_known_of_a_session_is_the_least_that_it_counts(
+    tell, rows, story, store, project, reserved, end, spent, settled
+):
+    session = str(uuid4())
+    begin = started(story, session, reserved={"usd": reserved})
+    await tell(story.started(), begin, finished(story, session, state="failed", **end))
+    loaded = await Desk(story, store, project).begin()
+    for key in (("task", "1a"), ("epic", "e1"), loaded.day()):
+        assert loaded.account(key).spent.usd == spent * 1_000_000
+    found = await rows("SELECT settled_usd FROM budget_reservations")
+    assert found == [(settled and Decimal(str(settled)),)]
+    yoke_costs._books.clear()
+
+
+async def test_a_session_counts_on_the_day_it_starts_on(tell, rows, story, store, project):
+    """By the limits, the report and the next run alike, though it ends today."""
+    desk, midnight = Desk(story, store, project), datetime.now(UTC).replace(hour=0, minute=0, second=0)
+    evening = midnight - timedelta(minutes=9)
+    await desk.begin()
+    start, end = desk.session("1a", "completed", 0.5, [])
+    asked = Event("agent.asked", story.run, data={"cost_usd": 0.25, "seconds": 900.0}, at=evening)
+    late = Event("agent.asked", story.run, data=asked.data, at=midnight + timedelta(minutes=1))
+    await tell(story.started(), replace(start, at=evening), replace(end, at=late.at), asked, late)
+    books = Books()
+    budget.count_asked(books, late)
+    assert books.account(books.day(evening.date())).spent.usd == 250_000
+    assert await rows("SELECT DISTINCT CAST(occurred_at AT TIME ZONE 'UTC' AS date) FROM agent_costs") == [
+        (evening.date(),)
+    ]
+    assert books.day() not in (await Desk(type(story)(), store, project).begin()).accounts
+    yoke_costs._books.clear()
+
+
+async def test_a_run_begins_without_reading_every_session(store, project):
+    async with store.begin() as conn:
+        await conn.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        where = {"project": str(project), "ever": True, "daily": True, "today": date(2026, 1, 1)}
+        plan = await conn.execute(text(f"EXPLAIN {loading._SPENT}"), where)
+        read = "\n".join(row[0] for row in plan)
+    assert "budget_sums" in read
+    assert not {"sessions", "events", "agent_costs"} & set(re.findall(r" on (\w+)", read))
 
 
 async def test_only_today_counts_for_the_day(tell, story, store, project):

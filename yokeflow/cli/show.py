@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TAIL = 20
 _TRANSCRIPT = "output.log"
+#: Where a cost comes from, where it is not the agent's own word.
+_SOURCES = {"prices": " by the price list", "least": " by the price list, or more"}
 _COLOURS = {"completed": "green", "failed": "red", "blocked": "yellow", "in_progress": "cyan"}
 
 
@@ -136,7 +138,7 @@ def _attempt(number: int, session: Data) -> str:
     took = "" if session["seconds"] is None else f" after {span(session['seconds'])}"
     kept = f"; its work is kept at {session['kept_ref']}" if session["kept_ref"] else ""
     cost = money(session["cost_usd"])
-    listed = " by the price list" if session.get("cost_source") == "prices" else ""
+    listed = _SOURCES.get(session.get("cost_source") or "", "")
     return f"{number}. {who} {session['state']}{took}, cost {cost}{listed}{_because(session)}{kept}"
 
 

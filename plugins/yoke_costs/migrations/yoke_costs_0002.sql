@@ -64,7 +64,7 @@ CREATE FUNCTION yoke_costs_shares(used jsonb, total numeric, chosen text)
 $$;
 
 -- A finished session leaves one row for each model it used, in the transaction that finishes it; also where
--- nobody knows what it cost, since tokens are tokens.
+-- nobody knows what it cost, since tokens are tokens. All of it counts on the day the session started on.
 CREATE OR REPLACE FUNCTION record_agent_costs() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   used jsonb := NEW.metadata -> 'usage';
@@ -78,11 +78,14 @@ BEGIN
   INSERT INTO agent_costs (project_id, run_id, session_id, work_item_id, model, input_tokens, output_tokens,
                            cache_read_tokens, cache_write_tokens, cost_usd, occurred_at)
   SELECT NEW.project_id, NEW.run_id, NEW.id, NEW.work_item_id, share.model, share.input, share.output,
-         share.cache_read, share.cache_write, share.cost_usd, coalesce(NEW.finished_at, now())
+         share.cache_read, share.cache_write, share.cost_usd, NEW.started_at
   FROM yoke_costs_shares(used, NEW.cost_usd, NEW.model) share;
   RETURN NULL;
 END
 $$;
+
+UPDATE agent_costs SET occurred_at = session.started_at
+FROM sessions session WHERE session.id = agent_costs.session_id;
 
 -- What was set aside is written in the transaction that claims the task for the session.
 CREATE FUNCTION make_budget_reservation() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -117,13 +120,21 @@ CREATE FUNCTION yoke_costs_tokens(cost numeric, used jsonb) RETURNS bigint LANGU
   FROM yoke_costs_usage(used) entry
 $$;
 
+-- When an agent was asked, by an event that tells its answer.
+CREATE FUNCTION yoke_costs_asked_at(answered timestamptz, told jsonb) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+  SELECT answered - coalesce(yoke_costs_number(told -> 'seconds', 10000000), 0)::double precision * interval '1 second'
+$$;
+
 CREATE FUNCTION settle_budget_reservation() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   used jsonb := NEW.metadata -> 'usage';
+  -- Whether it was cut off before it told all: what it came to is unknown.
+  known boolean := NEW.metadata ->> 'cost_source' IS DISTINCT FROM 'least';
 BEGIN
   UPDATE budget_reservations
   SET state = CASE WHEN yoke_costs_released(NEW.state, NEW.cost_usd, used) THEN 'released' ELSE 'settled' END,
-      settled_usd = NEW.cost_usd, settled_tokens = yoke_costs_tokens(NEW.cost_usd, used),
+      settled_usd = CASE WHEN known THEN NEW.cost_usd END,
+      settled_tokens = CASE WHEN known THEN yoke_costs_tokens(NEW.cost_usd, used) END,
       settled_at = coalesce(NEW.finished_at, now()), version = version + 1
   WHERE session = NEW.id AND state = 'reserved';
   RETURN NULL;
@@ -151,7 +162,8 @@ BEGIN
   SELECT NEW.project_id, (SELECT id FROM runs WHERE id::text = NEW.run),
          (SELECT id FROM work_items WHERE project_id = NEW.project_id AND key = nullif(NEW.task, '')),
          share.model, coalesce(nullif(left(NEW.payload ->> 'operation', 50), ''), 'question'), share.input,
-         share.output, share.cache_read, share.cache_write, share.cost_usd, NEW.at
+         share.output, share.cache_read, share.cache_write, share.cost_usd,
+         yoke_costs_asked_at(NEW.at, NEW.payload)
   FROM yoke_costs_shares(used, cost, asked) share;
   RETURN NULL;
 EXCEPTION

@@ -20,6 +20,7 @@ _FOLDER = Path(__file__).parent
 _FUNCTIONS = (
     "record_asked_costs()",
     "settle_budget_reservation()",
+    "yoke_costs_asked_at(timestamp with time zone, jsonb)",
     "make_budget_reservation()",
     "yoke_costs_tokens(numeric, jsonb)",
     "yoke_costs_released(text, numeric, jsonb)",

@@ -33,6 +33,133 @@ CREATE TABLE item_costs (
   CONSTRAINT fk_item_costs_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
 );
 
+CREATE TABLE budget_sums (
+  project_id UUID NOT NULL,
+  day DATE NOT NULL,
+  work_item_id UUID NOT NULL,
+  agent TEXT NOT NULL,
+  tier TEXT NOT NULL,
+  model TEXT NOT NULL,
+  sessions BIGINT DEFAULT 0 NOT NULL,
+  usd NUMERIC(18, 6) DEFAULT 0 NOT NULL,
+  unknown_usd BIGINT DEFAULT 0 NOT NULL,
+  tokens BIGINT DEFAULT 0 NOT NULL,
+  unknown_tokens BIGINT DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_budget_sums PRIMARY KEY (project_id, day, work_item_id, agent, tier, model),
+  CONSTRAINT fk_budget_sums_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+);
+
+-- What a budget counts of a session: what it used, and where nobody knows that, what was set aside for it, or
+-- what it told if that is more. Nothing for one that did nothing.
+CREATE FUNCTION yoke_costs_counted(session sessions)
+  RETURNS TABLE (usd numeric, unknown_usd integer, tokens bigint, unknown_tokens integer) LANGUAGE sql STABLE AS $$
+  SELECT coalesce(counted.usd, 0), (told.usd IS NULL AND held.usd IS NULL)::integer,
+         coalesce(counted.tokens, 0), (told.tokens IS NULL AND held.tokens IS NULL)::integer
+  FROM (SELECT session.metadata -> 'usage' AS used, session.metadata -> 'reserved' AS reserved,
+               session.metadata ->> 'cost_source' IS DISTINCT FROM 'least' AS final) given
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN given.final THEN session.cost_usd END AS usd,
+           CASE WHEN given.final THEN yoke_costs_tokens(session.cost_usd, given.used) END AS tokens
+  ) told
+  CROSS JOIN LATERAL (
+    SELECT coalesce(session.cost_usd, (SELECT sum(part.cost_usd) FROM yoke_costs_usage(given.used) part)) AS usd,
+           yoke_costs_tokens(session.cost_usd, given.used) AS tokens
+  ) least
+  CROSS JOIN LATERAL (
+    SELECT yoke_costs_usd(given.reserved -> 'usd') AS usd, yoke_costs_count(given.reserved -> 'tokens') AS tokens
+  ) held
+  CROSS JOIN LATERAL (
+    SELECT coalesce(told.usd, greatest(held.usd, least.usd)) AS usd,
+           coalesce(told.tokens, greatest(held.tokens, least.tokens)) AS tokens
+  ) counted
+  WHERE session.id IS NOT NULL
+    AND NOT (session.state = 'interrupted'
+             AND yoke_costs_released(session.state, session.cost_usd, given.used))
+$$;
+
+-- The days of the sums that something counts in: its own, by UTC, and the one that stands for ever.
+CREATE FUNCTION yoke_costs_days(at timestamptz) RETURNS SETOF date LANGUAGE sql IMMUTABLE AS $$
+  VALUES (DATE '0001-01-01'), ((at AT TIME ZONE 'UTC')::date)
+$$;
+
+-- A session counts from its start on. What becomes of its row later changes nothing: what is spent is spent.
+CREATE FUNCTION sum_budget_of_session() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('yoke costs ' || NEW.project_id, 0));
+  INSERT INTO budget_sums AS total
+  SELECT NEW.project_id, day, NEW.work_item_id, NEW.agent, coalesce(NEW.metadata ->> 'tier', ''), NEW.model,
+         sum(sign), sum(sign * usd), sum(sign * unknown_usd), sum(sign * tokens), sum(sign * unknown_tokens)
+  FROM (SELECT 1 AS sign, * FROM yoke_costs_counted(NEW)
+        UNION ALL SELECT -1, * FROM yoke_costs_counted(OLD)) change
+  CROSS JOIN yoke_costs_days(NEW.started_at) day
+  GROUP BY day
+  ON CONFLICT (project_id, day, work_item_id, agent, tier, model) DO UPDATE
+  SET sessions = total.sessions + excluded.sessions, usd = total.usd + excluded.usd,
+      unknown_usd = total.unknown_usd + excluded.unknown_usd, tokens = total.tokens + excluded.tokens,
+      unknown_tokens = total.unknown_tokens + excluded.unknown_tokens;
+  RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER sum_budget_of_session AFTER INSERT OR UPDATE OF state, cost_usd, metadata ON sessions
+  FOR EACH ROW EXECUTE FUNCTION sum_budget_of_session();
+
+-- What a budget counts of what agents were asked, which is no session. Only the task it is about can say what
+-- an unknown cost is reckoned at.
+CREATE FUNCTION yoke_costs_counted(asked events)
+  RETURNS TABLE (work_item_id uuid, agent text, model text, usd numeric, unknown_usd integer, tokens bigint,
+                 unknown_tokens integer) LANGUAGE sql STABLE AS $$
+  SELECT coalesce(item.id, '00000000-0000-0000-0000-000000000000'), coalesce(asked.payload ->> 'agent', ''),
+         coalesce(asked.payload ->> 'model', ''), coalesce(told.usd, parts.usd, 0),
+         (item.id IS NOT NULL AND (told.usd IS NULL OR NOT told.final))::integer, coalesce(told.tokens, 0),
+         (item.id IS NOT NULL AND (told.tokens IS NULL OR NOT told.final))::integer
+  FROM (SELECT yoke_costs_usd(asked.payload -> 'cost_usd') AS usd,
+               yoke_costs_tokens(yoke_costs_usd(asked.payload -> 'cost_usd'), asked.payload -> 'usage') AS tokens,
+               asked.payload ->> 'cost_source' IS DISTINCT FROM 'least' AS final) told
+  CROSS JOIN LATERAL (SELECT sum(part.cost_usd) AS usd FROM yoke_costs_usage(asked.payload -> 'usage') part) parts
+  LEFT JOIN work_items item ON item.project_id = asked.project_id AND item.key = nullif(asked.task, '')
+$$;
+
+CREATE FUNCTION sum_budget_of_question() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('yoke costs ' || NEW.project_id, 0));
+  INSERT INTO budget_sums AS total
+  SELECT NEW.project_id, day, asked.work_item_id, asked.agent, '', asked.model, 0, asked.usd, asked.unknown_usd,
+         asked.tokens, asked.unknown_tokens
+  FROM yoke_costs_counted(NEW) asked CROSS JOIN yoke_costs_days(yoke_costs_asked_at(NEW.at, NEW.payload)) day
+  ON CONFLICT (project_id, day, work_item_id, agent, tier, model) DO UPDATE
+  SET usd = total.usd + excluded.usd, unknown_usd = total.unknown_usd + excluded.unknown_usd,
+      tokens = total.tokens + excluded.tokens, unknown_tokens = total.unknown_tokens + excluded.unknown_tokens;
+  RETURN NULL;
+EXCEPTION
+  WHEN data_exception OR integrity_constraint_violation THEN
+    RAISE WARNING 'event % was not counted: %', NEW.id, SQLERRM;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER sum_budget_of_question AFTER INSERT ON events
+  FOR EACH ROW WHEN (NEW.type = 'agent.asked') EXECUTE FUNCTION sum_budget_of_question();
+
+INSERT INTO budget_sums
+SELECT session.project_id, day, session.work_item_id, session.agent, coalesce(session.metadata ->> 'tier', ''),
+       session.model, count(*), sum(counted.usd), sum(counted.unknown_usd), sum(counted.tokens),
+       sum(counted.unknown_tokens)
+FROM sessions session CROSS JOIN LATERAL yoke_costs_counted(session) counted
+CROSS JOIN LATERAL yoke_costs_days(session.started_at) day
+GROUP BY 1, 2, 3, 4, 5, 6;
+
+INSERT INTO budget_sums AS total
+SELECT event.project_id, day, asked.work_item_id, asked.agent, '', asked.model, 0, sum(asked.usd),
+       sum(asked.unknown_usd), sum(asked.tokens), sum(asked.unknown_tokens)
+FROM events event CROSS JOIN LATERAL yoke_costs_counted(event) asked
+CROSS JOIN LATERAL yoke_costs_days(yoke_costs_asked_at(event.at, event.payload)) day
+WHERE event.type = 'agent.asked'
+GROUP BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (project_id, day, work_item_id, agent, tier, model) DO UPDATE
+SET usd = total.usd + excluded.usd, unknown_usd = total.unknown_usd + excluded.unknown_usd,
+    tokens = total.tokens + excluded.tokens, unknown_tokens = total.unknown_tokens + excluded.unknown_tokens;
+
 -- Adds what a statement changed in `agent_costs` to the sums. The transition tables are `added` and `removed`, of
 -- which an INSERT has only the first and a DELETE only the second: hence a statement made of text. Writers of one
 -- project go one after another from here to their commit, so that no two of them hold sums which the other wants.

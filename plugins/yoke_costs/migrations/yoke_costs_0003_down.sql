@@ -14,6 +14,22 @@ FROM agent_costs cost
 JOIN projects project ON project.id = cost.project_id
 GROUP BY project.id, cost.model, cost.operation_type;
 
+DROP TRIGGER sum_budget_of_session ON sessions;
+
+DROP TRIGGER sum_budget_of_question ON events;
+
+DROP FUNCTION sum_budget_of_session();
+
+DROP FUNCTION sum_budget_of_question();
+
+DROP FUNCTION yoke_costs_counted(sessions);
+
+DROP FUNCTION yoke_costs_counted(events);
+
+DROP FUNCTION yoke_costs_days(timestamp with time zone);
+
+DROP TABLE budget_sums;
+
 DROP TRIGGER sum_inserted ON agent_costs;
 
 DROP TRIGGER sum_updated ON agent_costs;

@@ -1,4 +1,4 @@
-"""Keep sums of the costs, so that a report need not read every row.
+"""Keep sums of the costs and of what budgets count, so that neither a report nor a run reads every row.
 
 Revision: yoke_costs_0003
 """
@@ -19,7 +19,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Tables and triggers, then the sums of what is there; nobody writes costs meanwhile."""
-    op.execute("LOCK TABLE agent_costs IN SHARE ROW EXCLUSIVE MODE")
+    op.execute("LOCK TABLE sessions, agent_costs, events IN SHARE ROW EXCLUSIVE MODE")
     _run("yoke_costs_0003.sql")
 
 
