@@ -91,7 +91,8 @@ async def test_what_was_decided_about_a_session_is_stored_with_it(workshop, mete
     kept = session.metadata
     assert (session.model, float(session.cost_usd), kept["tier"]) == ("m7", 2.0, "fast")
     assert (kept["model_reason"], kept["choice"]) == ("it is the seventh", {"score": 0.5})
-    assert (kept["cost_source"], kept["reserved"]["usd"]) == ("prices", 1.0)
+    assert kept["cost_source"] == "prices"
+    assert kept["reserved"]["usd"] >= 1.0
     assert metered.requests[0].model == "m7"
 
 
@@ -109,14 +110,17 @@ async def test_a_session_that_spends_too_much_is_stopped_at_once(workshop, meter
         spent = price_usage(usage)
         return f"it spent {spent:g} of 5" if spent > 5 else None
 
-    workshop.config(agents={"default": "metered", "max_attempts": 1})
-    script = "echo spend 3; echo spend 3; sleep 60; echo 1 > one"
+    workshop.config(agents={"default": "metered", "max_attempts": 1, "grace": "30s"})
+    # It does not listen to polite signals, and would spend on through its grace.
+    script = (
+        "trap '' TERM INT; echo spend 3; echo spend 3; for n in $(seq 60); do sleep 1; done; echo 1 > one"
+    )
     workshop.plan(epic("a", task("a.1", script)))
     plugin = bringing(metered, check_spending=check_spending, price_usage=price_usage)
     report = await workshop.run(plugins=[plugin])
     assert report.failed == {"a.1": "the session was stopped: it spent 6 of 5"}
     assert (report.exit_code, report.cost_usd) == (ExitCode.FAILED, 6.0)
-    assert report.seconds < 30
+    assert report.seconds < 20
 
 
 async def test_plugins_learn_while_the_run_goes_on_and_may_ask_an_agent(workshop, metered):

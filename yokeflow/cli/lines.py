@@ -95,7 +95,7 @@ def _control(data: Data) -> str:
 def _reserved(data: Data) -> str:
     dollars = "" if data.get("amount_usd") is None else money(data["amount_usd"])
     tokens = "" if data.get("tokens") is None else f"{data['tokens']:,} tokens"
-    return f"reserved {_join(dollars, tokens)}"
+    return f"reserved {_join(dollars, tokens) or 'a session'}"
 
 
 def _warned(data: Data) -> str:

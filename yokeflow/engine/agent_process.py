@@ -90,6 +90,7 @@ class AgentProcess:
                 mark=("YOKE_SESSION", self._attempt.session),
                 on_line=read,
                 stop=self._halt,
+                hurry=lambda: bool(self._overspent),
             )
         finally:
             forward.cancel()

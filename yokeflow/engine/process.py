@@ -58,6 +58,7 @@ async def run_process(
     mark: tuple[str, str],
     on_line: Callable[[bytes], None] | None = None,
     stop: asyncio.Event | None = None,
+    hurry: Callable[[], bool] = lambda: False,
 ) -> Exit:
     """Run `launch` in `cwd` until nothing that it started is left.
 
@@ -66,9 +67,10 @@ async def run_process(
     last 64 KB. `on_line` gets the lines of standard output without newline, as they come, cut at 1 MB; after
     `limit` bytes only those of the last megabyte, and of blocks of tiny lines only the last of each block.
 
-    When `stop` is set the program gets its stop signal and `grace` seconds; the same happens after `timeout`
-    seconds, or `silence` seconds without output. Cancelling the call kills at once, and leaves nothing behind
-    either. A program that cannot be started gives an Exit with why="unstartable" and the reason in `tail`.
+    When `stop` is set the program gets its stop signal and `grace` seconds, or a second at most when `hurry`
+    says so; the same happens after `timeout` seconds, or `silence` seconds without output. Cancelling the
+    call kills at once, and leaves nothing behind either. A program that cannot be started gives an Exit with
+    why="unstartable" and the reason in `tail`.
 
     Raises DiskFullError when the transcript cannot be written, and whatever `on_line` raises, both after
     everything was killed.
@@ -88,7 +90,7 @@ async def run_process(
             session.connect(launch.stdin, Lines(limit, on_line), Lines(limit, None))
             why = await session.watch(timeout, silence, stop)
             if why != "exited":
-                await session.end(grace)
+                await session.end(grace, hurry=hurry())
         finally:
             await session.close()
         tail = kept.close()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from yokeflow.engine.transcript import Lines, Transcript
 
 #: Seconds that a supervisor may take for what should take it milliseconds.
+#: Seconds for a program to stop cleanly when every second costs money.
+_HURRY = 1.0
 _PATIENCE = 2.0
 
 Why = Literal["exited", "timeout", "silence", "stopped", "unstartable"]
@@ -88,9 +90,13 @@ class Supervised:
             if stopped:
                 stopped.cancel()
 
-    async def end(self, grace: float) -> None:
+    async def end(self, grace: float, *, hurry: bool = False) -> None:
         """Have it stop cleanly, then by force; at once when its output cannot be kept."""
         self._orders.add(b"K" if self._broken.done() else b"T")
+        if hurry:
+            await asyncio.wait({self._status.ended}, timeout=min(grace, _HURRY))
+            if not self._status.ended.done():
+                self._orders.add(b"K")
         await asyncio.wait({self._status.ended}, timeout=grace + _PATIENCE)
 
     async def close(self) -> None:
