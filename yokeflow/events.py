@@ -4,8 +4,8 @@ The engine appends every event to the journal before anything else relies on it;
 journal in order, once. `yoke run --json` prints the same objects. This is what each type carries beside the
 common fields; `[]` marks a list, `?` what may be missing:
 
-    run.started           target, target_commit, strategy, concurrency, pid, host, batches[[task]],
-                          critical_path[task], options, before{landed[epic], skipped[task],
+    run.started           target, target_commit, strategy, concurrency, budget_usd?, pid, host,
+                          batches[[task]], critical_path[task], options, before{landed[epic], skipped[task],
                           failed{task: reason}, held{epic: {kind, reason}}}
     run.paused            by
     run.continued         by

@@ -88,6 +88,14 @@ def test_long_ids_are_cut_in_the_middle():
     assert shortened("short", 5) == "short"
 
 
+def test_the_budget_of_the_run_stands_beside_what_is_spent(story):
+    story.tell("run.started", target="main", batches=[["core.one"], ["core.two"]], budget_usd=4.0)
+    assert "$0.00 of $4.00" in picture(story)[0]
+    story.start("core.one")
+    story.end("core.one", cost=None)
+    assert "unknown of $4.00" in picture(story)[0]
+
+
 def test_an_unknown_cost_is_never_shown_as_nothing(story):
     story.begin()
     story.start("core.one")

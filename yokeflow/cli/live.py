@@ -34,6 +34,8 @@ class LiveState:
     target: str = ""
     strategy: str = ""
     concurrency: int = 0
+    #: Dollars the run may spend; None for no limit.
+    budget: float | None = None
     started: datetime | None = None
     finished: datetime | None = None
     #: State the run ended in, and why.
@@ -128,6 +130,7 @@ def _run_started(state: LiveState, event: Event) -> None:
     state.target = event.data.get("target", "")
     state.strategy = event.data.get("strategy", "")
     state.concurrency = event.data.get("concurrency", 0)
+    state.budget = event.data.get("budget_usd")
     batches = event.data.get("batches")
     if batches is not None:
         included = {task for batch in batches for task in batch}

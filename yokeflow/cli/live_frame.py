@@ -10,7 +10,7 @@ from rich.text import Text
 from yokeflow.cli import live_rows as rows
 from yokeflow.cli.live_items import ACTIVE, Phase
 from yokeflow.cli.output import clean
-from yokeflow.cli.words import clock, count, spent
+from yokeflow.cli.words import clock, count, money, spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -76,8 +76,9 @@ def _head(state: LiveState, now: datetime, width: int) -> Text:
     facts = [f"{state.done()}/{len(state.tasks)} tasks", f"{state.landed()}/{len(state.epics)} landed"]
     if skipped:
         facts[0] += f" ({skipped} skipped)"
-    if known is not None:
-        facts.append(spent(known, unknown=unknown))
+    if known is not None or state.budget is not None:
+        of = "" if state.budget is None else f" of {money(state.budget)}"
+        facts.append(spent(known if unknown else known or 0.0, unknown=unknown) + of)
     facts.append(clock(((state.finished or now) - started).total_seconds()))
     left = Text.assemble((" yoke run", "bold"), ("  onto ", "dim"), clean(state.target or "…"))
     running = len(state.running())

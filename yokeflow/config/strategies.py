@@ -118,6 +118,12 @@ class Cost(Section):
     critical_override: str | None = None
     """Model or tier of critical tasks."""
 
+    @property
+    def run_limit_usd(self) -> float | None:
+        """Dollars that one run may spend; None for no limit."""
+        given = (self.budget_limit_usd, self.budgets.run.usd)
+        return min((each for each in given if each is not None), default=None) if self.enabled else None
+
 
 class Tiers(Section):
     """The models of one kind of agent, by strength."""

@@ -210,6 +210,7 @@ class Run:
             target_commit=await context.repo.branch(context.target),
             strategy=config.parallel.strategy.value,
             concurrency=config.concurrency,
+            budget_usd=config.cost.run_limit_usd,
             pid=os.getpid(),
             host=socket.gethostname(),
             batches=[list(batch) for batch in resolution.batches],
