@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import func, insert, select, text, update
 
@@ -18,7 +19,6 @@ from yokeflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from uuid import UUID
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,6 +42,8 @@ class Version:
     session: UUID | None
     diff: str
     content: Mapping[str, Any]
+    #: Versions of all lessons that the domain had, by id.
+    lessons: Mapping[UUID, int]
 
 
 async def hold(conn: AsyncConnection, project_id: UUID) -> None:
@@ -65,7 +67,8 @@ async def compile_domain(
     `change_type` is one of `tables.CHANGE_TYPES`, `validated` stamps the time.
     """
     await hold(conn, project_id)
-    lessons = await find(conn, project_id, domain)
+    everything = await find(conn, project_id, domain, status=())
+    lessons = [memory for memory in everything if memory.status == "active"]
     old = await _file(conn, project_id, domain)
     if old is None and not lessons:
         return None
@@ -78,7 +81,10 @@ async def compile_domain(
     if stamp := await _today(conn) if validated else old.content.get(_STAMP) if old else None:
         content[_STAMP] = stamp
     summary = summary or _summary(old.content if old else {}, content)
-    return await _store(conn, project_id, old, content, change_type, summary, session, validated=validated)
+    seen = {str(memory.id): memory.version for memory in everything}
+    return await _store(
+        conn, project_id, old, content, seen, change_type, summary, session, validated=validated
+    )
 
 
 async def compile_all(
@@ -153,7 +159,8 @@ async def rollback(
         raise UsageError(f"there is no version {to} of the domain {domain!r}", hint=there)
     reason = f"back to version {to} of {domain}"
     await hold(conn, project_id)
-    await restore(conn, project_id, known[to].at, domain, actor=actor, reason=reason)
+    then = known[to]
+    await restore(conn, project_id, then.at, domain, then.lessons, actor=actor, reason=reason)
     return await compile_domain(conn, project_id, domain, learning, change_type="rolled_back", summary=reason)
 
 
@@ -192,6 +199,7 @@ async def _store(
     project_id: UUID,
     old: Row[Any] | None,
     content: dict[str, Any],
+    seen: dict[str, int],
     change_type: str,
     summary: str,
     session: UUID | None,
@@ -221,6 +229,7 @@ async def _store(
             change_summary=summary,
             diff="".join(_diff(before, after)),
             content=content,
+            lessons=seen,
             file_hash=text_hash(after.encode()),
         )
         .returning(ExpertiseUpdate.__table__)
@@ -259,4 +268,5 @@ def _version(domain: str, row: Row[Any]) -> Version:
         row.session_id,
         row.diff,
         row.content,
+        {UUID(id_): version for id_, version in row.lessons.items()},
     )

@@ -168,6 +168,7 @@ class MemoryUse(OfProject, Base):
     __tablename__ = "memory_uses"
     __table_args__ = (
         UniqueConstraint("memory_id", "session_id"),
+        Index(None, "project_id", "epic"),
         Index(None, "project_id", "task"),
         Index(None, "session_id"),
         not_negative("cost_usd"),
@@ -175,14 +176,18 @@ class MemoryUse(OfProject, Base):
 
     memory_id: Mapped[UUID] = mapped_column(ForeignKey("memories.id", ondelete="RESTRICT"))
     session_id: Mapped[UUID]
+    epic: Mapped[str] = mapped_column(server_default="")
     task: Mapped[str] = mapped_column(server_default="")
     #: It was kept from the session, to measure what it does.
     held_out: Mapped[bool]
     recalled_at: Mapped[datetime]
     #: None while the session runs, and for one that was interrupted.
     completed: Mapped[bool | None]
-    #: None while that is open; False also for work that was completed and then done again.
+    #: None while that is open; False also for work that a check turned down, a person took back, or another
+    #: session did again.
     landed: Mapped[bool | None]
+    #: What lands from now on is not its work.
+    done_again: Mapped[bool] = mapped_column(server_default=text("false"))
     cost_usd: Mapped[Decimal | None]
 
 
@@ -230,7 +235,9 @@ class ExpertiseUpdate(Base):
     #: Unified diff of the file against the version before.
     diff: Mapped[str] = mapped_column(server_default="")
     content: Mapped[dict[str, Any]]
+    #: Versions of all lessons of the domain by id, the retired ones too: what a rollback brings back.
+    #: By the time alone, one that was being written while the file was compiled would be among them.
+    lessons: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     #: SHA-256 of the file's text, by which an edited file is known.
     file_hash: Mapped[str]
-    #: Also the moment to which a rollback takes the domain's lessons back.
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -200,6 +200,27 @@ async def test_a_rollback_brings_the_lessons_of_a_version_back_as_a_new_one(
             await rollback(conn, project, "testing", 9, LEARNING, actor="user:ada")
 
 
+async def test_a_rollback_brings_back_what_its_version_saw_and_nothing_else(
+    store: Store, project: UUID
+) -> None:
+    async with store.begin() as conn:
+        seen = await save(conn, project, NOTE, actor="extraction")
+    async with store.begin() as writer:
+        late = await save(writer, project, replace(NOTE, content="Not seen."), actor="extraction")
+        await change(writer, seen.id, 1, actor="extraction", content="Not seen either.")
+        async with store.begin() as conn:
+            assert await compile_domain(conn, project, "testing", LEARNING, change_type="learned")
+    async with store.begin() as conn:
+        assert await compile_domain(conn, project, "testing", LEARNING, change_type="learned")
+        back = await rollback(conn, project, "testing", 1, LEARNING, actor="user:ada")
+        assert back
+        assert [memory.content for memory in await find(conn, project, "testing")] == [NOTE.content]
+        assert (await get(conn, project, str(late.id))).status == "archived"
+        assert await rollback(conn, project, "testing", 2, LEARNING, actor="user:ada")
+        said = sorted(memory.content for memory in await find(conn, project, "testing"))
+        assert said == ["Not seen either.", "Not seen."]
+
+
 async def compiled(conn: AsyncConnection, project: UUID, root: Path) -> dict[str, str]:
     await compile_all(conn, project, LEARNING, change_type="learned")
     return {each.domain: each.state for each in await write_files(conn, project, root, LEARNING)}

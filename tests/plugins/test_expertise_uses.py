@@ -32,7 +32,8 @@ async def project(store: Store, tmp_path: Path) -> UUID:
 
 
 def event(type_: str, session: str = "", task: str = "", **data: Any) -> Event:
-    return Event(type_, run=str(uuid4()), session=session, task=task, data=data)
+    epic = data.pop("epic", "a" if task else "")
+    return Event(type_, run=str(uuid4()), session=session, epic=epic, task=task, data=data)
 
 
 async def uses(conn: AsyncConnection) -> list[tuple[Any, ...]]:
@@ -91,6 +92,76 @@ async def test_work_that_is_done_again_did_not_land(store: Store, project: UUID)
             ],
         )
         assert await uses(conn) == [(False, True, False, None)]
+
+
+LANDED = event("landing.landed", epic="a", tasks=["a.1"])
+RED = event("intervention.opened", epic="a", kind="red_check", intervention=str(uuid4()))
+TAKEN = event("intervention.opened", epic="a", kind="taken_back", intervention=str(uuid4()))
+CONFLICT = event("intervention.opened", epic="a", kind="conflict", intervention=str(uuid4()))
+ELSEWHERE = event("intervention.opened", epic="b", kind="taken_back", intervention=str(uuid4()))
+AGAIN = event("task.reopened", task="a.1", by="retry", reason="rejected")
+
+
+@pytest.mark.parametrize(
+    ("ends", "landed"),
+    [
+        ([RED], False),
+        ([CONFLICT], None),
+        ([RED, LANDED], True),
+        ([LANDED, TAKEN], False),
+        ([LANDED, TAKEN, LANDED], True),
+        ([TAKEN], False),
+        # A check turned down what came later.
+        ([LANDED, RED], True),
+        ([LANDED, CONFLICT], True),
+        ([LANDED, ELSEWHERE], True),
+        ([RED, AGAIN, LANDED], False),
+        ([LANDED, AGAIN], True),
+    ],
+)
+async def test_the_last_of_what_landed_and_what_was_turned_down_counts(
+    store: Store, project: UUID, ends: list[Event], landed: bool | None
+) -> None:
+    async with store.begin() as conn:
+        told = await save(conn, project, NOTE, actor="extraction")
+        session = str(uuid4())
+        begun = event("expertise.recalled", session, "a.1", given=[str(told.id)], held_out=[])
+        done = event("session.finished", session, "a.1", state="completed")
+        after = [replace(each, id=str(uuid4())) for each in ends]
+        await apply(conn, project, [begun, done, *after])
+        assert await uses(conn) == [(False, True, landed, None)]
+
+
+async def test_what_comes_of_a_session_is_found_by_index(store: Store, project: UUID) -> None:
+    async with store.begin() as conn:
+        told = await save(conn, project, NOTE, actor="extraction")
+        await conn.execute(
+            text("""INSERT INTO memory_uses (project_id, memory_id, session_id, epic, task, held_out,
+                                             recalled_at, completed)
+                    SELECT :project, :memory, gen_random_uuid(), 'e' || n, 't' || n, false, now(), true
+                    FROM generate_series(1, 2000) n"""),
+            {"project": project, "memory": told.id},
+        )
+        session = str(uuid4())
+    async with store.begin() as conn:
+        await conn.execute(text("ANALYZE memory_uses"))
+        recalled = event("expertise.recalled", session, "a.1", given=[str(told.id)], held_out=[])
+        await apply(conn, project, [recalled])
+        before = await _read(conn)
+        assert before >= 2000, "to count all uses is to read them"
+        ends = [event("session.finished", session, "a.1", state="completed"), LANDED, TAKEN, AGAIN]
+        await apply(conn, project, ends)
+        assert await _read(conn) - before < 100
+        assert (False, True, False, None) in await uses(conn)
+
+
+async def _read(conn: AsyncConnection) -> int:
+    """Rows of the table that this transaction has read so far."""
+    found = await conn.scalar(
+        text("""SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
+                WHERE relname = 'memory_uses'""")
+    )
+    return int(found or 0)
 
 
 async def test_a_recall_does_not_wait_for_somebody_who_changes_the_lesson(

@@ -225,11 +225,13 @@ CREATE TABLE memory_uses (
   project_id UUID NOT NULL,
   memory_id UUID NOT NULL,
   session_id UUID NOT NULL,
+  epic TEXT DEFAULT '' NOT NULL,
   task TEXT DEFAULT '' NOT NULL,
   held_out BOOLEAN NOT NULL,
   recalled_at TIMESTAMP WITH TIME ZONE NOT NULL,
   completed BOOLEAN,
   landed BOOLEAN,
+  done_again BOOLEAN DEFAULT false NOT NULL,
   cost_usd NUMERIC(12, 6),
   created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
   updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -239,6 +241,8 @@ CREATE TABLE memory_uses (
   CONSTRAINT fk_memory_uses_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE RESTRICT,
   CONSTRAINT fk_memory_uses_memory_id FOREIGN KEY(memory_id) REFERENCES memories (id) ON DELETE RESTRICT
 );
+
+CREATE INDEX ix_memory_uses_project_id_epic ON memory_uses (project_id, epic);
 
 CREATE INDEX ix_memory_uses_project_id_task ON memory_uses (project_id, task);
 
@@ -253,15 +257,18 @@ CREATE FUNCTION uuids_in(list jsonb) RETURNS uuid[] LANGUAGE sql AS $$
   WHERE word ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 $$;
 
--- What a session was given, and what came of it, in the order in which it happened. Counting the use of a
--- lesson that somebody is just changing is put off to its next use: applying events waits for nobody.
+-- What a session was given, and what came of it, in the order in which it happened: the last of what landed and
+-- what was turned down or taken back counts, but what lands after a task was done again is other work. Counting
+-- the use of a lesson that somebody is just changing is put off to its next use: applying events waits for nobody.
 CREATE FUNCTION note_memory_uses() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   given uuid[] := uuids_in(NEW.payload -> 'given');
+  its_session uuid := (uuids_in(jsonb_build_array(NEW.session)))[1];
+  tasks text[];
 BEGIN
-  IF NEW.type = 'expertise.recalled' AND NEW.session ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
-    INSERT INTO memory_uses (project_id, memory_id, session_id, task, held_out, recalled_at)
-    SELECT NEW.project_id, memory.id, NEW.session::uuid, NEW.task, memory.id <> ALL (given), NEW.at
+  IF NEW.type = 'expertise.recalled' AND its_session IS NOT NULL THEN
+    INSERT INTO memory_uses (project_id, memory_id, session_id, epic, task, held_out, recalled_at)
+    SELECT NEW.project_id, memory.id, its_session, NEW.epic, NEW.task, memory.id <> ALL (given), NEW.at
     FROM memories memory
     WHERE memory.project_id = NEW.project_id
       AND memory.id = ANY (given || uuids_in(NEW.payload -> 'held_out'))
@@ -282,20 +289,29 @@ BEGIN
         landed = CASE NEW.payload ->> 'state' WHEN 'failed' THEN false END,
         cost_usd = CASE WHEN NEW.payload @? '$.cost_usd ? (@ >= 0 && @ < 1000000)'
                         THEN (NEW.payload ->> 'cost_usd')::numeric END
-    WHERE project_id = NEW.project_id AND session_id::text = NEW.session;
+    WHERE project_id = NEW.project_id AND session_id = its_session;
   ELSIF NEW.type = 'landing.landed' THEN
+    SELECT array_agg(word) INTO tasks FROM jsonb_array_elements_text(
+      CASE jsonb_typeof(NEW.payload -> 'tasks') WHEN 'array' THEN NEW.payload -> 'tasks' ELSE '[]' END) word;
     UPDATE memory_uses SET landed = true
-    WHERE project_id = NEW.project_id AND NEW.payload -> 'tasks' ? task AND completed AND landed IS NULL;
+    WHERE project_id = NEW.project_id AND task = ANY (tasks) AND completed AND NOT done_again
+      AND landed IS NOT TRUE;
   ELSIF NEW.type = 'task.reopened' THEN
+    UPDATE memory_uses SET landed = coalesce(landed, false), done_again = true
+    WHERE project_id = NEW.project_id AND task = NEW.task AND completed AND NOT done_again;
+  ELSIF NEW.type = 'intervention.opened' AND NEW.epic <> '' THEN
     UPDATE memory_uses SET landed = false
-    WHERE project_id = NEW.project_id AND task = NEW.task AND completed AND landed IS NULL;
+    WHERE project_id = NEW.project_id AND epic = NEW.epic AND completed
+      AND CASE NEW.payload ->> 'kind' WHEN 'red_check' THEN landed IS NULL
+                                      WHEN 'taken_back' THEN landed IS NOT FALSE ELSE false END;
   END IF;
   RETURN NULL;
 END
 $$;
 
 CREATE TRIGGER note_memory_uses AFTER INSERT ON events
-  FOR EACH ROW WHEN (NEW.type IN ('expertise.recalled', 'session.finished', 'landing.landed', 'task.reopened'))
+  FOR EACH ROW WHEN (NEW.type IN ('expertise.recalled', 'session.finished', 'landing.landed', 'task.reopened',
+                                  'intervention.opened'))
   EXECUTE FUNCTION note_memory_uses();
 
 CREATE TABLE expertise_sessions (
@@ -337,6 +353,7 @@ CREATE TABLE expertise_updates (
   change_summary TEXT DEFAULT '' NOT NULL,
   diff TEXT DEFAULT '' NOT NULL,
   content JSONB NOT NULL,
+  lessons JSONB DEFAULT '{}'::jsonb NOT NULL,
   file_hash TEXT NOT NULL,
   at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
   CONSTRAINT pk_expertise_updates PRIMARY KEY (id),
