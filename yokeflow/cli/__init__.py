@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yokeflow import __version__
+from yokeflow.cli import output
 from yokeflow.commands import BUILT_IN, CORE, Entry
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Loaded by name, and only when a plugin's command is called or listed: it needs the settings.
 _PLUGINS = "yokeflow.cli.plugin_commands"
+#: Whether JSON is asked for, in the context.
+_JSON = "yokeflow.cli.json"
 
 
 class LazyGroup(click.Group):
@@ -33,6 +37,11 @@ class LazyGroup(click.Group):
     def __init__(self, *arguments: object, lazy: Mapping[str, Entry], **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type] # handed on as it came
         self.lazy = dict(lazy)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # The command that knows the option may be one of a plugin, which is loaded before.
+        ctx.meta[_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         known = [*self.lazy, *(name for name in super().list_commands(ctx) if name not in self.lazy)]
@@ -72,7 +81,9 @@ class LazyGroup(click.Group):
         """Commands of plugins that are not built in; those that cannot be loaded cost a warning."""
         found: dict[str, click.Command] | None = ctx.meta.get(_PLUGINS)
         if found is None:
-            found = ctx.meta[_PLUGINS] = _plugins().foreign() if _may_have_plugins() else {}
+            with output.kept() if ctx.meta.get(_JSON) else nullcontext():
+                found = _plugins().foreign() if _may_have_plugins() else {}
+            ctx.meta[_PLUGINS] = found
         return found
 
 
@@ -100,7 +111,7 @@ def _entry_points(folder: str) -> list[Path]:
 
 def _names_plugins(file: Path) -> bool:
     try:
-        return b"[yokeflow]" in file.read_bytes()
+        return b"[yokeflow" in file.read_bytes()
     except OSError:
         return False
 

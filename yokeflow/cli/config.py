@@ -47,7 +47,7 @@ def show(changed: bool, as_json: bool) -> None:  # noqa: FBT001 - flags of the c
 
 
 @command.command(epilog=options.examples("yoke config schema > yokeflow.schema.json"))
-@click.option("--json", "as_json", is_flag=True, help="The same: the schema is JSON.")
+@options.json_option("The same: the schema is JSON.")
 def schema(as_json: bool) -> None:  # noqa: ARG001, FBT001 - accepted as on every command
     """The JSON Schema of .yokeflow.yaml, for editors."""
     plugins = load_plugins(disabled_plugins(_root()), on_failure=_tell)

@@ -40,7 +40,7 @@ class _Wanted(NamedTuple):
 @click.option(
     "-n", "number", type=click.IntRange(1), default=50, show_default=True, help="How many of the newest."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@options.json_option("Print one JSON object a line.")
 def command(*, follow: bool, item: str, run: str, number: int, as_json: bool) -> None:
     """Show the newest events, newest last."""
     asyncio.run(_log(_Wanted(run, item), number, follow=follow, as_json=as_json))

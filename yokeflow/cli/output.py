@@ -9,12 +9,13 @@ import re
 import shutil
 import sys
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 # Escape sequences, then every other control character but tab and newline.
 _CONTROL = re.compile(
@@ -23,22 +24,63 @@ _CONTROL = re.compile(
 # The same, but colour and weight stay.
 _STEERING = re.compile(rf"(?!\x1b\[[0-9;]*m)(?:{_CONTROL.pattern})|[\n\t]")
 _GAP = "  "
+_STDOUT, _STDERR = 1, 2
+
+#: Where results go while stdout is kept for them; None while it is not.
+_kept: TextIO | None = None
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep stdout for the results of this module: what anything else prints, plugins too, goes to stderr.
+
+    That holds for the file descriptor as well, so for child processes and libraries. Where a result is JSON
+    for another program, nothing may come between.
+    """
+    global _kept
+    # Python leaves a stream None that was closed when it started.
+    if _kept is not None or sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    outer = sys.stdout
+    outer.flush()
+    saved = os.dup(_STDOUT)
+    results = _at(saved, outer)
+    os.dup2(_STDERR, _STDOUT)
+    _kept, sys.stdout = results, sys.stderr
+    try:
+        yield
+    finally:
+        # Somebody may have got hold of it before; what they wrote is not to come after the results.
+        _flush(outer)
+        _kept, sys.stdout = None, outer
+        _flush(results)
+        os.dup2(saved, _STDOUT)
+        if results is outer:
+            os.close(saved)
+        else:
+            results.close()
+
+
+def results() -> TextIO:
+    """The stream that results are written to."""
+    return _kept or sys.stdout
 
 
 def line(text: str = "") -> None:
     """Print one line of a result."""
-    click.echo(text, color=coloured(sys.stdout))
+    click.echo(text, file=_kept, color=coloured(results()))
 
 
 def data(value: object) -> None:
     """Print a value as JSON, indented."""
-    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False), file=_kept)
 
 
 def data_line(text: str) -> None:
     """Print one line that is JSON already, and hand it on at once."""
-    click.echo(text)
-    sys.stdout.flush()
+    click.echo(text, file=_kept)
+    results().flush()
 
 
 def repaint(lines: Sequence[str]) -> None:
@@ -128,6 +170,27 @@ def cut(text: str, room: int) -> str:
             break
         taken += char
     return f"{taken}…"
+
+
+def _at(descriptor: int, stream: TextIO) -> TextIO:
+    """A stream like this one at another descriptor; the same where it does not write to stdout itself."""
+    try:
+        own = stream.fileno() == _STDOUT
+    except OSError:
+        own = False
+    if not own:
+        return stream
+    return open(descriptor, "w", encoding=stream.encoding, errors=stream.errors)
+
+
+def _flush(stream: TextIO) -> None:
+    """Write what is buffered; where nobody reads it any more, that was told when it was printed."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _char_width(char: str) -> int:

@@ -173,7 +173,7 @@ def _sums(plan: Plan, resolution: Resolution, config: Config, total: float) -> l
     show_default=True,
     help="How it is drawn.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@options.json_option("The same as --format json.")
 def draw(plan: Path | None, form: str, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
     """Draw the dependencies.
 

@@ -112,7 +112,7 @@ def _unseen() -> Iterator[None]:
     except OSError:
         # Python writes what is buffered once more when it ends, and would complain.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (output.results(), sys.stderr):
             try:
                 stream.flush()
             except OSError:
