@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from yoke_costs.queries import By
 from yoke_costs.report import LAST, Asked, Report, as_csv, data, report
 from yoke_costs.view import forecast_lines, report_lines
 from yokeflow.cli import options, output
-from yokeflow.engine.glance import Glance
+from yokeflow.engine.glance import GONE, Glance, View
 from yokeflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,25 +91,33 @@ def command(
 
 async def _found(asked: Asked) -> tuple[Report, str]:
     """The report and the project's name. Where the store is behind, it is brought up to date first."""
-    place = await Glance.open(Path.cwd())
-    name = place.config.project.name or place.repo.root.name
-    found = await _read(place, asked)
+    view = await View.open(Path.cwd())
+    # Whatever is wrong will be found again, and told.
+    with suppress(*GONE):
+        if view is not None and (found := await _read(view, asked)) is not None:
+            return found, _name(view)
+    view = (await Glance.open(Path.cwd())).view
+    found = await _read(view, asked)
     if found is None:
         # Loaded by name since it takes longer than all the rest, and is seldom needed.
         await import_module("yokeflow.cli.opened").project_status()
-        found = await _read(place, asked, behind=True)
+        found = await _read(view, asked, behind=True)
     if found is None:
         raise UsageError("the project is not known to the store", hint="`yoke doctor` tells what is missing")
-    return found, name
+    return found, _name(view)
 
 
-async def _read(place: Glance, asked: Asked, *, behind: bool = False) -> Report | None:
-    async with place.reading(behind=behind) as found:
+def _name(view: View) -> str:
+    return view.settings["project"]["name"] or view.repo.root.name
+
+
+async def _read(view: View, asked: Asked, *, behind: bool = False) -> Report | None:
+    async with view.reading(behind=behind) as found:
         if found is None:
             return None
         connection, project = found
         try:
-            return await report(connection, project, place.config, asked)
+            return await report(connection, project, view.settings["cost"], asked)
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
             if behind:
                 raise

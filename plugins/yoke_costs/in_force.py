@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from yoke_costs.queries import Sums, Where, last_run, today, total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     import asyncpg
-
-    from yokeflow.config import Config, Limits
 
     Connection = asyncpg.Connection[Any]
 
@@ -97,23 +95,24 @@ _SESSIONS_OF_ITEM = """
 _OWNERS = {"task": "item.id", "epic": "item.parent_id"}
 
 
-async def limits(connection: Connection, project: UUID, config: Config) -> list[InForce]:
-    """Every limit that is set, those of runs first; nothing is in force with `cost.enabled: false`."""
+async def limits(connection: Connection, project: UUID, cost: Mapping[str, Any]) -> list[InForce]:
+    """Every limit that `cost` sets, those of runs first; nothing is in force where it is not `enabled`.
+
+    It is plain data, since building a `Config` takes longer than all answers.
+    """
     found = []
     used = _Uses(connection, project)
-    for scope, unit, most in _set(config) if config.cost.enabled else ():
+    for scope, unit, most in _set(cost) if cost["enabled"] else ():
         found.append((await used.of(scope, unit)).measured(scope, unit, most))
     return found
 
 
-def _set(config: Config) -> Iterator[tuple[str, str, float]]:
-    budgets = config.cost.budgets
+def _set(cost: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
     for scope in ("run", "day", "epic", "task"):
-        given: Limits = getattr(budgets, scope)
         for unit in UNITS:
-            most = getattr(given, unit)
+            most = cost["budgets"][scope][unit]
             if scope == "run" and unit == "usd":
-                either = [each for each in (most, config.cost.budget_limit_usd) if each is not None]
+                either = [each for each in (most, cost["budget_limit_usd"]) if each is not None]
                 most = min(either, default=None)
             if most is not None:
                 yield scope, unit, most

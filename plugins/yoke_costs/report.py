@@ -14,12 +14,10 @@ from yoke_costs.queries import By, Line, Sums, Where, evidence, last_run, lines,
 from yokeflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     import asyncpg
-
-    from yokeflow.config import Config
 
     Connection = asyncpg.Connection[Any]
 
@@ -71,8 +69,8 @@ class Report:
         return self.lines[-most:] if self.asked.by is By.DAY else self.lines[:most]
 
 
-async def report(connection: Connection, project: UUID, config: Config, asked: Asked) -> Report:
-    """Everything that is asked for, and how the limits and the plan stand.
+async def report(connection: Connection, project: UUID, cost: Mapping[str, Any], asked: Asked) -> Report:
+    """Everything that is asked for, and how the limits and the plan stand, by the section `cost` as data.
 
     Raises UsageError when there is no such run.
     """
@@ -84,7 +82,7 @@ async def report(connection: Connection, project: UUID, config: Config, asked: A
         run,
         tuple(found),
         sum((line.sums for line in found), Sums()),
-        tuple(await limits(connection, project, config)),
+        tuple(await limits(connection, project, cost)),
         forecast(await evidence(connection, project)),
     )
 

@@ -6,6 +6,8 @@ import asyncio
 import csv
 import json
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from math import isclose
 from pathlib import Path
@@ -22,7 +24,7 @@ from yoke_costs.queries import By, Line, Sums
 from yoke_costs.report import Asked, Report, report
 from yoke_costs.view import report_lines
 from yokeflow.cli.output import width
-from yokeflow.config import Config
+from yokeflow.config import Cost
 from yokeflow.engine.project import Project
 from yokeflow.errors import UsageError
 from yokeflow.store.driver import connection
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 TODAY = datetime.now(UTC)
+NO_LIMITS = Cost().model_dump()
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ async def test_limits_are_shown_with_what_the_last_run_and_today_used(world: Wor
             "epic": {"usd": 7},
         },
     }
-    found = await limits(world.connection, world.project, Config.model_validate({"cost": cost}))
+    found = await limits(world.connection, world.project, Cost.model_validate(cost).model_dump())
     assert [(each.scope, each.unit, each.limit, each.used) for each in found] == [
         ("run", "usd", 5, 1),
         ("run", "sessions", 9, 2),
@@ -92,23 +95,23 @@ async def test_limits_are_shown_with_what_the_last_run_and_today_used(world: Wor
     assert all(isinstance(each.used + each.reserved, int | float) for each in found)
     assert (found[0].unknown, found[0].reserved, found[0].of) == (1, 1.5, str(last))
     assert [found[place].of for place in (4, 5, 6)] == ["pay", "pay.api", "pay.docs"]
-    off = Config.model_validate({"cost": {**cost, "enabled": False}})
+    off = Cost.model_validate({**cost, "enabled": False}).model_dump()
     assert await limits(world.connection, world.project, off) == []
 
 
 async def test_the_forecast_is_built_on_whole_tasks(world: World) -> None:
-    nothing = await report(world.connection, world.project, Config(), Asked())
+    nothing = await report(world.connection, world.project, NO_LIMITS, Asked())
     assert (nothing.forecast.cost_usd, nothing.forecast.remaining) == (None, 3)
     await world.spend("1", task="pay.api")
     await world.spend("2", task="pay.api", at=START + timedelta(days=40))
     await world.spend(None, task="pay.docs")
     await world.spend("50", task="ui.form")  # which is not done, so it tells nothing
     await world.finish("pay.api", "pay.docs")
-    found = (await report(world.connection, world.project, Config(), Asked())).forecast
+    found = (await report(world.connection, world.project, NO_LIMITS, Asked())).forecast
     assert (found.finished, found.unknown, found.remaining, found.cost_usd) == (1, 1, 1, 3.0)
     assert found.low_usd is None
     await world.finish("ui.form")
-    done = (await report(world.connection, world.project, Config(), Asked())).forecast
+    done = (await report(world.connection, world.project, NO_LIMITS, Asked())).forecast
     assert (done.remaining, done.cost_usd) == (0, 0.0)
 
 
@@ -194,6 +197,24 @@ def test_the_total_says_what_is_unknown_and_what_is_to_come(shop: Callable[..., 
     assert " 12 %  $1.25 of $10.00, in the last run" in shown
     assert "about $2.50 for 2 tasks" in shown
     assert "about $3.75 + 1 unknown" in shop("--forecast").output
+
+
+_LIGHT = """
+import sys
+from yoke_costs.command import command
+command(["--json"], standalone_mode=False)
+assert not {"pydantic", "sqlalchemy"} & sys.modules.keys(), "which take longer to load than all the rest"
+"""
+
+
+def test_settings_are_judged_once_and_again_when_they_change(shop: Callable[..., Result]) -> None:
+    assert "of $10.00" in shop().output
+    light = subprocess.run([sys.executable, "-c", _LIGHT], check=True, capture_output=True)
+    found = json.loads(light.stdout)
+    assert (found["project"], found["limits"][0]["limit"]) == ("shop", 10)
+    Path(".yokeflow.yaml").write_text("cost: {budget_limit_usd: 20}\nproject: {name: market}\n")
+    assert "Cost of market" in shop().output
+    assert "of $20.00" in shop().output
 
 
 def test_json_and_csv_have_the_same_numbers(shop: Callable[..., Result]) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.plugins.cost_world import START, World, make_world
 from yoke_costs.queries import EVIDENCE, By, Line, Sums, Where, breakdown, lines, total, whole_months
 from yoke_costs.report import Asked, report
-from yokeflow.config import Config
+from yokeflow.config import Cost
 from yokeflow.errors import UsageError
 from yokeflow.store import migrate
 from yokeflow.store.driver import connection
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
 PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("*/migrations"))
+
+NO_LIMITS = Cost().model_dump()
 
 _TOKENS = "sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens)"
 _COUNTS = f"count(*), count(*) FILTER (WHERE cost_usd IS NULL), {_TOKENS}, coalesce(sum(cost_usd), 0)"
@@ -263,8 +265,8 @@ async def test_another_project_and_another_run_do_not_count(world: World) -> Non
     await world.spend("2")
     assert (await total(world.connection, Where(world.project, run=run))).known_usd == 1.0
     assert (await total(world.connection, Where(world.project))).known_usd == 3.0
-    found = await report(world.connection, world.project, Config(), Asked(run=str(run)[:8]))
+    found = await report(world.connection, world.project, NO_LIMITS, Asked(run=str(run)[:8]))
     assert found.run == run
     for wrong in ("xyz", str(await other.run())):
         with pytest.raises(UsageError, match="no run"):
-            await report(world.connection, world.project, Config(), Asked(run=wrong))
+            await report(world.connection, world.project, NO_LIMITS, Asked(run=wrong))

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from yokeflow.store.announcements import Announced
 
 _URL = "YOKE_DATABASE_URL"
+#: What a store raises that is gone, or older than we are.
+GONE = (StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 #: Seconds for a connection to a server that may be gone.
 _SOON = 1.0
 #: A project and how far its journal was applied.
@@ -68,6 +70,45 @@ class Glance:
         """
         return await _state(self.repo, self.url)
 
+    @property
+    def view(self) -> View:
+        """What a report needs of it."""
+        return View(self.repo, self.url, _shown(self.config))
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[Announced]:
+        """Waits for what happens in the project, which must be known to the store."""
+        async with connection(self.url) as opened:
+            project = await opened.fetchrow(_PROJECT, str(self.repo.common_dir))
+        async with announcements(self.url, str(project["id"]) if project else "") as announced:
+            yield announced
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A project to report about."""
+
+    repo: Repo
+    #: Of the store.
+    url: str
+    #: The sections `project` and `cost`, as plain data.
+    settings: Mapping[str, Any]
+
+    @classmethod
+    async def open(cls, start: Path) -> View | None:
+        """The project of the repository around `start`, without judging settings that were good before.
+
+        None when that must be done: settings have changed since, a file names the server, or the embedded one
+        has to be started. Raises RepositoryError, or StoreError for an address that is none.
+        """
+        named = os.environ.get(_URL)
+        url = normalise(named) if named else embedded_address()
+        if url is None:
+            return None
+        repo = await Repo.discover(start)
+        settings = await asyncio.to_thread(_found_to_be_good, repo)
+        return None if settings is None else cls(repo, url, settings)
+
     @asynccontextmanager
     async def reading(
         self, *, behind: bool = False
@@ -82,31 +123,13 @@ class Glance:
             await opened.execute("SET jit = off")
             yield None if project is None or (project.behind and not behind) else (opened, project.id)
 
-    @asynccontextmanager
-    async def changes(self) -> AsyncIterator[Announced]:
-        """Waits for what happens in the project, which must be known to the store."""
-        async with connection(self.url) as opened:
-            project = await opened.fetchrow(_PROJECT, str(self.repo.common_dir))
-        async with announcements(self.url, str(project["id"]) if project else "") as announced:
-            yield announced
-
 
 async def glimpse(start: Path) -> dict[str, Any] | None:
-    """What `Glance.state` gives, without judging settings that were found to be good before.
-
-    None when that must be asked: settings have changed since, a file names the server, or the embedded one
-    has to be started. Raises RepositoryError, or StoreError for an address that is none.
-    """
-    named = os.environ.get(_URL)
-    url = normalise(named) if named else embedded_address()
-    if url is None:
-        return None
-    repo = await Repo.discover(start)
-    if not await asyncio.to_thread(_known_to_be_good, repo):
-        return None
+    """What `Glance.state` gives, at the price of a `View`; None when that must be asked."""
+    view = await View.open(start)
     # Whatever is wrong will be found again, and told.
-    with suppress(StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        return await _state(repo, url, patience=_SOON)
+    with suppress(*GONE):
+        return None if view is None else await _state(view.repo, view.url, patience=_SOON)
     return None
 
 
@@ -159,15 +182,24 @@ def _config(repo: Repo) -> Config:
     if settings.config.database.url in {None, os.environ.get(_URL)}:
         with suppress(OSError):
             repo.state_dir.mkdir(exist_ok=True)
-            _good(repo).write_text(_sources(repo), encoding="ascii")
+            kept = {"sources": _sources(repo), "settings": _shown(settings.config)}
+            _good(repo).write_text(json.dumps(kept), encoding="ascii")
     return settings.config
 
 
-def _known_to_be_good(repo: Repo) -> bool:
-    try:
-        return _good(repo).read_text(encoding="ascii") == _sources(repo)
-    except (OSError, ValueError):
-        return False
+def _shown(config: Config) -> dict[str, Any]:
+    """What reports show of the settings; no others, since some are secrets."""
+    return config.model_dump(mode="json", include={"project", "cost"})
+
+
+def _found_to_be_good(repo: Repo) -> Mapping[str, Any] | None:
+    """What reports show of settings that have not changed since they were judged."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_good(repo).read_text(encoding="ascii"))
+        if kept["sources"] == _sources(repo):
+            settings: Mapping[str, Any] = kept["settings"]
+            return settings
+    return None
 
 
 def _good(repo: Repo) -> Path:
