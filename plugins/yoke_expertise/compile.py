@@ -42,8 +42,6 @@ class Version:
     session: UUID | None
     diff: str
     content: Mapping[str, Any]
-    #: Versions of all lessons that the domain had, by id.
-    lessons: Mapping[UUID, int]
 
 
 async def hold(conn: AsyncConnection, project_id: UUID) -> None:
@@ -159,8 +157,8 @@ async def rollback(
         raise UsageError(f"there is no version {to} of the domain {domain!r}", hint=there)
     reason = f"back to version {to} of {domain}"
     await hold(conn, project_id)
-    then = known[to]
-    await restore(conn, project_id, then.at, domain, then.lessons, actor=actor, reason=reason)
+    seen = await _seen_in(conn, project_id, domain, to)
+    await restore(conn, project_id, known[to].at, domain, seen, actor=actor, reason=reason)
     return await compile_domain(conn, project_id, domain, learning, change_type="rolled_back", summary=reason)
 
 
@@ -180,6 +178,17 @@ async def _file(conn: AsyncConnection, project_id: UUID, domain: str) -> Row[Any
         )
     )
     return rows.first()
+
+
+async def _seen_in(conn: AsyncConnection, project_id: UUID, domain: str, version: int) -> dict[UUID, int]:
+    """Versions of all lessons that the domain had when the file was compiled, by id."""
+    found = await conn.scalar(
+        select(ExpertiseUpdate.lessons)
+        .join(ExpertiseFile, ExpertiseFile.id == ExpertiseUpdate.expertise_id)
+        .where(ExpertiseFile.project_id == project_id, ExpertiseFile.domain == domain)
+        .where(ExpertiseUpdate.version == version)
+    )
+    return {UUID(id_): each for id_, each in (found or {}).items()}
 
 
 async def _stamp(conn: AsyncConnection, project_id: UUID, domain: str) -> None:
@@ -268,5 +277,4 @@ def _version(domain: str, row: Row[Any]) -> Version:
         row.session_id,
         row.diff,
         row.content,
-        {UUID(id_): version for id_, version in row.lessons.items()},
     )

@@ -169,13 +169,13 @@ def rollback(*, domain: str, to: int, as_json: bool) -> None:
 
 @click.command("import", epilog=options.examples("yoke expertise import .expertise/database.yaml"))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Take the file's word where the store has changed too.")
+@click.option("--force", is_flag=True, help="Take the file's word where the store says otherwise.")
 @options.as_json
 def import_(*, file: Path, force: bool, as_json: bool) -> None:
     """Take in an expertise file that was edited, or what `export` wrote.
 
     Of an edited file, what you changed counts: new entries need only `lesson`, and a lesson that you took
-    out is retired.
+    out is retired. Of another project's lessons, those that are here already are skipped.
     """
     document = load_document(file)
     read = text_hash(file.read_bytes())
@@ -183,7 +183,7 @@ def import_(*, file: Path, force: bool, as_json: bool) -> None:
     if as_json:
         output.data(asdict(taken))
     else:
-        names = ("added", "changed", "retired", "unchanged")
+        names = ("added", "changed", "retired", "skipped", "unchanged")
         counts = [f"{getattr(taken, name)} {name}" for name in names if getattr(taken, name)]
         output.line(f"{file}: {', '.join(counts) or 'no lessons'}")
     _tell(written)

@@ -31,6 +31,8 @@ _Tag = Annotated[str, Field(min_length=1, max_length=50)]
 _Importance = Annotated[int, Field(ge=1, le=10)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _STALE = "see `yoke expertise show`, then correct the file, or take its word with --force"
+#: What was measured of a lesson, in its evidence.
+_EFFECT = "effect"
 #: Names in a file, and the fields they stand for.
 _FIELDS = {"lesson": "content"}
 _OF_DRAFT = frozenset(field.name for field in fields(Draft)) - {"key"}
@@ -108,6 +110,8 @@ class TakenIn:
     changed: int = 0
     retired: int = 0
     unchanged: int = 0
+    #: Known here already and said otherwise by another project.
+    skipped: int = 0
 
 
 async def export_all(conn: AsyncConnection, project_id: UUID, name: str) -> dict[str, Any]:
@@ -126,6 +130,7 @@ async def import_document(
 ) -> TakenIn:
     """Take in what `export` wrote, or an expertise file with edits.
 
+    Of another project's lessons, those that are here already are skipped unless `force`.
     Raises DocumentError for a document that is neither, and StaleMemoryError when a lesson was changed in the
     store after the document was written, unless `force`.
     """
@@ -145,19 +150,44 @@ async def _import_all(
     conn: AsyncConnection, project_id: UUID, given: ExportedAll, actor: str, *, force: bool
 ) -> TakenIn:
     known = {memory.key: memory for memory in await find(conn, project_id, status=())}
-    counts = dict.fromkeys(("added", "changed", "unchanged"), 0)
+    counts = dict.fromkeys(("added", "changed", "skipped", "unchanged"), 0)
     for item in sorted(given.memories, key=lambda item: item.key):
-        values = {name: value for name, value in dict(item).items() if name not in ("id", "version", "key")}
-        memory = known.get(item.key)
+        memory, edits = known.get(item.key), _fields_of_exported(item)
         if memory is None:
-            draft = Draft(key=item.key, **{name: values[name] for name in _OF_DRAFT})
+            draft = Draft(key=item.key, **{name: edits[name] for name in _OF_DRAFT})
             memory = await save(conn, project_id, draft, actor=actor, reason="imported")
-        edits = {name: value for name, value in values.items() if getattr(memory, name) != value}
-        if edits and memory.id == item.id and memory.version > item.version and not force:
+            done = "added"
+        else:
+            edits = _differing(memory, edits)
+            # The same lesson of another project: what was learned, said and measured here is about this one.
+            foreign = memory.id != item.id and not force
+            done = "unchanged" if not edits else "skipped" if foreign else "changed"
+        if done == "changed" and memory.version > item.version and not force:
             raise StaleMemoryError(item.version, edits, memory, hint=_STALE)
-        await change(conn, memory.id, memory.version, actor=actor, reason="imported", **edits)
-        counts["added" if item.key not in known else "changed" if edits else "unchanged"] += 1
+        if done in {"added", "changed"}:
+            await change(conn, memory.id, memory.version, actor=actor, reason="imported", **edits)
+        counts[done] += 1
     return TakenIn(tuple(sorted({item.domain for item in given.memories})), **counts)
+
+
+def _fields_of_exported(item: Exported) -> dict[str, Any]:
+    """What a document says of a lesson, without what it did where the document comes from."""
+    values = {name: value for name, value in dict(item).items() if name not in ("id", "version", "key")}
+    return values | {"evidence": _without_effect(item.evidence)}
+
+
+def _differing(memory: Memory, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that the lesson does not have; what was measured of it stays."""
+    edits = {name: value for name, value in values.items() if getattr(memory, name) != value}
+    if _without_effect(memory.evidence) == values["evidence"]:
+        edits.pop("evidence", None)
+    elif _EFFECT in memory.evidence:
+        edits["evidence"] = {**values["evidence"], _EFFECT: memory.evidence[_EFFECT]}
+    return edits
+
+
+def _without_effect(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in evidence.items() if name != _EFFECT}
 
 
 async def _import_text(

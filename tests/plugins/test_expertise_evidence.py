@@ -35,6 +35,7 @@ def test_one_in_eight_tasks_is_held_out_and_always_the_same() -> None:
     assert 900 < counted[True] < 1100
     assert all(held_out("a", "t1", 8) == held_out("a", "t1", 8) for _ in range(3))
     assert not any(held_out("a", f"t{number}", None) for number in range(100))
+    assert not any(held_out("a", f"t{number}", 2, pinned=True) for number in range(100))
     both = sum(held_out("a", f"t{number}", 8) and held_out("b", f"t{number}", 8) for number in range(8000))
     # Lessons are dealt independently of each other.
     assert 80 < both < 170

@@ -337,6 +337,30 @@ async def test_what_is_exported_can_be_imported_elsewhere(
         assert (await get(conn, project, str(memory.id))).content == NOTE.content
 
 
+async def test_lessons_of_another_project_change_none_of_ours(
+    store: Store, project: UUID, tmp_path: Path
+) -> None:
+    measured = {"effect": {"verdict": "helps", "given": 90}}
+    async with store.begin() as conn:
+        await save(conn, project, replace(NOTE, key="same", evidence=measured), actor="extraction")
+        await save(conn, project, replace(NOTE, key="new", evidence=measured), actor="extraction")
+        exported = json.dumps(await export_all(conn, project, "sample"), default=str)
+        document = parse_document(exported, Path("e.json"))
+        elsewhere = await projects.register(conn, "other", "other", tmp_path)
+        ours = {"effect": {"verdict": "open", "given": 3}}
+        mine = replace(NOTE, content="Ours.", key="same", evidence=ours)
+        before = await save(conn, elsewhere, mine, actor="user:ada")
+        taken = await import_document(conn, elsewhere, document, actor="user:ada")
+        assert (taken.added, taken.skipped, taken.changed) == (1, 1, 0)
+        assert await get(conn, elsewhere, str(before.id)) == before
+        (added,) = (memory for memory in await find(conn, elsewhere) if memory.key == "new")
+        assert added.evidence == {}, "nothing was measured here"
+        taken = await import_document(conn, elsewhere, document, actor="user:ada", force=True)
+        assert (taken.changed, taken.unchanged) == (1, 1)
+        after = await get(conn, elsewhere, str(before.id))
+        assert (after.content, after.evidence) == (NOTE.content, ours)
+
+
 async def test_nothing_is_written_outside_of_the_repository(
     store: Store, project: UUID, tmp_path: Path
 ) -> None:
