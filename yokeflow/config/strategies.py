@@ -46,7 +46,7 @@ class Learning(Section):
     recall_tokens: Annotated[int, Field(ge=0, le=100_000)] = 1500
     """Most tokens of lessons in a prompt."""
     holdout: Annotated[int, Field(ge=2)] | None = 8
-    """A lesson is kept from one in so many sessions, to measure what it does; never when empty."""
+    """A lesson is kept from one in so many tasks, to measure it, unless it is pinned; never when empty."""
     reflect_with: str | None = None
     """Agent that is asked, after a task that took several attempts, what it teaches; none when empty."""
     embeddings: Embeddings = Embeddings()
