@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Where a value is: mapping keys and list positions from the top of the file.
 Key = tuple[str | int, ...]
+
+#: Stands for a name without letters.
+EMPTY = '""'
 
 _DURATION_UNITS: dict[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _COUNT = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*([kKmM]?)", re.ASCII)
@@ -99,10 +103,12 @@ def parse_count(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     found = _COUNT.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError(f"{shorten(value)} is no number: write it like 20000, 200k or 1.5M")
-    factor = {"": 1, "k": 1_000, "m": 1_000_000}[found[2].lower()]
-    return int(_finite(float(found[1].replace("_", "")) * factor, value))
+    factor = {"": 1, "k": 1_000, "m": 1_000_000}[found[2].lower()] if found else 1
+    count = Fraction(found[1].replace("_", "")) * factor if found else None
+    if count is None or count.denominator != 1:
+        raise ValueError(f"{shorten(value)} is no whole number: write it like 20000, 200k or 1.5M")
+    _finite(count.numerator, value)
+    return count.numerator
 
 
 def _finite(number: float, value: object) -> float:
@@ -138,7 +144,7 @@ def parse_scalar(text: str) -> object:
 
 def dotted(key: Key) -> str:
     """A key as people write it: `epics[0].tasks[2].depends_on`."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part or EMPTY}" for part in key)
     return "".join(parts).removeprefix(".")
 
 

@@ -23,12 +23,12 @@ _SHAPES = {
     "string_type": ("text", "put it in quotes: {quoted}"),
     "bool_type": ("true or false", "write true or false"),
     "bool_parsing": ("true or false", "write true or false"),
-    "int_type": ("a whole number", "write a number without quotes"),
-    "int_parsing": ("a whole number", "write a number without quotes"),
+    "int_type": ("a whole number", "write a number such as 3"),
+    "int_parsing": ("a whole number", "write a number such as 3"),
     "int_from_float": ("a whole number", "leave out the fraction"),
     "int_parsing_size": ("a smaller number", "write a smaller number"),
-    "float_type": ("a number", "write a number without quotes"),
-    "float_parsing": ("a number", "write a number without quotes"),
+    "float_type": ("a number", "write a number such as 0.5"),
+    "float_parsing": ("a number", "write a number such as 0.5"),
     "finite_number": ("a finite number", "write a smaller number"),
     "list_type": ("a list", "write it as [{listed}]"),
     "tuple_type": ("a list", "write it as [{listed}]"),
@@ -86,7 +86,7 @@ def _place(document: Document, key: Key, error: ErrorDetails) -> Key:
         inside = (isinstance(value, dict) and part in value) or (
             isinstance(value, list) and isinstance(part, int) and part < len(value)
         )
-        if inside or (last and error["type"] == "missing"):
+        if inside or (last and error["type"] == "missing" and isinstance(part, str)):
             place.append(part)
             value = value[part] if inside else None
     return tuple(place)
@@ -99,6 +99,9 @@ def _problem(
     name = str(place[-1]) if place else "file"
     if first["type"] == "extra_forbidden":
         return document.problem(place, f"there is no key `{name}`", suggest(name, keys_at(model, inner[:-1])))
+    if first["type"] == "missing" and isinstance(there := first["loc"][-1], int):
+        message = f"must be a list of {there + len(errors)} values, not of {there}"
+        return document.problem(place, message, "write all of them, or remove the key")
     if first["type"] == "missing":
         return document.problem(place, f"the key `{name}` is missing", f"add `{name}: …`")
     said = [_say(each) for each in errors]
@@ -113,12 +116,17 @@ def _say(error: ErrorDetails) -> tuple[str, str]:
         wanted, hint = _SHAPES[kind]
         if value is None:
             return f"must be {wanted}, not empty", "give it a value or remove the key"
+        if isinstance(value, (dict, list)):
+            hint = hint if _takes_several(kind) else "write one value"
         listed = value if isinstance(value, str) else shorten(value)
         return f"must be {wanted}, not {_named(value)}", hint.format(quoted=f'"{value}"', listed=listed)
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         wanted = f"{words} {context[bound]}"
         return f"must be {wanted}, not {_named(value)}", f"write a value of {wanted}"
+    if kind == "too_long":
+        wanted = f"a list of {context['max_length']} values"
+        return f"must be {wanted}, not of {context['actual_length']}", f"write {wanted}"
     if kind in _CHOICES:
         choices = [part.strip("' ") for part in context["expected"].replace(" or ", ",").split(",")]
         return f"must be one of {', '.join(choices)}, not {_named(value)}", _meant(value, choices)
@@ -127,6 +135,11 @@ def _say(error: ErrorDetails) -> tuple[str, str]:
         said, _, hint = text.rpartition(": ")
         return (said, hint) if said else (text, "")
     return error["msg"][:1].lower() + error["msg"][1:], ""
+
+
+def _takes_several(kind: str) -> bool:
+    """Whether a value of this shape is made of others."""
+    return _SHAPES[kind][0] in {"a list", "a mapping"}
 
 
 def _meant(value: object, choices: Sequence[str]) -> str:

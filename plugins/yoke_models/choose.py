@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from yoke_models.complexity import Complexity, complexity, tier_by_score
 from yoke_models.estimate import Belief, outlooks, per_landed_task
 from yoke_models.tiers import ORDER, Known, kind_of, known, tier_elsewhere
+from yokeflow.config.values import PRIORITIES
 from yokeflow.model import ModelChoice
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from yokeflow.config import Config
     from yokeflow.model import Attempt, BudgetLeft, Task
 
-#: Words for priorities in `cost.priority_overrides`, as in the plan.
-PRIORITIES: Final = {"critical": 0, "high": 2, "normal": 5, "low": 8}
 #: With little money left, a cheaper tier is taken unless it lands less than this share of the chosen's.
 _HOPELESS: Final = 0.5
 

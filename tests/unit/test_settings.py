@@ -119,7 +119,7 @@ def test_variables_that_are_no_settings(tmp_path, monkeypatch, name):
         ("YOKE_PARALLEL__MAX_CONCURENCY", "3", "no such setting", "`YOKE_PARALLEL__MAX_CONCURRENCY`"),
         ("YOKE_PARALLEL_MAX_CONCURRENCY", "3", "no such setting", "`YOKE_PARALLEL__MAX_CONCURRENCY`"),
         ("YOKE_NOTHING__LIKE_IT", "3", "no such setting", ""),
-        ("YOKE_PARALLEL__MAX_CONCURRENCY", "many", "whole number", "without quotes"),
+        ("YOKE_PARALLEL__MAX_CONCURRENCY", "many", "whole number", "such as 3"),
         ("YOKE_CHECKS__TASK", "make", "must be a list", "[make]"),
         ("YOKE_CHECKS__TASK", "[make", "no valid YAML", "quotes"),
     ],
@@ -264,3 +264,69 @@ def test_worktrees_stay_inside(tmp_path, folder):
     (tmp_path / FILE_NAME).write_text(f"parallel:\n  worktree_dir: {folder}\n")
     (problem,) = problems(tmp_path)
     assert (problem.line, problem.key) == (2, "parallel.worktree_dir")
+
+
+@pytest.mark.parametrize(
+    ("written", "message", "hint"),
+    [
+        ("cost: {budgets: {run: {usd: true}}}", "true is no amount of dollars", "like 0.5 or 20"),
+        ("cost: {budgets: {run: {usd: .inf}}}", "'.inf' is no amount of dollars", "like 0.5 or 20"),
+        ("cost: {budgets: {run: {usd: nan}}}", "'nan' is no amount of dollars", "like 0.5 or 20"),
+        ("cost: {budgets: {run: {usd: 1e300}}}", "more than can be kept", "less than 1000000"),
+        ("cost: {budgets: {run: {usd: 1000000}}}", "more than can be kept", "less than 1000000"),
+        ("cost: {session_cap_usd: 1e400}", "more than can be kept", "less than 1000000"),
+        ("cost: {session_limit_usd: 0.0000001}", "less than can be kept", "0, or 0.000001"),
+        ("cost: {budgets: {day: {tokens: 99999999999999999999999}}}", "at most 9223372036854775807", ""),
+        ("cost: {budgets: {day: {tokens: 1.5}}}", "1.5 is no whole number", "200k or 1.5M"),
+        ("cost: {budgets: {day: {tokens: '1.5'}}}", "'1.5' is no whole number", "200k or 1.5M"),
+        ("cost: {budgets: {day: {sessions: true}}}", "a number, not true", "such as 1"),
+        ("cost: {warn_at: [true]}", "a number, not true", "such as 1"),
+        ("agents: {max_attempts: true}", "a number, not true", "such as 1"),
+        ("learning: {self_improve_interval: true}", "not true", ""),
+        ("models: {prior_sessions: inf}", "a finite number", ""),
+    ],
+)
+def test_numbers_that_nobody_can_mean(tmp_path, written, message, hint):
+    (tmp_path / FILE_NAME).write_text(written)
+    (problem,) = problems(tmp_path)
+    assert (problem.line, message in problem.message, hint in problem.hint) == (1, True, True), problem
+
+
+def test_the_largest_and_smallest_amounts_that_can_be_kept(tmp_path):
+    text = "cost: {session_limit_usd: 999999.999999, budget_limit_usd: 0, session_cap_usd: 0.000001}\n"
+    (tmp_path / FILE_NAME).write_text(text)
+    cost = load_config(tmp_path).config.cost
+    assert (cost.session_limit_usd, cost.budget_limit_usd, cost.session_cap_usd) == (999999.999999, 0, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "message", "hint"),
+    [
+        ("models: {thresholds: [0.3]}", "models.thresholds", "a list of 2 values, not of 1", "all of them"),
+        ("models: {thresholds: []}", "models.thresholds", "a list of 2 values, not of 0", "all of them"),
+        ("models: {thresholds: [0, 0, 1]}", "models.thresholds", "of 2 values, not of 3", "of 2 values"),
+        (
+            "models: {thresholds: [0.7, 0.3]}",
+            "models.thresholds",
+            "0.7 is more than 0.3",
+            "smaller one first",
+        ),
+        ("cost: {critical_override: [a]}", "cost.critical_override", "text, not a list", "write one value"),
+        ("models: {prior_sessions: .inf}", "models.prior_sessions", "not '.inf'", "a number such as 0.5"),
+        ("agents: {profiles: {'': {}}}", 'agents.profiles.""', "is no name", "small letters"),
+        ("cost: {prices: {'': {input: 1, output: 1}}}", 'cost.prices.""', "a name is empty", "write one"),
+        ("cost: {default_model: ''}", "cost.default_model", "a name is empty", "remove the key"),
+        (
+            *("cost: {priority_overrides: {urgent: fast}}", "cost.priority_overrides.urgent"),
+            *("'urgent' is no priority", "0 to 9, or critical, high, normal, low"),
+        ),
+        (
+            *("cost: {priority_overrides: {12: fast}}", "cost.priority_overrides.12"),
+            *("'12' is no priority", "0 to 9"),
+        ),
+    ],
+)
+def test_remedies_fit_what_was_written(tmp_path, written, key, message, hint):
+    (tmp_path / FILE_NAME).write_text(written)
+    (problem,) = problems(tmp_path)
+    assert (problem.key, message in problem.message, hint in problem.hint) == (key, True, True), problem

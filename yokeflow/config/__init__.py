@@ -18,7 +18,7 @@ from yokeflow.config.strategies import (
     Tiers,
     Weights,
 )
-from yokeflow.config.values import Seconds, Section, Tier, inside, prefix
+from yokeflow.config.values import NUMBER, Seconds, Section, Tier, inside, prefix
 from yokeflow.model import MergeStrategy, Strategy
 
 __all__ = [
@@ -73,7 +73,7 @@ class Parallel(Section):
 
     enabled: bool = True
     """False runs one task at a time."""
-    max_concurrency: Annotated[int, Field(ge=1, le=256)] = 3
+    max_concurrency: Annotated[int, Field(ge=1, le=256), NUMBER] = 3
     """Sessions at the same time."""
     strategy: Strategy = Strategy.BY_EPIC
     """`by_epic`: a worktree an epic; `by_task`: one a task; `smart`: one a task where files are disjoint."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from yokeflow.config.values import Bytes, Glob, Seconds, Section, Slug, Tier
+from yokeflow.config.values import NUMBER, Bytes, Glob, Name, Seconds, Section, Slug, Tier
 
 
 class AgentOptions(Section):
@@ -28,7 +28,7 @@ class AgentOptions(Section):
     """Added to the agent's environment."""
     pass_env: tuple[str, ...] = ()
     """Names of variables let through from your environment."""
-    max_sessions: Annotated[int, Field(ge=1)] | None = None
+    max_sessions: Annotated[int, Field(ge=1), NUMBER] | None = None
     """Sessions of this agent at the same time; no limit of its own when empty."""
 
 
@@ -71,7 +71,7 @@ class ProfileOptions(Section):
     """What it must never do."""
     skills: Skills = Skills()
     boundaries: Boundaries = Boundaries()
-    model: str | None = None
+    model: Name | None = None
     """The model of this role; the model-selection plugin chooses when empty."""
     lowest_tier: Tier | None = None
     """The weakest tier it may be given."""
@@ -86,7 +86,7 @@ class Agents(Section):
 
     default: str = "claude"
     """The agent of tasks that name none."""
-    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=10), NUMBER] = 3
     """Attempts at a task before a person is asked."""
     timeout: Seconds = 1800.0
     """How long an attempt may take."""
@@ -98,7 +98,7 @@ class Agents(Section):
     """Output kept of one session."""
     pass_env: tuple[str, ...] = ()
     """Names of variables let through from your environment to every agent and check."""
-    options: dict[str, AgentOptions] = Field(default_factory=dict)
+    options: dict[Name, AgentOptions] = Field(default_factory=dict)
     """Settings by the agent's name; a new name makes a new agent of a known kind."""
     profiles: dict[Slug, ProfileOptions] = Field(default_factory=dict)
     """Roles by name, chosen by a task's `profile`, `needs`, category or files."""

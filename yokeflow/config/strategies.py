@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from yokeflow.config.values import Dollars, Seconds, Section, Share, Tokens, inside
+from yokeflow.config.values import (
+    NUMBER,
+    Dollars,
+    Name,
+    Priority,
+    Seconds,
+    Section,
+    Share,
+    Shares,
+    Tokens,
+    Whole,
+    inside,
+)
 
 
 class Embeddings(Section):
@@ -27,9 +39,11 @@ class Learning(Section):
 
     enabled: bool = True
     """False recalls and learns nothing."""
-    expertise_max_lines: Annotated[int, Field(ge=1)] = 1000
+    expertise_max_lines: Annotated[int, Field(ge=1), NUMBER] = 1000
     """Longest file of one domain."""
-    self_improve_interval: Literal["never", "session", "daily"] | Annotated[int, Field(ge=1)] = "daily"
+    self_improve_interval: Literal["never", "session", "daily"] | Annotated[int, Field(ge=1), NUMBER] = (
+        "daily"
+    )
     """How often expertise is revised: never, session, daily, or every N sessions."""
     domains: tuple[str, ...] = (
         "database",
@@ -43,9 +57,9 @@ class Learning(Section):
     """The fields that lessons are sorted into."""
     directory: Annotated[str, AfterValidator(inside)] = ".expertise"
     """Folder of the expertise files, inside the repository."""
-    recall_tokens: Annotated[int, Field(ge=0, le=100_000)] = 1500
+    recall_tokens: Annotated[int, Field(ge=0, le=100_000), NUMBER] = 1500
     """Most tokens of lessons in a prompt."""
-    holdout: Annotated[int, Field(ge=2)] | None = 8
+    holdout: Annotated[int, Field(ge=2), NUMBER] | None = 8
     """A lesson is kept from one in so many tasks, to measure it, unless it is pinned; never when empty."""
     reflect_with: str | None = None
     """Agent that is asked, after a task that took several attempts, what it teaches; none when empty."""
@@ -72,7 +86,7 @@ class Limits(Section):
     """Dollars."""
     tokens: Tokens | None = None
     """Tokens of all kinds together."""
-    sessions: Annotated[int, Field(ge=0)] | None = None
+    sessions: Annotated[int, Field(ge=0), NUMBER] | None = None
     """Attempts."""
 
 
@@ -105,17 +119,17 @@ class Cost(Section):
     """Tokens set aside for such a session, where a limit is in tokens."""
     session_cap_usd: Dollars | None = None
     """A session that spends more is stopped; no cap beside the budgets when empty."""
-    prices: dict[str, Price] = Field(default_factory=dict)
+    prices: dict[Name, Price] = Field(default_factory=dict)
     """Prices by model, for those that the built-in list does not know or that cost you something else."""
     optimization_enabled: bool = True
     """False always takes the default model."""
-    default_model: str = "sonnet"
+    default_model: Name = "sonnet"
     """The model where nothing else decides and optimization is off."""
-    model_overrides: dict[str, str] = Field(default_factory=dict)
+    model_overrides: dict[str, Name] = Field(default_factory=dict)
     """Model or tier by category of the task."""
-    priority_overrides: dict[str, str] = Field(default_factory=dict)
+    priority_overrides: dict[Priority, Name] = Field(default_factory=dict)
     """Model or tier by priority of the task: 0 to 9, or critical, high, normal, low."""
-    critical_override: str | None = None
+    critical_override: Name | None = None
     """Model or tier of critical tasks."""
 
     @property
@@ -128,11 +142,11 @@ class Cost(Section):
 class Tiers(Section):
     """The models of one kind of agent, by strength."""
 
-    fast: str | None = None
+    fast: Name | None = None
     """The cheapest."""
-    balanced: str | None = None
+    balanced: Name | None = None
     """The usual one."""
-    powerful: str | None = None
+    powerful: Name | None = None
     """The strongest."""
 
 
@@ -159,18 +173,18 @@ class Weights(Section):
 class Models(Section):
     """How the model of a task is chosen."""
 
-    tiers: dict[str, Tiers] = Field(default_factory=dict)
+    tiers: dict[Name, Tiers] = Field(default_factory=dict)
     """Models by tier, for each kind of agent. `claude` has haiku, sonnet and opus if you say nothing."""
     weights: Weights = Weights()
-    thresholds: tuple[Share, Share] = (0.3, 0.7)
+    thresholds: Shares = (0.3, 0.7)
     """Complexity from which on a task is balanced, and powerful."""
     learn: bool = True
     """False goes by complexity alone, whatever earlier work has shown."""
-    prior_sessions: Annotated[float, Field(gt=0)] = 4.0
+    prior_sessions: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER] = 4.0
     """How many sessions the guess by complexity weighs against what is measured."""
-    escalate_at: Annotated[int, Field(ge=2)] = 3
+    escalate_at: Annotated[int, Field(ge=2), NUMBER] = 3
     """The attempt from which on a stronger tier is taken."""
     pace_below: Share = 0.2
     """Share of a budget below which a cheaper tier is preferred."""
-    seed: int | None = None
+    seed: Whole | None = None
     """For the same choices in every run; derived from the run when empty."""

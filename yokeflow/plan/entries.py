@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from yokeflow.config.values import PRIORITIES as WORDS
 from yokeflow.document import parse_duration, shorten
 from yokeflow.model import Strength
 from yokeflow.validation import nearest, problems_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from yokeflow.document import Document, Key
     from yokeflow.errors import Problem
 
-PRIORITIES = {"critical": 0, "high": 2, "normal": 5, "low": 8, "p0": 0, "p1": 2, "p2": 5}
+PRIORITIES = {**WORDS, "p0": 0, "p1": 2, "p2": 5}
 LONGEST_TITLE = 200
 #: Stands for an id that could not be read. No text of a file can hold it.
 UNREAD = "\0"
