@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, get_args
 
 from yokeflow.config import Tier
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The weakest first.
 TIERS: tuple[str, ...] = get_args(Tier)
+#: From which likeness on a word is a misspelt tier: `fasst`, not `fast-1`, which may well be a model.
+_ALIKE = 0.82
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,13 @@ class Fault:
     key: Key
     message: str
     hint: str
+
+
+def nearly_tier(word: str) -> str | None:
+    """The tier of which a word is probably a misspelling; None for a tier itself and for other words."""
+    if word in TIERS:
+        return None
+    return next(iter(get_close_matches(word.casefold(), TIERS, n=1, cutoff=_ALIKE)), None)
 
 
 def faults(profiles: Mapping[str, ProfileOptions]) -> Iterator[Fault]:

@@ -17,7 +17,7 @@ from yokeflow.config import Config, Section
 from yokeflow.document import Document, Key, dotted, load_document, parse_document, parse_scalar
 from yokeflow.errors import DocumentError, Problem
 from yokeflow.home import data_folder
-from yokeflow.profiles import faults
+from yokeflow.profiles import faults, nearly_tier
 from yokeflow.validation import nearest, problems_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from yokeflow.profiles import Fault
 
 FILE_NAME = ".yokeflow.yaml"
 _PREFIX = "YOKE_"
@@ -120,7 +119,7 @@ def load_config(
         merged = merge(merged, layer.data)
         origins |= layer.origins
     config = form.model.model_validate(merged)
-    if problems := _between_profiles(config, origins):
+    if problems := [*_between_profiles(config, origins), *_mistyped_tiers(config, origins)]:
         raise DocumentError(problems)
     leaves = [key for key, _ in flatten(config.model_dump())]
     return Settings(config, {dotted(key): origins.get(key, "default") for key in leaves}, tuple(files))
@@ -129,19 +128,48 @@ def load_config(
 def _between_profiles(config: Config, origins: Mapping[Key, str]) -> list[Problem]:
     """What is wrong between profiles, which may come from several places."""
     return [
-        _placed(("agents", "profiles", each.profile, *each.key), each, origins)
+        _placed(("agents", "profiles", each.profile, *each.key), each.message, each.hint, origins)
         for each in faults(config.agents.profiles)
     ]
 
 
-def _placed(key: Key, fault: Fault, origins: Mapping[Key, str]) -> Problem:
+def _mistyped_tiers(config: Config, origins: Mapping[Key, str]) -> Iterator[Problem]:
+    """Names of models that are no model anybody knows and nearly the name of a tier."""
+    models = {name for tiers in config.models.tiers.values() for name in tiers.model_dump().values() if name}
+    for key, value in _named_models(config):
+        near = None if value in models or value in config.cost.prices else nearly_tier(value)
+        if near:
+            hint = f"did you mean `{near}`? a model of that name needs a line in models.tiers or cost.prices"
+            yield _placed(key, f"`{value}` is neither a tier nor a known model", hint, origins)
+
+
+def _named_models(config: Config) -> Iterator[tuple[Key, str]]:
+    cost = config.cost
+    yield ("cost", "default_model"), cost.default_model
+    if cost.critical_override is not None:
+        yield ("cost", "critical_override"), cost.critical_override
+    for section in ("model_overrides", "priority_overrides"):
+        for name, model in getattr(cost, section).items():
+            yield ("cost", section, name), model
+    for name, profile in config.agents.profiles.items():
+        if profile.model is not None:
+            yield ("agents", "profiles", name, "model"), profile.model
+
+
+def problem_at(settings: Settings, key: Key, message: str, hint: str = "") -> Problem:
+    """Something that is wrong with a key, at the place that set it."""
+    origins = {key[:size]: settings.origins.get(dotted(key[:size]), "") for size in range(len(key) + 1)}
+    said = {part: origin for part, origin in origins.items() if origin not in {"", "default"}}
+    return _placed(key, message, hint, said)
+
+
+def _placed(key: Key, message: str, hint: str, origins: Mapping[Key, str]) -> Problem:
     origin = next((origins[key[:size]] for size in range(len(key), 0, -1) if key[:size] in origins), "flag")
     if origin == "flag":
-        return Problem(_COMMAND_LINE, 0, dotted(key), fault.message, fault.hint)
+        return Problem(_COMMAND_LINE, 0, dotted(key), message, hint)
     if origin.startswith("environment "):
-        name = origin.removeprefix("environment ")
-        return Problem(_ENVIRONMENT, 0, name, fault.message, fault.hint)
-    return load_document(Path(origin)).problem(key, fault.message, fault.hint)
+        return Problem(_ENVIRONMENT, 0, origin.removeprefix("environment "), message, hint)
+    return load_document(Path(origin)).problem(key, message, hint)
 
 
 def extended(sections: Mapping[str, type[Section]]) -> type[Config]:

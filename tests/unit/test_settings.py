@@ -330,3 +330,34 @@ def test_remedies_fit_what_was_written(tmp_path, written, key, message, hint):
     (tmp_path / FILE_NAME).write_text(written)
     (problem,) = problems(tmp_path)
     assert (problem.key, message in problem.message, hint in problem.hint) == (key, True, True), problem
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "near"),
+    [
+        ("cost:\n  model_overrides: {docs: fasst}", "cost.model_overrides.docs", "fast"),
+        ("cost:\n  priority_overrides: {low: Fast}", "cost.priority_overrides.low", "fast"),
+        ("cost:\n  critical_override: powerfull", "cost.critical_override", "powerful"),
+        ("cost:\n  default_model: balnced", "cost.default_model", "balanced"),
+        ("agents:\n  profiles: {a: {model: fst}}", "agents.profiles.a.model", "fast"),
+    ],
+)
+def test_a_misspelt_tier_is_no_model(tmp_path, written, key, near):
+    (tmp_path / FILE_NAME).write_text(written)
+    (problem,) = problems(tmp_path)
+    assert (problem.line, problem.key) == (2, key)
+    assert f"did you mean `{near}`?" in problem.hint
+
+
+def test_models_that_are_known_or_unlike_any_tier_are_taken(tmp_path, monkeypatch):
+    (tmp_path / FILE_NAME).write_text(
+        "models: {tiers: {codex: {fast: fasst}}}\n"
+        "cost:\n  prices: {powerfull: {input: 1, output: 2}}\n"
+        "  model_overrides: {a: fasst, b: powerfull, c: haiku, d: grok-fast-1, e: gpt-5, f: fast-1}\n"
+    )
+    assert len(load_config(tmp_path).config.cost.model_overrides) == 6
+    monkeypatch.setenv("YOKE_COST__DEFAULT_MODEL", "sonnet-5")
+    assert load_config(tmp_path).config.cost.default_model == "sonnet-5"
+    monkeypatch.setenv("YOKE_COST__DEFAULT_MODEL", "faast")
+    (problem,) = problems(tmp_path)
+    assert problem.key == "YOKE_COST__DEFAULT_MODEL"
