@@ -129,12 +129,12 @@ def _overridden(
 
 
 def _here(value: str, agent: str, tiers: Known, config: Config) -> str:
-    """A model that was named with another agent in mind (empty: the default one) as its tier, else itself."""
-    if tiers.tier_of(value):
-        return value
+    """A model of another kind of agent as its tier, else itself. `agent` is whom it was meant for."""
     meant = kind_of(config.agent_of(agent), config)
+    if tiers.tier_of(value) or (agent and meant == tiers.kind):
+        return value
     foreign = known(meant, config).tier_of(value) if meant != tiers.kind else ""
-    return foreign or (tier_elsewhere(value, config) if tiers.models else "") or value
+    return foreign or tier_elsewhere(value, config) or value
 
 
 def _inside(tiers: Known, case: Case) -> Known:

@@ -57,12 +57,12 @@ class Known:
 
 
 def kind_of(agent: str, config: Config) -> str:
-    """The kind of a named agent."""
-    return config.agent_options(agent).kind or agent
+    """The name under which an agent has tiers and experience: its own where that has tiers, else its kind."""
+    return agent if agent in config.models.tiers else config.agent_options(agent).kind or agent
 
 
 def known(kind: str, config: Config) -> Known:
-    """The tiers of a kind of agent, by the config."""
+    """The tiers of a kind of agent, or of an agent that has its own, by the config."""
     tiers = config.models.tiers.get(kind, _CLAUDE if kind == "claude" else Tiers())
     named = {tier: getattr(tiers, tier) for tier in ORDER}
     return Known(kind, {tier: model for tier, model in named.items() if model})
@@ -86,4 +86,5 @@ def tier_elsewhere(model: str, config: Config) -> str:
         for tier, name in known(kind, config).models.items():
             if name == model:
                 return tier
-    return ""
+    # Of the tiers of `claude` alone it is known that they name families.
+    return known("claude", config).tier_of(model)

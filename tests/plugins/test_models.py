@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import yoke_models
 from yoke_models.choose import Case, choose
 from yoke_models.evidence import Cell, Evidence, Tally
-from yoke_models.tiers import ORDER, known
+from yoke_models.tiers import ORDER, kind_of, known, tier_of_session
 from yokeflow.config import Config
 from yokeflow.events import Event
 from yokeflow.hookspecs import hookimpl
@@ -35,9 +35,12 @@ def decide(
     evidence: Evidence | None = None,
     failed: tuple[str, ...] = (),
     run: str = "r",
+    default: str = "claude",
     **fields: object,
 ) -> ModelChoice:
-    config = Config.model_validate({"cost": cost or {}, "models": models or {}, "agents": AGENTS})
+    config = Config.model_validate(
+        {"cost": cost or {}, "models": models or {}, "agents": {**AGENTS, "default": default}}
+    )
     task = Task(**{"id": "a.1", "epic": "a", "title": "t", **fields})  # type: ignore[arg-type] # keywords
     attempt = Attempt(task, number, "s", run, profile=profile)
     return choose(Case(attempt, agent, config, budget, evidence or Evidence(), failed))
@@ -128,6 +131,34 @@ def test_an_agent_with_some_tiers_takes_the_nearest():
     assert chosen(category="docs", cost={"model_overrides": {"docs": "haiku"}}) == "gpt-mini"
     assert chosen() in {"gpt-mini", "gpt-max"}
     assert chosen(number=3, failed=("fast", "fast")) == "gpt-max"
+
+
+def test_a_model_of_another_kind_stands_for_its_tier_whoever_is_the_default():
+    docs, mine = {"model_overrides": {"docs": "haiku"}}, {"mine": {"fast": "tiny", "powerful": "huge"}}
+    alone = decide(agent="mine", default="mine", category="docs", cost=docs)
+    assert (alone.model, alone.details["rule"]) == ("", "cost.model_overrides")
+    assert "models.tiers names no models of command" in alone.reason
+    assert (
+        decide(agent="mine", default="mine", category="docs", cost=docs, models={"tiers": mine}).model
+        == "tiny"
+    )
+    full = {"model_overrides": {"docs": "claude-haiku-4-5"}}
+    assert decide(agent="mine", default="mine", category="docs", cost=full).model == ""
+    off = {"optimization_enabled": False, "default_model": "sonnet"}
+    assert decide(agent="mine", default="mine", cost=off, models={"tiers": mine}).model == "huge"
+
+
+def test_an_agents_own_tiers_come_before_those_of_its_kind():
+    tiers = {"careful": {"fast": "sonnet", "powerful": "opus"}, "command": {"fast": "small"}}
+    assert decide(agent="careful", model="fast", models={"tiers": tiers}).model == "sonnet"
+    assert decide(agent="claude", model="fast", models={"tiers": tiers}).model == "haiku"
+    assert decide(agent="mine", model="fast", models={"tiers": tiers}).model == "small"
+    own = {**tiers, "mine": {"fast": "tiny"}}
+    assert decide(agent="mine", model="fast", models={"tiers": own}).model == "tiny"
+    # What sonnet did as the balanced model of `claude` says nothing about it as the fast one of `careful`.
+    config = Config.model_validate({"agents": AGENTS, "models": {"tiers": tiers}})
+    assert (kind_of("careful", config), kind_of("mine", config)) == ("careful", "command")
+    assert tier_of_session("careful", "sonnet", "", config) == "fast"
 
 
 def test_a_profiles_model_goes_to_no_other_kind_of_agent():
