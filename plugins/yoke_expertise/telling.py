@@ -123,7 +123,11 @@ async def _recall(attempt: Attempt, learning: Learning, host: Host) -> list[str]
     except StoreError as error:
         _log.warning("nothing is recalled for %s: %s", attempt.task.id, error.message)
         return []
-    kept = [each for each in chosen if held_out(each.key, attempt.task.id, learning.holdout)]
+    kept = [
+        each
+        for each in chosen
+        if held_out(each.key, attempt.task.id, learning.holdout, pinned=each.pinned)
+    ]
     given = [each for each in chosen if each not in kept]
     if chosen:
         host.emit(
