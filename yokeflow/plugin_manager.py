@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -16,11 +12,23 @@ from yokeflow.asking import HungError, call_now, limited, wrong
 from yokeflow.errors import PluginError
 from yokeflow.hookspecs import Hooks
 from yokeflow.plugin_checks import Brought, brought, check_needs, refuse_wrappers
+from yokeflow.plugin_hooks import COMPARE, check_hooks
+from yokeflow.plugin_offers import BUILT_IN, Offer, built_in, fault, offers, refuse_double
 from yokeflow.settings import Settings, disabled_plugins, load_config
 
+__all__ = [
+    "BUILT_IN",
+    "Offer",
+    "OnFailure",
+    "PluginManager",
+    "admit",
+    "load_built_in",
+    "load_plugins",
+    "load_settings",
+]
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from importlib.metadata import EntryPoint
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     import click
@@ -28,31 +36,8 @@ if TYPE_CHECKING:
     from yokeflow.config import Section
     from yokeflow.hookspecs import Agent
 
-#: Packages of this distribution that come through the same door as strangers.
-BUILT_IN = ("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke_expertise", "yoke_agents")
-
-
-_COMPARE = "compare its hooks with yokeflow/hookspecs.py; one that is not there needs a newer YokeFlow"
 #: How long a plugin may take to be imported, and to say what it brings.
-_IMPORT_SECONDS, _SECONDS = 30.0, 5.0
-_NAMED = "named in YOKE_PLUGINS"
-_BUILT_IN = "built in"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A plugin that can be loaded."""
-
-    name: str
-    #: `built in`, `named in YOKE_PLUGINS`, or the distribution with its version.
-    source: str
-    load: Callable[[], object]
-
-    @property
-    def built_in(self) -> bool:
-        return self.source == _BUILT_IN
-
-
+_IMPORT_SECONDS, _SECONDS = 10.0, 5.0
 #: Gets a plugin that cannot be used, and why.
 OnFailure = Callable[[Offer, PluginError], None]
 
@@ -136,7 +121,7 @@ def load_plugins(disabled: Collection[str] = (), *, on_failure: OnFailure | None
     left out.
     """
     manager = PluginManager()
-    for offer in _offers(disabled):
+    for offer in offers(disabled):
         try:
             _register(manager, offer)
         except PluginError as error:
@@ -152,62 +137,49 @@ def load_plugins(disabled: Collection[str] = (), *, on_failure: OnFailure | None
 def load_built_in(name: str) -> PluginManager:
     """One built-in plugin alone."""
     manager = PluginManager()
-    _register(manager, Offer(name, _BUILT_IN, partial(import_module, name)))
+    _register(manager, built_in(name))
     return manager
 
 
 def admit(plugin: object, name: str) -> PluginManager:
     """One plugin alone, for its tests; raises PluginError as `load_plugins` does."""
     manager = PluginManager()
-    source = _BUILT_IN if name in BUILT_IN else "admitted by a test"
+    source = built_in(name).source if name in BUILT_IN else "admitted by a test"
     _register(manager, Offer(name, source, lambda: plugin))
     return manager
 
 
-def _offers(disabled: Collection[str]) -> Iterator[Offer]:
-    for name in BUILT_IN:
-        if name not in disabled:
-            yield Offer(name, _BUILT_IN, partial(import_module, name))
-    named = os.environ.get("YOKE_PLUGINS")
-    if named is None:
-        for point in entry_points(group="yokeflow"):
-            if point.name not in disabled:
-                yield Offer(point.name, _distribution(point), point.load)
-    else:
-        for name in filter(None, (part.strip() for part in named.split(","))):
-            if name not in disabled:
-                yield Offer(name, _NAMED, partial(import_module, name))
-
-
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "installed"
-
-
-def _remedy(offer: Offer) -> str:
-    if offer.source == _NAMED:
-        return f"correct the environment variable YOKE_PLUGINS, which names {offer.name}"
-    return f"uninstall it, or list it under plugins.disabled: [{offer.name}]"
-
-
 def _register(manager: PluginManager, offer: Offer) -> None:
+    if manager.has_plugin(offer.name):
+        refuse_double(offer, manager.sources[offer.name])
+    plugin = _loaded(offer)
+    twin = manager.get_name(plugin)
+    if twin is not None:
+        raise PluginError(offer.name, f"is the same as the plugin {twin}", hint=offer.without)
     try:
-        plugin = limited(_IMPORT_SECONDS, offer.load)
         check_needs(offer.name, plugin)
+        check_hooks(manager, offer.name, plugin)
         manager.register(plugin, offer.name)
         manager.check_pending()
         refuse_wrappers(manager, offer.name)
-    except PluginError:
-        raise
-    except SystemExit as error:
-        raise PluginError(offer.name, "tries to end the program", hint=_remedy(offer)) from error
-    except HungError:
-        message = f"importing it took longer than {_IMPORT_SECONDS:g} s"
-        raise PluginError(offer.name, message, hint=_remedy(offer)) from None
     except pluggy.PluginValidationError as error:
-        raise PluginError(offer.name, str(error), hint=_COMPARE) from error
-    except Exception as error:
-        raise PluginError(offer.name, f"cannot be loaded: {error}", hint=_remedy(offer)) from error
+        raise PluginError(offer.name, str(error), hint=COMPARE) from error
     manager.brought[offer.name] = brought(
         offer.name, partial(manager.ask, offer.name), manager.brought, built_in=offer.built_in
     )
     manager.sources[offer.name] = offer.source
+
+
+def _loaded(offer: Offer) -> object:
+    try:
+        return limited(_IMPORT_SECONDS, offer.load)
+    except PluginError:
+        raise
+    except SystemExit as error:
+        raise PluginError(offer.name, "tries to end the program", hint=offer.without) from error
+    except HungError:
+        message = f"importing it took longer than {_IMPORT_SECONDS:g} s"
+        raise PluginError(offer.name, message, hint=offer.without) from None
+    except Exception as error:
+        reason, hint = fault(offer, error)
+        raise PluginError(offer.name, f"cannot be loaded: {reason}", hint=hint) from error

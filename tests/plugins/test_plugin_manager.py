@@ -11,13 +11,13 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from yokeflow import commands
+from yokeflow import commands, plugin_manager
 from yokeflow.__main__ import main
 from yokeflow.cli import COMMANDS
 from yokeflow.config import Config, Section
 from yokeflow.errors import DocumentError, PluginError
 from yokeflow.hookspecs import PROMISES, Hooks, Promise, hookspec
-from yokeflow.plugin_manager import BUILT_IN, PluginManager, load_plugins, load_settings
+from yokeflow.plugin_manager import BUILT_IN, PluginManager, admit, load_plugins, load_settings
 from yokeflow.settings import disabled_plugins, load_config
 
 HEAD = """
@@ -243,7 +243,7 @@ class TestVersions:
             assert "upgrade YokeFlow" in error.hint
 
     def test_what_is_there_may_be_needed(self, plug):
-        plug(content_one='yoke_needs = {"recall": 2, "on_event": 1}\n')
+        plug(content_one='yoke_needs = {"recall": 2, "on_event": 1}\n@hookimpl\ndef on_event(): ...\n')
         assert "content_one" in load_plugins().sources
 
     @pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])
@@ -281,6 +281,145 @@ class TestVersions:
         names = {name for name, each in vars(Hooks).items() if callable(each)}
         assert names == set(PROMISES)
         assert PROMISES["recall"] == Promise(2, closed=False, first=False, seconds=10.0)
+
+
+class TestHooks:
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            (
+                "def recall(attempt):\n    return []\n",
+                "recall looks like a hook but is not marked with @hookimpl",
+            ),
+            ("async def begin_run(): ...\n@hookimpl\ndef on_event(): ...\n", "begin_run looks like a hook"),
+            ("x = 1\n", "it has no hook"),
+            ("@hookimpl\ndef oder_ready(): ...\n", "unknown hook oder_ready (did you mean order_ready?)"),
+            ("@hookimpl\ndef recall(atempt): ...\n", "recall has no argument atempt (did you mean attempt?)"),
+        ],
+        ids=["unmarked", "one-unmarked", "none", "misspelt-hook", "misspelt-argument"],
+    )
+    def test_what_would_never_be_called_is_refused(self, plug, source, message, capsys, request):
+        name = f"forgetful_{request.node.callspec.id.replace('-', '_')}"
+        plug(**{name: source})
+        assert message in refusal(name).message
+        assert main(["--help"]) == 0
+        assert message in capsys.readouterr().err
+        assert main(["plugins"]) == 1
+        assert f"failed: {message}" in capsys.readouterr().out
+
+    def test_objects_may_have_methods_of_any_name(self):
+        class Mine:
+            def learn(self): ...
+
+            @pluggy.HookimplMarker("yokeflow")
+            def on_event(self): ...
+
+        assert admit(Mine(), "mine").sources == {"mine": "admitted by a test"}
+
+    def test_a_name_that_is_no_hook_may_be_private_or_imported(self, plug):
+        plug(tidy_one="def _recall(): ...\nlearn = 5\n@hookimpl\ndef on_event(): ...\n")
+        assert "tidy_one" in load_plugins().sources
+
+
+class TestImport:
+    def test_one_that_hangs_is_named_soon(self, plug):
+        plug(slow_one="import time\ntime.sleep(60)\n")
+        assert plugin_manager._IMPORT_SECONDS <= 10
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("yokeflow.plugin_manager._IMPORT_SECONDS", 0.05)
+            assert "importing it took longer than 0.05 s" in refusal("slow_one").message
+
+    def test_kind_and_place_of_an_error_are_told(self, plug, tmp_path):
+        plug(faulty_one="\ndef fail():\n    return int('x')\nfail()\n")
+        error = refusal("faulty_one")
+        place = f"{tmp_path / 'modules' / 'faulty_one.py'}:{HEAD.count(chr(10)) + 3}"
+        assert error.message.endswith(f"ValueError: invalid literal for int() with base 10: 'x' ({place})")
+        assert (
+            error.hint == "correct it there; or take faulty_one out of the environment variable YOKE_PLUGINS"
+        )
+        plug(faulty_two="x = (\n")
+        assert f"faulty_two.py:{HEAD.count(chr(10)) + 1})" in refusal("faulty_two").message
+
+    def test_a_missing_dependency_is_not_a_missing_plugin(self, plug, monkeypatch):
+        plug(needing_one="import no_such_module\n")
+        assert "install no_such_module, which it needs" in refusal("needing_one").hint
+        monkeypatch.setenv("YOKE_PLUGINS", "no_such_plugin.inner")
+        assert "correct the environment variable YOKE_PLUGINS" in refusal("no_such_plugin.inner").hint
+
+
+@pytest.fixture
+def install(plug, tmp_path, monkeypatch):
+    """Put a distribution on the path: what its entry_points.txt says, and what METADATA."""
+    plug(installed_one="@hookimpl\ndef on_event(): ...\n", installed_two="@hookimpl\ndef on_event(): ...\n")
+    monkeypatch.delenv("YOKE_PLUGINS")
+
+    def install(name: str, points: str | bytes, metadata: str | None = None) -> Path:
+        info = tmp_path / "modules" / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "entry_points.txt").write_bytes(points.encode() if isinstance(points, str) else points)
+        if metadata is None:
+            metadata = f"Name: {name}\nVersion: 1\n"
+        if metadata:
+            (info / "METADATA").write_text(metadata)
+        return info
+
+    return install
+
+
+class TestInstalled:
+    def test_two_of_one_name_are_both_named(self, install, capsys):
+        install("pa", "[yokeflow]\nsame = installed_one\n")
+        install("pb", "[yokeflow]\nsame = installed_two\n")
+        error = refusal("same")
+        assert error.message in {
+            "plugin same: pa 1 and pb 1 both bring a plugin `same`",
+            "plugin same: pb 1 and pa 1 both bring a plugin `same`",
+        }
+        assert error.hint == "uninstall one of them"
+        assert main(["plugins", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["loaded"][0]["name"] == "same"
+
+    def test_one_with_the_name_of_a_built_in_one_is_the_one_to_go(self, install):
+        install("pc", "[yokeflow]\nyoke_costs = installed_one\n")
+        error = refusal("yoke_costs")
+        assert "pc 1 brings a plugin with the name of a built-in one" in error.message
+        assert error.hint.startswith("uninstall pc;")
+
+    def test_one_under_two_names_is_named(self, install):
+        install("pd", "[yokeflow]\nfirst = installed_one\nsecond = installed_one\n")
+        assert refusal("second").message.endswith("is the same as the plugin first")
+
+    def test_one_that_is_named_twice(self, plug, monkeypatch):
+        plug(twice_one="@hookimpl\ndef on_event(): ...\n")
+        monkeypatch.setenv("YOKE_PLUGINS", "twice_one,twice_one")
+        assert refusal("twice_one").hint == "name it once"
+        monkeypatch.setenv("YOKE_PLUGINS", "yoke_costs")
+        assert "is built in" in refusal("yoke_costs").message
+
+    @pytest.mark.parametrize(
+        ("points", "metadata", "named"),
+        [
+            ("[yokeflow]\nhalf = installed_one\n", "", "half"),
+            ("[yokeflow\nhalf = installed_one\n", None, "half_done"),
+            ("[yokeflow]\nhalf installed_one\n", None, "half_done"),
+            ("[yokeflow]\n", None, "half_done"),
+            ("[yokeflow]\nhalf = installed one!\n", None, "half"),
+            (b"[yokeflow]\nhalf = \xff\xfe", None, "half_done"),
+        ],
+        ids=["no-metadata", "no-bracket", "no-equals", "empty", "no-module", "no-text"],
+    )
+    def test_a_half_installed_one_is_named_as_damaged(self, install, points, metadata, named, capsys):
+        folder = install("half_done", points, metadata)
+        error = refusal(named)
+        assert "its installation is damaged" in error.message
+        assert str(folder) in error.hint
+        assert main(["--help"]) == 0
+        assert f"plugin {named} cannot be used: its installation is damaged" in capsys.readouterr().err
+        assert named not in load_plugins([named]).sources
+
+    def test_groups_of_others_are_their_business(self, install):
+        install("pe", "[yokeflow.extras]\nother = nowhere\n")
+        assert list(load_plugins().sources) == list(BUILT_IN)
 
 
 def test_everything_is_shown(plug, capsys, tmp_path):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -171,11 +170,19 @@ class TestPlugins:
             load_plugins()
         assert caught.value.plugin == "strange_plugin"
 
-    def test_installed_plugins_are_found_by_entry_point(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        point = SimpleNamespace(name="stranger", load=SimpleNamespace, dist=None)
-        monkeypatch.setattr("yokeflow.plugin_manager.entry_points", lambda group: [point])
+    def test_installed_plugins_are_found_by_entry_point(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "found_one.py").write_text(
+            "from yokeflow.hookspecs import hookimpl\n@hookimpl\ndef on_event(): ..."
+        )
+        info = tmp_path / "found_one-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Name: found-one\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text("[yokeflow]\nstranger = found_one\n")
+        monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delenv("YOKE_PLUGINS")
-        assert "stranger" in dict(load_plugins().list_name_plugin())
+        assert load_plugins().sources["stranger"] == "found-one 1.2"
         assert "stranger" not in dict(load_plugins(["stranger"]).list_name_plugin())
 
 

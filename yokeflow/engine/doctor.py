@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from yokeflow.config import Config
 from yokeflow.engine.decide import Decisions
+from yokeflow.engine.known_agents import agent_names, check_settings
 from yokeflow.engine.project import Project
 from yokeflow.errors import StoreError, YokeError
 from yokeflow.git.repo import Repo
@@ -23,6 +24,7 @@ from yokeflow.plugin_manager import PluginManager, load_plugins
 from yokeflow.settings import Settings, disabled_plugins, find_root, load_config
 from yokeflow.store import migrate
 from yokeflow.store.server import ensure_server, server_status
+from yokeflow.validation import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,11 +85,19 @@ async def diagnose(start: Path) -> list[Finding]:
 async def _survey(start: Path) -> Surroundings:
     repo = await _or_error(Repo.discover(start))
     root = repo.root if isinstance(repo, Repo) else find_root(start) or start
-    plugins = await _or_error(asyncio.to_thread(load_plugins, disabled_plugins(root)))
+    plugins = _loaded_plugins(root)
     settings = await _or_error(asyncio.to_thread(_settings, root, plugins))
     config = settings.config if isinstance(settings, Settings) else Config()
     plan = await _or_error(asyncio.to_thread(_plan, root / config.plan, config.project.branch_prefix))
     return Surroundings(start, repo, settings, plugins, plan)
+
+
+def _loaded_plugins(root: Path) -> PluginManager | YokeError:
+    """On this thread: one that hangs can be interrupted here alone."""
+    try:
+        return load_plugins(disabled_plugins(root))
+    except YokeError as error:
+        return error
 
 
 def _settings(root: Path, plugins: PluginManager | YokeError) -> Settings:
@@ -162,6 +172,11 @@ async def _configuration(around: Surroundings) -> Finding:
     settings = around.settings
     if isinstance(settings, YokeError):
         return _fail("config", settings)
+    if not isinstance(around.plugins, YokeError):
+        try:
+            check_settings(settings, around.plugins.agents())
+        except YokeError as error:
+            return _fail("config", error)
     files = ", ".join(str(path) for path in settings.files)
     return _ok("config", files or "no file: every setting has its default")
 
@@ -196,7 +211,10 @@ async def _agents(around: Surroundings) -> Finding | None:
         options = config.agent_options(name)
         kind = kinds.get(options.kind or name)
         if kind is None:
-            remedies.append(f"{name} is no agent; known: {', '.join(sorted(kinds))}")
+            known = agent_names(config, kinds)
+            near = nearest(name, known)
+            meant = f"did you mean {near}? " if near else ""
+            remedies.append(f"{name} is no agent; {meant}known: {', '.join(sorted(known))}")
         elif remedy := await asyncio.to_thread(kind.missing, options):
             remedies.append(f"{name}: {remedy}")
     if remedies:
