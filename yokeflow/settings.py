@@ -158,8 +158,14 @@ def _named_models(config: Config) -> Iterator[tuple[Key, str]]:
 
 def problem_at(settings: Settings, key: Key, message: str, hint: str = "") -> Problem:
     """Something that is wrong with a key, at the place that set it."""
-    origins = {key[:size]: settings.origins.get(dotted(key[:size]), "") for size in range(len(key) + 1)}
-    said = {part: origin for part, origin in origins.items() if origin not in {"", "default"}}
+    said = {
+        part: origin
+        for part in (key[:size] for size in range(1, len(key) + 1))
+        if (origin := settings.origins.get(dotted(part), "default")) != "default"
+    }
+    below = (origin for name, origin in settings.origins.items() if name.startswith(f"{dotted(key)}."))
+    if inner := next((origin for origin in below if origin != "default"), None):
+        said[key] = inner
     return _placed(key, message, hint, said)
 
 

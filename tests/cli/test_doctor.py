@@ -106,3 +106,11 @@ agents:
     assert "robot is no agent" in agents.remedy
     (demo / "plan.yaml").write_text(plan % "gpu")
     assert (await found(demo))["agents"].message == "shell"
+
+
+async def test_tiers_of_nobody_are_told_with_file_and_line(demo):
+    (demo / ".yokeflow.yaml").write_text("models:\n  tiers:\n    clade: {fast: haiku}\n")
+    config = (await found(demo))["config"]
+    assert config.health is Health.FAIL
+    assert f"{demo}/.yokeflow.yaml:3: models.tiers.clade" in config.message
+    assert "did you mean `claude`?" in config.message

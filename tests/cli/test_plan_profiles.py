@@ -106,3 +106,50 @@ def test_a_blank_need_is_no_need(folder, capsys):
     (folder / "plan.yaml").write_text("epics:\n  - id: a\n    tasks: [{id: b, title: T, needs: ['']}]\n")
     assert main(["plan", "validate"]) == 2
     assert ":3: epics[0].tasks[0].needs[0]: is no capability" in capsys.readouterr().err
+
+
+WRONG = """\
+agents:
+  options:
+    mine: {kind: command, argv: [make]}
+    other: {kind: comand}
+  profiles:
+    coder: {categories: [code], escalates_to: senior}
+    senior: {agent: gemnini}
+models:
+  tiers:
+    mine: {fast: small}
+    codx: {fast: gpt-5-mini}
+"""
+
+
+def test_agents_of_the_settings_that_nobody_knows_are_told_with_their_lines(folder, capsys):
+    (folder / ".yokeflow.yaml").write_text(WRONG.replace("gemnini", "clade"))
+    (folder / "plan.yaml").write_text("epics: [{id: a, tasks: [{id: b, title: T}]}]\n")
+    assert main(["plan", "validate"]) == 2
+    told = capsys.readouterr().err
+    config = f"{folder}/.yokeflow.yaml"
+    assert f"{config}:4: agents.options.other.kind: there is no kind of agent `comand`" in told
+    assert "(did you mean `command`?)" in told
+    assert f"{config}:7: agents.profiles.senior.agent: there is no agent `clade`" in told
+    assert "(did you mean `claude`?)" in told
+    assert f"{config}:11: models.tiers.codx: `codx` is neither an agent nor a kind of agent" in told
+    assert "3 problems in .yokeflow.yaml" in told
+
+
+def test_an_unknown_agent_of_a_task_is_told_with_its_line(folder, capsys):
+    (folder / "plan.yaml").write_text(PLAN.replace("agent: claude", "agent: clade"))
+    assert main(["plan", "validate"]) == 2
+    told = capsys.readouterr().err
+    assert f"{folder}/plan.yaml:6: epics[0].tasks[2].agent: task c.docs: there is no agent `clade`" in told
+    assert "(did you mean `claude`?)" in told
+
+
+def test_the_default_agent_and_a_variable_that_names_one(folder, capsys, monkeypatch):
+    (folder / ".yokeflow.yaml").write_text("agents:\n  default: cladue\n")
+    monkeypatch.setenv("YOKE_AGENTS__PROFILES__CODER__AGENT", "nobody")
+    (folder / "plan.yaml").write_text("epics: [{id: a, tasks: [{id: b, title: T}]}]\n")
+    assert main(["plan", "validate"]) == 2
+    told = capsys.readouterr().err
+    assert ":2: agents.default: there is no agent `cladue` (did you mean `claude`?)" in told
+    assert "environment: YOKE_AGENTS__PROFILES__CODER__AGENT: there is no agent `nobody` (known: " in told

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.e2e.conftest import epic, task
-from yokeflow.errors import DocumentError, StoreError
+from yokeflow.errors import DocumentError, ExitCode, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,3 +225,25 @@ def test_a_look_at_the_plan_starts_no_server(
     assert workshop.yoke("plan", "show").returncode == 0
     assert workshop.yoke("plan", "validate").returncode == 0
     assert not home.exists()
+
+
+async def test_a_profile_of_the_store_with_an_unknown_agent_is_told_before_and_at_the_start(
+    workshop: Workshop,
+) -> None:
+    workshop.plan(epic("a", task("a.1", category="code"), task("a.2", profile="dba")))
+    await insert(workshop, "dba", {"agent": "gemnini", "categories": ["db"]})
+    for command in (("plan", "validate"), ("run",)):
+        done = workshop.yoke(*command)
+        assert done.returncode == ExitCode.USAGE
+        assert "epics[0].tasks[1].profile: task a.2: its profile dba names the agent `gemnini`" in done.stderr
+        assert "plan.yaml:" in done.stderr
+    assert workshop.yoke("run", "--task", "a.1").returncode == ExitCode.OK
+
+
+async def test_a_profile_of_the_config_with_an_unknown_agent_stops_the_start(workshop: Workshop) -> None:
+    workshop.config(agents={"profiles": {"coder": {"agent": "shel"}}})
+    workshop.plan(epic("a", task("a.1")))
+    done = workshop.yoke("run")
+    assert done.returncode == ExitCode.USAGE
+    assert ".yokeflow.yaml:6: agents.profiles.coder.agent: there is no agent `shel`" in done.stderr
+    assert "did you mean `shell`?" in done.stderr

@@ -12,6 +12,7 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.words import count, few, span
 from yokeflow.engine.decide import Decisions
+from yokeflow.engine.known_agents import check_plan, check_settings
 from yokeflow.engine.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
 from yokeflow.plan import graph, outline
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from yokeflow.config import Config
     from yokeflow.model import Plan, Profile, Resolution, Task
     from yokeflow.plugin_manager import PluginManager
+    from yokeflow.settings import Settings
 
 _DRAWINGS = {"tree": graph.tree, "mermaid": graph.mermaid, "dot": graph.dot, "json": graph.as_json}
 
@@ -33,7 +35,11 @@ _DRAWINGS = {"tree": graph.tree, "mermaid": graph.mermaid, "dot": graph.dot, "js
 class _Loaded(NamedTuple):
     plan: Plan
     plugins: PluginManager
-    config: Config
+    settings: Settings
+
+    @property
+    def config(self) -> Config:
+        return self.settings.config
 
     def agent_of(self, task: Task, role: Profile | None) -> str:
         """Who does the first attempt at a task."""
@@ -191,17 +197,16 @@ def _load(path: Path | None) -> _Loaded:
     settings, plugins = load_settings(root)
     config = settings.config
     plan = load_plan(path or root / config.plan, branch_prefix=config.project.branch_prefix)
-    return _Loaded(plan, plugins, config)
+    return _Loaded(plan, plugins, settings)
 
 
 def _check_roles(loaded: _Loaded) -> None:
-    """By the config alone where that will do, since to ask the store takes longer."""
-    alone = Decisions(loaded.plugins, loaded.config)
-    try:
-        roles(loaded.plan, lambda task: alone.profile(task, 1))
-    except DocumentError:
-        asked = _outlook(loaded)
-        roles(loaded.plan, lambda task: asked.profile(task, 1))
+    """With the profiles of the store where it can be asked: they may take the place of the config's."""
+    kinds = loaded.plugins.agents()
+    check_settings(loaded.settings, kinds)
+    asked = _outlook(loaded)
+    roles(loaded.plan, lambda task: asked.profile(task, 1))
+    check_plan(loaded.plan, asked.profile, loaded.config, kinds)
 
 
 def _outlook(loaded: _Loaded) -> Decisions:

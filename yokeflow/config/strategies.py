@@ -174,7 +174,7 @@ class Models(Section):
     """How the model of a task is chosen."""
 
     tiers: dict[Name, Tiers] = Field(default_factory=dict)
-    """Models by tier, for agents and kinds of agents. `claude` has haiku, sonnet and opus if you say nothing."""
+    """Models by tier, for an agent or a kind of them. `claude` has haiku, sonnet, opus if you say nothing."""
     weights: Weights = Weights()
     thresholds: Shares = (0.3, 0.7)
     """Complexity from which on a task is balanced, and powerful."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.known_agents import check_plan, check_settings
 from yokeflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 
 
 def check_agents(context: Context, tasks: Iterable[Task]) -> None:
-    """Raises UsageError when an agent that a task needs is unknown, not installed, or has nothing to run."""
+    """Raises UsageError when an agent that a task needs is unknown, not installed, or has nothing to run.
+
+    Names that stand in a file and belong to nobody come as DocumentError, with their places.
+    """
+    tasks = list(tasks)
+    check_settings(context.project.settings, context.agents)
+    if not context.only_agent:
+        ids = {task.id for task in tasks}
+        check_plan(context.plan, context.decide.profile, context.config, context.agents, ids)
     by_agent: dict[str, list[Task]] = {}
     for task in tasks:
         for number in range(1, context.config.agents.max_attempts + 1):
