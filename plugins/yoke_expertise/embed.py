@@ -15,6 +15,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from sqlalchemy import text
 
+from yokeflow.engine.redact import redact
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
@@ -73,7 +75,10 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 async def embed(texts: Sequence[str], options: Embeddings) -> list[list[float]] | None:
-    """A vector for each text; None when the endpoint is off or gives no proper answer in time."""
+    """A vector for each text; None when the endpoint is off or gives no proper answer in time.
+
+    Texts are sent without the secrets in them, and cut.
+    """
     if not options.url or not texts:
         return None
     try:
@@ -130,7 +135,9 @@ def _ask(texts: list[str], options: Embeddings) -> list[list[float]]:
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get(options.key_env):
         headers["Authorization"] = f"Bearer {key}"
-    body = json.dumps({"model": options.model, "input": [each[:_MOST_CHARACTERS] for each in texts]})
+    # Cut first, half a secret would not be known as one.
+    sent = [redact(each)[:_MOST_CHARACTERS] for each in texts]
+    body = json.dumps({"model": options.model, "input": sent})
     request = Request(address, body.encode(), headers)  # noqa: S310 - the scheme was looked at
     with build_opener(_NoRedirect).open(request, timeout=options.timeout) as answer:
         data = json.loads(answer.read(_MOST_BYTES))

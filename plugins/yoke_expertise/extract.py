@@ -43,8 +43,8 @@ class Failed:
     reason: str
     output: str
     session: str = ""
-    #: Paths that differ between its work and that of the attempt that counted; empty where unknown.
-    fixed_by: tuple[str, ...] = ()
+    #: Paths that the attempt that counted changed, and changed otherwise than this one; None where unknown.
+    fixed_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _failure_fix(case: Case, domains: Sequence[str]) -> Draft | None:
         return None
     failed = case.earlier[-1]
     command, said = check_of(failed.reason), telling_lines(failed.output)
-    files = (failed.fixed_by or case.changed)[:_NAMED]
+    files = (case.changed if failed.fixed_by is None else failed.fixed_by)[:_NAMED]
     if not command or not said or not files:
         return None
     what = f"`{clean(command, 120)}` failing with “{said[0]}”"

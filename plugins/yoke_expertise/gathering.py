@@ -144,9 +144,15 @@ async def complete(ended: Ended, facts: Facts, host: Host) -> Case:
     if not found or len(found) < len(ended.case.earlier):
         return ended.case
     earlier = [
-        replace(failed, fixed_by=await paths(host, head, ended.head or None)) for failed, head in found
+        replace(failed, fixed_by=_by_itself(ended.case, await paths(host, head, ended.head or None)))
+        for failed, head in found
     ]
     return replace(ended.case, earlier=tuple(earlier))
+
+
+def _by_itself(case: Case, differing: Sequence[str]) -> tuple[str, ...] | None:
+    """Those of the paths that the attempt changed: others may differ since it began from later work."""
+    return tuple(path for path in differing if path in case.changed) if differing else None
 
 
 def may_show_pairs(case: Case) -> bool:

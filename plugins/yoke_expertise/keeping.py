@@ -153,6 +153,9 @@ async def _save_opinion(
             same = replace(draft, key=other.key)
             return await save(conn, project, same, actor=_ACTOR, session=session, action="consolidated")
     saved = await save(conn, project, draft, actor="reflection", session=session)
+    if saved.status != "active":
+        # It was retired before, or is in dispute: said once more, it says nothing against the others.
+        return saved
     if said := next((each for each in others if each.pinned or each.kind == "note"), None):
         why = f"contradicts {said.id}"
         return await change(

@@ -124,9 +124,7 @@ async def _recall(attempt: Attempt, learning: Learning, host: Host) -> list[str]
         _log.warning("nothing is recalled for %s: %s", attempt.task.id, error.message)
         return []
     kept = [
-        each
-        for each in chosen
-        if held_out(each.key, attempt.task.id, learning.holdout, pinned=each.pinned)
+        each for each in chosen if held_out(each.key, attempt.task.id, learning.holdout, pinned=each.pinned)
     ]
     given = [each for each in chosen if each not in kept]
     if chosen:
@@ -155,8 +153,9 @@ async def look(conn: AsyncConnection, host: Host) -> bool:
 
 async def chosen_for(task: Task, learning: Learning, host: Host) -> list[Candidate]:
     """The lessons that fit a task, the best first, before any is kept back."""
-    said = f"{task.title}\n{task.prompt}"[:_MOST_CHARACTERS]
-    vectors = await embed([said], learning.embeddings)
+    whole = f"{task.title}\n{task.prompt}"
+    said = whole[:_MOST_CHARACTERS]
+    vectors = await embed([whole], learning.embeddings)
     wanted = Wanted(task.files, task.category, domain_of(said, task.files, learning.domains, task.category))
     async with host.begin() as conn:
         close = (

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from yoke_expertise import begin_run, learn
 from yoke_expertise.domains import domain_of
 from yoke_expertise.extract import Case, Failed, lessons_of, recurring, together
-from yoke_expertise.memories import Draft, find, save
+from yoke_expertise.memories import Draft, find, retire, save
 from yoke_expertise.reflect import parse
 from yoke_expertise.shell import parts_of
 from yoke_expertise.signature import signature, telling_lines
@@ -308,6 +308,32 @@ async def test_the_fix_is_what_differs_between_the_attempts(lab: Lab) -> None:
     assert KEY not in everything
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ({"src/auth.py": "yes\n", "src/same.py": "same\n"}, [("src/auth.py",)]),
+        # It is right by the work of others.
+        ({"src/auth.py": "no\n", "src/same.py": "same\n"}, []),
+    ],
+)
+async def test_work_of_others_that_came_between_the_attempts_is_no_fix(
+    lab: Lab, written: dict[str, str], told: list[tuple[str, ...]]
+) -> None:
+    await lab.plan(Task("t1", "e1", "Log in"))
+    base, reason = await lab.head(), "check `pytest -q` failed (exit code 1)"
+    first, second = lab.attempt("t1"), lab.attempt("t1", 2, [Failure(reason, OUTPUT)])
+    broken = await lab.commit(base, {"src/auth.py": "no\n", "src/same.py": "same\n"})
+    lab.start(first, base)
+    lab.finish(first, "failed", reason=reason, output=OUTPUT, base_commit=base, head_commit=broken)
+    later = await lab.commit(base, {"src/another.py": "of another task\n"})
+    right = await lab.commit(later, written)
+    lab.start(second, later)
+    result = lab.finish(second, base_commit=later, head_commit=right)
+    await lab.drain()
+    await learn(result, lab.transcript(second), Config(), lab.host(second))
+    assert [lesson.files for lesson in await _lessons(lab, "failure_fix")] == told
+
+
 async def test_learning_twice_from_a_session_changes_nothing(lab: Lab) -> None:
     await lab.plan(Task("t1", "e1", "Log in"))
     result, transcript = await _two_attempts(lab)
@@ -455,6 +481,25 @@ async def test_a_later_opinion_takes_the_place_of_an_earlier_one(lab: Lab) -> No
     status = {each.content: each.status for each in await _lessons(lab)}
     assert status["Mock everything that has to do with tokens."] == "disputed"
     assert status["A person knows better."] == "active"
+
+
+async def test_an_opinion_that_was_retired_takes_no_place_and_stays_retired(lab: Lab) -> None:
+    await lab.plan(*(Task(f"t{n}", f"e{n}", "Log in") for n in range(1, 5)))
+    old, new = "Start the token server before the tests.", "Never run login checks in parallel."
+    await _reflect(lab, [_answer(old)], "t1")
+    async with lab.store.begin() as conn:
+        (lesson,) = await find(conn, lab.project, kind="reflection")
+        await retire(conn, lesson.id, "wrong", actor="user:ada")
+    await _reflect(lab, [_answer(new)], "t2")
+    await _reflect(lab, [_answer(old)], "t3")
+    status = {each.content: each.status for each in await _lessons(lab, "reflection")}
+    assert status == {old: "archived", new: "active"}
+    note = Draft("testing", "note", "A person knows better.", subject="Login tests", source="explicit")
+    async with lab.store.begin() as conn:
+        await save(conn, lab.project, note, actor="user:ada")
+    await _reflect(lab, [_answer(old)], "t4")
+    status = {each.content: each.status for each in await _lessons(lab, "reflection")}
+    assert status == {old: "archived", new: "active"}
 
 
 def test_the_schema_is_strict() -> None:

@@ -335,6 +335,17 @@ async def test_lessons_are_found_by_meaning(
     assert endpoint.asked[-1] == ["kitten\n"]
 
 
+async def test_no_secret_of_a_prompt_or_a_lesson_is_sent(lab: Lab, endpoint: Endpoint) -> None:
+    learning, secret = _meaning(endpoint), "ghp_" + "a1B2" * 10
+    await _save(lab, _note(f"Feed the feline with {secret}."))
+    await fill(lab.host(), learning.embeddings)
+    # One at a place where a prompt is cut.
+    for before in ("kitten ", "x " * 1_992, "x " * 3_992):
+        await chosen_for(Task("t", "e", "kitten", f"{before}{secret} kitten"), learning, lab.host())
+    assert len(endpoint.asked) == 4
+    assert "ghp_" not in str(endpoint.asked)
+
+
 async def test_a_changed_lesson_gets_a_new_vector(lab: Lab, endpoint: Endpoint) -> None:
     learning = _meaning(endpoint)
     (lesson,) = await _save(lab, _note("Feed the feline."))
