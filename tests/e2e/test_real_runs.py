@@ -87,15 +87,16 @@ async def check_accounts(workshop: Workshop, cost: float | None) -> None:
         ("api.routes", "codex", "completed"),
         ("ui.page", "claude", "completed"),
     ]
-    assert ["sonnet" in row["model"] for row in costs] == [True, False, True]
+    # Small tasks about which nothing is known yet.
+    assert ["haiku" in row["model"] for row in costs] == [True, False, True]
     tokens = [
         (row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"])
         for row in costs
     ]
     assert tokens == [(200, 14, 40, 6), (160, 14, 40, 0), (200, 14, 40, 6)]
-    assert [row["session_cost"] is None for row in costs] == [False, True, False]
-    assert costs[0]["cost_usd"] == costs[0]["session_cost"] > 0
-    assert cost == pytest.approx(float(costs[0]["cost_usd"] + costs[2]["cost_usd"]))
+    # Codex does not say what it cost: that is by the price list.
+    assert all(row["cost_usd"] == row["session_cost"] > 0 for row in costs)
+    assert cost == pytest.approx(float(sum(row["cost_usd"] for row in costs)))
     items = {item["id"]: item["cost_usd"] for item in (await workshop.status())["items"]}
     assert items["ui"] == items["ui.page"] == pytest.approx(float(costs[2]["cost_usd"]))
 

@@ -141,7 +141,7 @@ class TestDecisions:
             (lambda: "writer", "no Profile but str"),
             (lambda: Profile(""), "no name"),
             (lambda: Profile(str(object())), "now this, now that"),
-            (lambda: Profile("a", lowest_tier="weak"), "a tier is"),
+            (lambda: Profile("a", lowest_tier="weak"), "'weak' is no tier"),
             (lambda: Profile("a", always=["x"]), "are tuples"),  # type: ignore[arg-type]
         ],
     )

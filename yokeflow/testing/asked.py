@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from yokeflow.asking import call_and_wait, call_now
 from yokeflow.config import Config
-from yokeflow.errors import PluginError
+from yokeflow.errors import PluginError, StoreError
 from yokeflow.hookspecs import PROMISES
 from yokeflow.plugin_manager import admit
 
@@ -51,6 +51,9 @@ class Asked:
         try:
             return await call_and_wait(implementation, hook, given, PROMISES[hook].seconds)
         except PluginError as error:
+            if isinstance(error.__cause__, StoreError):
+                # Whether the database may be away is for the check to say.
+                raise error.__cause__ from None
             raise AssertionError(error.message) from error
 
     def needs(self, hook: str) -> None:

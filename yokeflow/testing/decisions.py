@@ -123,7 +123,6 @@ def check_profiles(plugin: object, config: Config | None = None) -> None:
 
 def _check_profile(profile: Profile | None) -> None:
     if profile is not None:
-        assert {profile.lowest_tier, profile.highest_tier} <= _TIERS, "a tier is fast, balanced or powerful"
         lists = (profile.always, profile.never, profile.skills, profile.may_change, profile.must_not_change)
         assert all(isinstance(each, tuple) for each in lists), "lists of a profile are tuples"
 
