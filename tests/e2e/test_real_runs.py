@@ -96,7 +96,7 @@ async def check_accounts(workshop: Workshop, cost: float | None) -> None:
     assert tokens == [(200, 14, 40, 6), (160, 14, 40, 0), (200, 14, 40, 6)]
     # Codex does not say what it cost: that is by the price list.
     assert all(row["cost_usd"] == row["session_cost"] > 0 for row in costs)
-    assert cost == pytest.approx(float(sum(row["cost_usd"] for row in costs)))
+    assert cost == pytest.approx(float(sum(row["cost_usd"] for row in costs)), abs=2e-6)
     items = {item["id"]: item["cost_usd"] for item in (await workshop.status())["items"]}
     assert items["ui"] == items["ui.page"] == pytest.approx(float(costs[2]["cost_usd"]))
 
