@@ -11,7 +11,7 @@ from sqlalchemy import text
 from yokeflow.engine.decide import Decisions
 from yokeflow.engine.hosting import Lender
 from yokeflow.engine.recorder import Recorder
-from yokeflow.errors import GitError, RepositoryError, StoreError
+from yokeflow.errors import GitError, PluginError, RepositoryError, StoreError
 from yokeflow.git.repo import Repo
 from yokeflow.store.connection import Store
 from yokeflow.store.journal import Journal
@@ -50,6 +50,10 @@ async def outlook(start: Path, plan: Plan, plugins: PluginManager, config: Confi
             return decisions
     except (RepositoryError, GitError, StoreError):
         # No repository yet, or a schema of another version: a run says so.
+        return Decisions(plugins, config)
+    except PluginError as error:
+        if not isinstance(error.__cause__, StoreError):
+            raise
         return Decisions(plugins, config)
 
 
