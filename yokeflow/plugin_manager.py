@@ -76,9 +76,10 @@ class PluginManager(pluggy.PluginManager):
         return {name: command for each in self.brought.values() for name, command in each.commands.items()}
 
     @property
-    def migrations(self) -> list[Path]:
-        """Folders of the plugins' own migrations."""
-        return [each.migrations for each in self.brought.values() if each.migrations is not None]
+    def migrations(self) -> dict[Path, str]:
+        """Folders of the plugins' own migrations, with the plugin of each."""
+        found = ((each.migrations, name) for name, each in self.brought.items())
+        return {folder: name for folder, name in found if folder is not None}
 
     def ask(self, name: str, hook: str) -> list[Any]:
         """What one plugin answers to a hook without arguments; nothing where it does not have it.

@@ -450,6 +450,34 @@ def test_everything_is_shown(plug, capsys, tmp_path):
     assert "recall v2" in said
 
 
+def test_migrations_that_make_no_sense_are_shown_with_their_plugin(plug, capsys, tmp_path):
+    (tmp_path / "modules" / "versions").mkdir()
+    (tmp_path / "modules" / "versions" / "zzz.py").write_text('revision = "zzz"\ndown_revision = "0001"\n')
+    plug(senseless="@hookimpl\ndef register_migrations():\n    return Path(__file__).parent / 'versions'\n")
+    assert main(["plugins", "--json"]) == 1
+    (failed,) = json.loads(capsys.readouterr().out)["failed"]
+    assert (failed["name"], failed["source"]) == ("senseless", "named in YOKE_PLUGINS")
+    assert "one label of their own" in failed["reason"]
+    main(["doctor", "--json"])
+    findings = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    assert findings["plugins"]["health"] == "fail"
+    assert "plugin senseless" in findings["plugins"]["message"]
+
+
+def test_the_doctor_tries_migrations_that_wait(plug, capsys, tmp_path, database_url, monkeypatch):
+    monkeypatch.setenv("YOKE_DATABASE_URL", database_url)
+    (tmp_path / "modules" / "versions").mkdir()
+    (tmp_path / "modules" / "versions" / "failing_0001.py").write_text(
+        "from alembic import op\nrevision = 'failing_0001'\ndown_revision = None\n"
+        "branch_labels = ('failing',)\ndef upgrade():\n    op.execute('SELECT nonsense FROM projects')\n"
+    )
+    plug(failing="@hookimpl\ndef register_migrations():\n    return Path(__file__).parent / 'versions'\n")
+    assert main(["doctor", "--json"]) == 1
+    findings = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    assert findings["database"]["health"] == "fail"
+    assert "plugin failing: migration failing_0001 failed" in findings["database"]["message"]
+
+
 def test_promises_are_checked_when_asked_for(plug, capsys):
     plug(
         honest="@hookimpl\ndef recall():\n    return ['a lesson']\n",

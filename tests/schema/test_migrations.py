@@ -194,6 +194,71 @@ def test_a_migration_that_is_no_python_is_named(tmp_path: Path) -> None:
         migrate.revisions([tmp_path])
 
 
+def _write(folder: Path, name: str, **said: object) -> None:
+    """A revision file of the branch `odd` that does nothing."""
+    told = {"revision": name, "down_revision": None, "branch_labels": ("odd",)} | said
+    up = told.pop("upgrade", "pass")
+    lines = [f"{key} = {value!r}" for key, value in told.items() if value is not ...]
+    text_ = "\n".join(["from alembic import op", *lines, f"def upgrade():\n    {up}\n"])
+    (folder / f"{name}.py").write_text(text_)
+
+
+@pytest.mark.parametrize(
+    ("up", "said"),
+    [
+        ("op.execute('SELECT nonsense FROM projects')", 'the database refused: column "nonsense" does not'),
+        ("{}['x']", "KeyError: 'x'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+    ids=["database", "python", "exit"],
+)
+async def test_a_failing_migration_of_a_plugin_is_named(
+    database_url: str, tmp_path: Path, up: str, said: str
+) -> None:
+    _write(tmp_path, "odd_0001", upgrade=up)
+    for attempt in (migrate.upgrade, migrate.rehearse):
+        with pytest.raises(StoreError) as caught:
+            await attempt(database_url, {tmp_path: "stranger"})
+        assert f"plugin stranger: migration odd_0001 failed: {said}" in caught.value.message
+        assert "plugins.disabled: [stranger]" in caught.value.hint
+
+
+async def test_a_rehearsal_leaves_nothing(empty_database_url: str) -> None:
+    before = await schema_of(empty_database_url)
+    await migrate.rehearse(empty_database_url, PLUGINS)
+    assert await schema_of(empty_database_url) == before
+    assert await migrate.pending(empty_database_url, PLUGINS)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"zzz": {}}, "the id of its migration zzz does not begin with odd_"),
+        ({"odd_0002": {"down_revision": "odd_0001"}}, "odd_0002 comes after odd_0001, which is not here"),
+        ({"odd_0001": {"revision": ...}}, "does not say which `revision` it is"),
+        ({"odd_0001": {"revision": 5}}, "does not say which `revision` it is"),
+        ({"odd_0001": {"branch_labels": None}}, "found: none"),
+        ({"odd_0001": {"branch_labels": ("core",)}}, "found: core"),
+        (
+            {"odd_0001": {}, "odd_0002": {"branch_labels": None}},
+            "its migrations end twice",
+        ),
+        ({"odd_0001": {}, "odd_0002": {"revision": "odd_0001"}}, "odd_0001 is there twice"),
+        ({"core_0001": {"branch_labels": ("odd",)}}, "another plugin has a migration core_0001 too"),
+    ],
+)
+async def test_revisions_that_make_no_sense_are_refused_by_name(
+    database_url: str, tmp_path: Path, files: dict[str, dict[str, object]], said: str
+) -> None:
+    for name, changes in files.items():
+        _write(tmp_path, name, **changes)
+    with pytest.raises(StoreError) as caught:
+        await migrate.upgrade(database_url, {tmp_path: "stranger"})
+    assert caught.value.message.startswith("plugin stranger: ")
+    assert said in caught.value.message
+    assert "plugins.disabled: [stranger]" in caught.value.hint
+
+
 def _is_of_tables(key: tuple[str, str]) -> bool:
     return key[0] in ("column", "constraint", "index") and "alembic_version" not in key[1]
 

@@ -147,7 +147,7 @@ def _config() -> Config:
     return load_config(find_root(here) or here, strict=False).config
 
 
-def _migrations(config: Config) -> list[Path]:
+def _migrations(config: Config) -> dict[Path, str]:
     return load_plugins(config.plugins.disabled).migrations
 
 

@@ -11,17 +11,16 @@ import click
 from yokeflow import commands
 from yokeflow.cli import options, output
 from yokeflow.cli.words import first_line
-from yokeflow.errors import ExitCode
+from yokeflow.errors import ExitCode, PluginError, StoreError
 from yokeflow.hookspecs import PROMISES
-from yokeflow.plugin_manager import BUILT_IN, load_plugins
+from yokeflow.plugin_manager import BUILT_IN, Offer, load_plugins
 from yokeflow.settings import disabled_plugins, find_root
-from yokeflow.store.migrate import revisions
+from yokeflow.store.revisions import check_revisions, revisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from yokeflow.errors import PluginError
-    from yokeflow.plugin_manager import Offer, PluginManager
+    from yokeflow.plugin_manager import PluginManager
 
 
 @click.command(
@@ -53,6 +52,9 @@ def command(*, check: bool, as_json: bool) -> ExitCode:
         failed.append({"name": offer.name, "source": offer.source, "reason": reason, "hint": error.hint})
 
     manager = load_plugins(disabled, on_failure=note)
+    for name, error in _unusable(manager).items():
+        manager.unregister(name=name)
+        note(Offer(name, manager.sources[name], dict), error)
     loaded = _loaded(manager)
     broken = _broken(manager) if check else {}
     if as_json:
@@ -80,6 +82,17 @@ def _print(
         output.warn(f"plugin {entry['name']}: {entry['reason']}", entry["hint"])
     for name, promise in broken.items():
         output.warn(f"plugin {name} breaks a promise: {promise}", "tell its author, or disable it")
+
+
+def _unusable(manager: PluginManager) -> dict[str, PluginError]:
+    """Plugins whose migrations make no sense, which every command that needs the store would tell."""
+    found = {}
+    for folder, name in manager.migrations.items():
+        try:
+            check_revisions({folder: name})
+        except StoreError as error:
+            found[name] = PluginError(name, error.message.removeprefix(f"plugin {name}: "), hint=error.hint)
+    return found
 
 
 def _broken(manager: PluginManager) -> dict[str, str]:

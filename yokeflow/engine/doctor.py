@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from yokeflow.config import Config
 from yokeflow.engine.decide import Decisions
+from yokeflow.engine.doubts import doubts
 from yokeflow.engine.known_agents import agent_names, check_settings
 from yokeflow.engine.project import Project
 from yokeflow.errors import StoreError, YokeError
@@ -23,11 +24,12 @@ from yokeflow.plan.load import load_plan
 from yokeflow.plugin_manager import PluginManager, load_plugins
 from yokeflow.settings import Settings, disabled_plugins, find_root, load_config
 from yokeflow.store import migrate
+from yokeflow.store.revisions import check_revisions
 from yokeflow.store.server import ensure_server, server_status
 from yokeflow.validation import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sized
     from pathlib import Path
 
     from yokeflow.model import Plan, Task
@@ -118,6 +120,10 @@ def _plan(path: Path, prefix: str) -> Plan | None:
     return load_plan(path, branch_prefix=prefix) if path.exists() else None
 
 
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}" if len(things) == 1 else f"{len(things)} {noun}s"
+
+
 def _ok(check: str, message: str) -> Finding:
     return Finding(check, Health.OK, message)
 
@@ -162,8 +168,8 @@ async def _repository(around: Surroundings) -> Finding:
         return Finding(
             "repository",
             Health.WARN,
-            f"{repo.root}, onto {target}; {len(changes)} paths are not committed",
-            "commit or stash them: an epic that changes the same files cannot land",
+            f"{repo.root}, onto {target}; {_count(changes, 'path')} not committed",
+            "commit or stash what you changed: an epic that changes the same files cannot land",
         )
     return _ok("repository", f"{repo.root}, onto {target}")
 
@@ -177,6 +183,13 @@ async def _configuration(around: Surroundings) -> Finding:
             check_settings(settings, around.plugins.agents())
         except YokeError as error:
             return _fail("config", error)
+    if found := doubts(settings):
+        return Finding(
+            "config",
+            Health.WARN,
+            "; ".join(map(str, found)),
+            "`yoke config show` tells where settings come from",
+        )
     files = ", ".join(str(path) for path in settings.files)
     return _ok("config", files or "no file: every setting has its default")
 
@@ -184,6 +197,10 @@ async def _configuration(around: Surroundings) -> Finding:
 async def _plugins(around: Surroundings) -> Finding:
     if isinstance(around.plugins, YokeError):
         return _fail("plugins", around.plugins)
+    try:
+        await asyncio.to_thread(check_revisions, around.plugins.migrations)
+    except StoreError as error:
+        return _fail("plugins", error)
     return _ok("plugins", ", ".join(name for name, plugin in around.plugins.list_name_plugin() if plugin))
 
 
@@ -193,7 +210,7 @@ async def _plan_file(around: Surroundings) -> Finding:
         return _fail("plan", plan)
     if plan is None:
         return Finding("plan", Health.WARN, f"there is no {around.config.plan}", "write one: yoke init")
-    return _ok("plan", f"{plan.path.name}: {len(plan.epics)} epics, {len(plan.tasks)} tasks")
+    return _ok("plan", f"{plan.path.name}: {_count(plan.epics, 'epic')}, {_count(plan.tasks, 'task')}")
 
 
 async def _agents(around: Surroundings) -> Finding | None:
@@ -243,8 +260,10 @@ async def _database(around: Surroundings) -> Finding:
         return Finding("database", Health.FAIL, f"{status.address}: {status.reason}", "yoke db status")
     try:
         url = await asyncio.to_thread(ensure_server, around.config.database)
-        folders = [] if isinstance(around.plugins, YokeError) else around.plugins.migrations
+        folders = {} if isinstance(around.plugins, YokeError) else around.plugins.migrations
         pending = await migrate.pending(url, folders)
+        if pending:
+            await migrate.rehearse(url, folders)
     except StoreError as error:
         return _fail("database", error)
     message = f"{status.kind}, PostgreSQL {status.version}, {status.address}"
