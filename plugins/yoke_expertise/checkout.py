@@ -26,11 +26,14 @@ _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a domain's file; `edited` ones were left alone."""
+    """What became of a domain's file; `edited` ones were left alone, `refused` ones could not be written."""
 
     domain: str
     path: Path
-    state: Literal["written", "same", "edited"]
+    state: Literal["written", "same", "edited", "refused"]
+    #: Why it could not be written, and what to do.
+    why: str = ""
+    hint: str = ""
 
 
 def file_of(root: Path, learning: Learning, domain: str) -> Path:
@@ -61,7 +64,8 @@ async def write_files(
 ) -> list[Written]:
     """Bring the files of all domains, or of some, up to date with the store.
 
-    A file is replaced when its text is one that the store knows, or its hash is in `taken_in`.
+    A file is replaced when its text is one that the store knows, or its hash is in `taken_in`. One that
+    cannot be written keeps no other from it.
     """
     await hold(conn, project_id)
     wanted: Sequence[str] = sorted(only) or await domains(conn, project_id)
@@ -71,7 +75,10 @@ async def write_files(
         if text is not None:
             known = await hashes(conn, project_id, domain) | frozenset(taken_in)
             path = file_of(root, learning, domain)
-            outcome.append(Written(domain, path, await asyncio.to_thread(_write, path, text, known)))
+            try:
+                outcome.append(Written(domain, path, await asyncio.to_thread(_write, path, text, known)))
+            except YokeError as error:
+                outcome.append(Written(domain, path, "refused", error.message, error.hint))
     return outcome
 
 
@@ -83,6 +90,9 @@ def _write(path: Path, text: str, known: Collection[str]) -> Literal["written", 
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # To read from a pipe may take for ever.
+        if path.exists() and not path.is_file():
+            raise YokeError(f"{path} is no file, so nothing is written there", hint="move it away")
         found = text_hash(path.read_bytes()) if path.exists() else None
         if found == text_hash(text.encode()):
             return "same"

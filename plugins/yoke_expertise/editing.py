@@ -177,6 +177,8 @@ def import_(*, file: Path, force: bool, as_json: bool) -> None:
     Of an edited file, what you changed counts: new entries need only `lesson`, and a lesson that you took
     out is retired. Of another project's lessons, those that are here already are skipped.
     """
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is no regular file", hint="write what it gives into a file first")
     document = load_document(file)
     read = text_hash(file.read_bytes())
     taken, written = asyncio.run(_import(document, read, force=force))
@@ -278,8 +280,13 @@ async def _publish(
             await compile_all(conn, place.id, learning, change_type=change_type, validated=validated)
     if repo.bare:
         return []
-    async with place.store.begin() as conn:
-        return await write_files(conn, place.id, repo.root, learning, only=only, taken_in=taken_in)
+    try:
+        async with place.store.begin() as conn:
+            return await write_files(conn, place.id, repo.root, learning, only=only, taken_in=taken_in)
+    except UsageError as error:
+        # What was asked for is done: the files are a view of it.
+        output.warn(f"no file was written: {error.message}", error.hint)
+        return []
 
 
 async def _tracked(place: Opened) -> set[str]:
@@ -326,5 +333,7 @@ def _tell(written: Sequence[Written]) -> None:
                 f"{each.path} was edited by hand and is left alone",
                 f"`yoke expertise import {each.path}` takes the edits in",
             )
+        elif each.state == "refused":
+            output.warn(f"what changed is stored, but its file is not written: {each.why}", each.hint)
         elif each.state == "written":
             output.note(f"wrote {each.path}")

@@ -82,3 +82,5 @@ async def at_start(config: Config, host: Host) -> None:
         for each in written:
             if each.state == "edited":
                 _log.warning("%s was edited: `yoke expertise import` takes the edits in", each.path)
+            elif each.state == "refused":
+                _log.warning("expertise files were not written: %s", each.why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,34 @@ def test_a_file_that_was_edited_is_left_alone_and_can_be_taken_in(typed: Typed) 
     assert typed.json("list")[0]["content"] == "Mine."
     path.write_text("domain: general\nbest_practices:\n- lessn: x\n")
     assert "lessn" in typed("import", str(path), code=2)
+
+
+@pytest.mark.parametrize("odd", ["folder", "link out", "file", "pipe"])
+def test_a_lesson_is_stored_although_its_file_cannot_be_written(
+    typed: Typed, tmp_path_factory: pytest.TempPathFactory, odd: str
+) -> None:
+    folder = typed.root / ".expertise"
+    if odd == "link out":
+        folder.symlink_to(tmp_path_factory.mktemp("outside"))
+    elif odd == "file":
+        folder.write_text("mine\n")
+    else:
+        folder.mkdir()
+        path = folder / "testing.yaml"
+        path.mkdir() if odd == "folder" else os.mkfifo(path)
+    made = typed.json("add", "Run the tests with -x first.", "--domain", "testing")
+    assert "warning:" in typed.said
+    assert str(folder.name) in typed.said
+    assert "written" in typed.said
+    assert [each["id"] for each in typed.json("list")] == [made["id"]]
+    if odd in {"folder", "pipe"}:
+        typed("add", "Of another domain.", "--domain", "api")
+        assert f"wrote {folder / 'api.yaml'}" in typed.said
+
+
+def test_no_pipe_is_imported(typed: Typed) -> None:
+    os.mkfifo(typed.root / "pipe.yaml")
+    assert "no regular file" in typed("import", "pipe.yaml", code=2)
 
 
 def test_all_lessons_go_out_and_come_in(typed: Typed) -> None:
