@@ -101,3 +101,26 @@ def test_without_any_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["config", "validate"]) == 0
     assert "no .yokeflow.yaml, so the defaults" in capsys.readouterr().out
+
+
+OFF = "cost:\n  enabled: false\n  session_cap_usd: 2\n  budgets: {run: {usd: 5}}\n"
+
+
+def test_limits_that_are_not_kept_are_a_warning(root, capsys):
+    (root / ".yokeflow.yaml").write_text(OFF)
+    assert main(["config", "validate"]) == 0
+    told = capsys.readouterr().err
+    assert (
+        f"warning: {root}/.yokeflow.yaml:3: cost.session_cap_usd: is not kept, nor cost.budgets.run.usd"
+        in told
+    )
+    assert "cost.enabled is false" in told
+    assert main(["config", "validate", "--json"]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning["key"] == "cost.session_cap_usd"
+    (root / ".yokeflow.yaml").write_text(OFF.replace("false", "true"))
+    assert main(["config", "validate"]) == 0
+    assert capsys.readouterr().err == ""
+    (root / ".yokeflow.yaml").write_text("cost: {enabled: false}\n")
+    assert main(["config", "validate"]) == 0
+    assert capsys.readouterr().err == ""

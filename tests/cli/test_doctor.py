@@ -69,7 +69,21 @@ async def test_uncommitted_changes_are_a_warning(demo):
     (demo / "README.md").write_text("mine\n")
     repository = (await found(demo))["repository"]
     assert repository.health is Health.WARN
-    assert "1 paths are not committed" in repository.message
+    assert repository.message.endswith("; 1 path not committed")
+    (demo / "yours.md").write_text("yours\n")
+    assert (await found(demo))["repository"].message.endswith("; 2 paths not committed")
+
+
+async def test_one_epic_is_no_epics(demo):
+    (demo / "plan.yaml").write_text("epics: [{id: a, tasks: [{id: b, title: T, run: 'true'}]}]\n")
+    assert (await found(demo))["plan"].message == "plan.yaml: 1 epic, 1 task"
+
+
+async def test_limits_without_accounts_are_a_warning(demo):
+    (demo / ".yokeflow.yaml").write_text("cost: {enabled: false, budget_limit_usd: 5}\n")
+    config = (await found(demo))["config"]
+    assert config.health is Health.WARN
+    assert "cost.budget_limit_usd: is not kept: cost.enabled is false" in config.message
 
 
 async def test_without_a_plan_it_says_how_to_write_one(demo):

@@ -206,3 +206,12 @@ async def test_an_interrupted_run_leaves_with_130_and_goes_on_later(workshop: Wo
     attempts = {event["task"]: event["attempt"] for event in workshop.of("session.started")}
     assert attempts == {"one.b": 1}, "an interrupted attempt does not count"
     workshop.assert_tidy()
+
+
+def test_limits_without_accounts_are_a_warning_at_the_start(workshop: Workshop) -> None:
+    workshop.config(cost={"enabled": False, "budgets": {"run": {"usd": 1.0}}})
+    workshop.plan(epic("a", task("a.1")))
+    done = workshop.yoke("run")
+    assert done.returncode == ExitCode.OK
+    assert "warning: " in done.stderr
+    assert "cost.budgets.run.usd: is not kept: cost.enabled is false" in done.stderr

@@ -12,6 +12,7 @@ import click
 
 from yokeflow.cli import options, output
 from yokeflow.document import Key, dotted
+from yokeflow.engine.doubts import doubts
 from yokeflow.errors import DocumentError, ExitCode, PluginError
 from yokeflow.plugin_manager import Offer, load_plugins, load_settings
 from yokeflow.settings import FILE_NAME, Settings, disabled_plugins, extended, find_root, flatten
@@ -65,10 +66,12 @@ def validate(as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
             raise
         output.data({"valid": False, "problems": error.problems})
         return ExitCode.USAGE
-    files = [str(path) for path in settings.files]
+    files, found = [str(path) for path in settings.files], doubts(settings)
     if as_json:
-        output.data({"valid": True, "problems": [], "files": files})
+        output.data({"valid": True, "problems": [], "warnings": found, "files": files})
     else:
+        for doubt in found:
+            output.warn(str(doubt))
         output.line(f"valid: {', '.join(files) or f'no {FILE_NAME}, so the defaults'}")
     return ExitCode.OK
 

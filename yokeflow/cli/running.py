@@ -15,6 +15,7 @@ from yokeflow.cli.lines import event_lines
 from yokeflow.cli.live import LiveState
 from yokeflow.cli.live_view import LiveView
 from yokeflow.cli.report import report_lines
+from yokeflow.engine.doubts import doubts
 from yokeflow.engine.run import Run
 from yokeflow.errors import ExitCode
 
@@ -45,6 +46,8 @@ async def run_and_show(
 
     ^C (or SIGTERM) once stops the sessions and cleans up, twice kills.
     """
+    for doubt in doubts(project.settings):
+        output.warn(str(doubt))
     _spare_threads()
     state = LiveState.of(plan)
     async with AsyncExitStack() as stack:
