@@ -89,7 +89,7 @@ def list_(
             and (tag is None or tag in memory.tags)
         )
 
-    found, measured = asyncio.run(_list(_moment(at)))
+    found, measured = asyncio.run(_list(_moment(at), domain))
     lessons = [memory for memory in found if wanted(memory)]
     if as_json:
         output.data([_shown(memory, measured.get(str(memory.id))) for memory in lessons])
@@ -125,15 +125,20 @@ def export(*, file: Path, force: bool) -> None:
     if str(file) == "-":
         output.data(document)
         return
-    if file.exists() and not force:
-        raise UsageError(f"{file} is there already", hint="name another file, or add --force")
     written = json.dumps(document, default=str, indent=2, ensure_ascii=False)
-    file.write_text(f"{written}\n", encoding="utf-8")
+    try:
+        if file.exists() and not force:
+            raise UsageError(f"{file} is there already", hint="name another file, or add --force")
+        file.write_text(f"{written}\n", encoding="utf-8")
+    except OSError as error:
+        hint = "name a file in a folder that is there and may be written to"
+        raise UsageError(f"{file} cannot be written: {error.strerror}", hint=hint) from error
     output.line(f"{file}: {count(len(document['memories']), 'lesson')}")
 
 
-async def _list(at: datetime | None) -> tuple[list[Memory], Mapping[str, Effect]]:
+async def _list(at: datetime | None, domain: str | None) -> tuple[list[Memory], Mapping[str, Effect]]:
     async with opened() as place, place.store.begin() as conn:
+        await editing.check_known(conn, place, domain)
         if at is None:
             measured = {str(name): each for name, each in (await effects(conn, place.id)).items()}
             return await find(conn, place.id, status=()), measured

@@ -28,6 +28,8 @@ from yokeflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from yoke_expertise.checkout import Written
     from yoke_expertise.compile import Version
     from yoke_expertise.exchange import TakenIn
@@ -199,6 +201,13 @@ async def _add(draft: Draft) -> tuple[Memory, list[Written]]:
         return memory, await _publish(place, [memory.domain], "edited")
 
 
+async def check_known(conn: AsyncConnection, place: Opened, *named: str | None) -> None:
+    """Raises UsageError for a domain that is neither set nor one that lessons or files have."""
+    if strange := {name for name in named if name is not None} - set(await domains(conn, place.id)):
+        for name in sorted(strange):
+            _check_domain(place, name)
+
+
 def _check_domain(place: Opened, domain: str) -> None:
     known = place.project.config.learning.domains
     if domain not in known:
@@ -232,6 +241,7 @@ async def _validate(domain: str | None) -> tuple[list[Touched], list[Written]]:
     async with opened() as place:
         tracked = await _tracked(place)
         async with place.store.begin() as conn:
+            await check_known(conn, place, domain)
             touched = await validate_lessons(conn, place.id, tracked, domain=domain, actor=await _who(place))
         return touched, await _publish(place, [domain] if domain else (), "validated", validated=True)
 
@@ -239,6 +249,7 @@ async def _validate(domain: str | None) -> tuple[list[Touched], list[Written]]:
 async def _prune(domain: str | None, *, dry_run: bool) -> tuple[list[Touched], list[Written]]:
     async with opened() as place:
         async with place.store.begin() as conn:
+            await check_known(conn, place, domain)
             touched = await prune_lessons(
                 conn, place.id, domain=domain, actor=await _who(place), dry_run=dry_run
             )
@@ -256,7 +267,12 @@ async def _rollback(domain: str, to: int) -> tuple[Version | None, list[Written]
 async def _import(document: Document, read: str, *, force: bool) -> tuple[TakenIn, list[Written]]:
     async with opened() as place:
         async with place.store.begin() as conn:
+            known = await domains(conn, place.id)
             taken = await import_document(conn, place.id, document, actor=await _who(place), force=force)
+            # Refused here, nothing of it is stored.
+            for domain in taken.domains:
+                if domain not in known:
+                    _check_domain(place, domain)
         return taken, await _publish(place, taken.domains, "imported", taken_in=[read])
 
 

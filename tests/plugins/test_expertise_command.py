@@ -47,6 +47,7 @@ def typed(
     made = Typed(tmp_path, capsys)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").write_text("a = 1\n")
+    (tmp_path / "README").write_text("hello\n")
     made.git("init", "-q")
     made.git("add", ".")
     made.git("commit", "-qm", "first")
@@ -173,6 +174,30 @@ def test_no_pipe_is_imported(typed: Typed) -> None:
     assert "no regular file" in typed("import", "pipe.yaml", code=2)
 
 
+def test_a_domain_that_lessons_have_is_known_although_it_is_not_set_any_more(typed: Typed) -> None:
+    config = typed.root / ".yokeflow.yaml"
+    config.write_text("learning: {domains: [ours, general]}\n")
+    typed("add", "Of our domain.", "--domain", "ours")
+    config.unlink()
+    assert len(typed.json("list", "--domain", "ours")) == 1
+    for name in ("validate", "prune"):
+        assert typed.json(name, "--domain", "ours") == []
+    typed("add", "x", "--domain", "ours", code=2)
+
+
+@pytest.mark.parametrize("domain", ["nosuch", "../../evil"])
+def test_nothing_is_imported_into_a_domain_that_is_not_set(typed: Typed, domain: str) -> None:
+    typed("add", "First.")
+    typed("export", "all.json")
+    document = json.loads((typed.root / "all.json").read_text())
+    document["memories"].append(document["memories"][0] | {"key": "other", "domain": domain})
+    (typed.root / "all.json").write_text(json.dumps(document))
+    assert f"there is no domain {domain!r}" in typed("import", "all.json", code=2)
+    (typed.root / "x.yaml").write_text(f"domain: {domain}\nbest_practices:\n- lesson: x\n")
+    assert "choose one of database" in typed("import", "x.yaml", code=2)
+    assert [each["domain"] for each in typed.json("list", "--status", "all")] == ["general"]
+
+
 def test_all_lessons_go_out_and_come_in(typed: Typed) -> None:
     typed("add", "First.")
     assert typed("export", "all.json") == "all.json: 1 lesson\n"
@@ -211,6 +236,12 @@ def test_a_lesson_is_edited_in_an_editor(typed: Typed, monkeypatch: pytest.Monke
         (("edit", "abcd1234", "--content", ""), "2,000"),
         (("import", "nowhere.yaml"), "nowhere.yaml"),
         (("list", "--kind", "poem"), "failure_fix"),
+        (("list", "--domain", "nosuch"), "choose one of database"),
+        (("prune", "--domain", "nosuch"), "choose one of database"),
+        (("prune", "--dry-run", "--domain", "nosuch"), "choose one of database"),
+        (("validate", "--domain", "nosuch"), "choose one of database"),
+        (("export", "nowhere/x.json"), "nowhere/x.json cannot be written: No such file"),
+        (("export", "README/x.json"), "README/x.json cannot be written: Not a directory"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_remedy(
