@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +10,9 @@ import click
 from yoke_models import evaluate, history, table, why
 from yokeflow.cli import options, output
 from yokeflow.cli.opened import opened
-from yokeflow.cli.words import count, money
+from yokeflow.cli.words import count, few, money
 from yokeflow.errors import UsageError
+from yokeflow.validation import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,8 @@ def evaluate_command(*, as_json: bool) -> None:
     header = ("policy", "sessions", "covered", "success", "90 %", "per landed task", "90 %")
     output.table(header, map(_policy, found["policies"]), right=range(1, len(header)))
     output.line(f"From {count(found['sessions'], 'session')} with a known outcome.")
+    if any(0 < each["tasks"] < evaluate.LEAST_TASKS for each in found["policies"]):
+        output.line(f"Too little history: fewer than {evaluate.LEAST_TASKS} tasks did what the policy wants.")
 
 
 async def _evidence() -> list[dict[str, Any]]:
@@ -101,10 +103,17 @@ async def _explained(task: str) -> dict[str, Any]:
         plan = _plan(place)
         data = await why.explain(place, task, plan)
     if data is None:
-        near = get_close_matches(task, plan.tasks if plan else (), n=1)
-        hint = f"did you mean {near[0]}?" if near else "`yoke plan show` lists them"
-        raise UsageError(f"there is no task {task}", hint=hint)
+        raise _no_task(task, plan)
     return data
+
+
+def _no_task(name: str, plan: Plan | None) -> UsageError:
+    epic = next((epic for epic in plan.epics if epic.id == name), None) if plan else None
+    if epic is not None:
+        tasks = few([task.id for task in epic.tasks], 8)
+        return UsageError(f"{name} is an epic, and models are chosen by task", hint=f"its tasks: {tasks}")
+    hint = suggest(name, plan.tasks) if plan else ""
+    return UsageError(f"there is no task {name}", hint=hint or "`yoke plan show` lists them")
 
 
 async def _evaluated() -> dict[str, Any]:
@@ -141,7 +150,7 @@ def _policy(row: dict[str, Any]) -> Sequence[object]:
         row["policy"],
         row["sessions"],
         _share(row["covered"]),
-        _share(row["success_rate"]),
+        "too little history" if 0 < row["tasks"] < evaluate.LEAST_TASKS else _share(row["success_rate"]),
         _shares(row["success_interval"]),
         _money(row["cost_per_landed_usd"]),
         f"{money(interval[0])} to {money(interval[1])}" if interval else "-",

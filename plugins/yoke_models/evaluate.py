@@ -9,7 +9,9 @@ cell, the choice is taken for chance: where it followed the score, a stronger ti
 The learned policy is replayed in the order of the sessions, each choice made of what was known when its
 session started alone: a session's cost when it ended, what became of its work when that was decided.
 
-Intervals hold 90 % of 1,000 resamplings of the tasks, which are put together to 100 blocks at most.
+Intervals hold 90 % of 1,000 resamplings of the tasks, which are put together to 100 blocks at most. These
+agree too well where all or no sessions landed; an interval is never narrower than that of Wilson for as many
+equally weighed tasks. A policy of which fewer than `LEAST_TASKS` tasks tell gets no figures.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from yoke_models.choose import Case, by_tier
 from yoke_models.complexity import SIZES, Complexity, tier_by_score
 from yoke_models.evidence import Cell, Evidence, Tally
+from yoke_models.table import wilson
 from yoke_models.tiers import ORDER, kind_of, known, tier_of_session
 from yokeflow.model import Attempt, Task
 
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 POLICIES: Final = ("always fast", "always balanced", "always powerful", "keyword rules", "learned")
 #: The latest sessions that are replayed: older ones tell about other models and other code.
 LATEST: Final = 20_000
+#: With fewer, an estimate says nothing.
+LEAST_TASKS: Final = 8
 _RESAMPLINGS: Final = 1000
 _BLOCKS: Final = 100
 #: Scores where none was recorded: the middle of what the default thresholds make of each size.
@@ -166,6 +171,7 @@ def _policy(
     tasks = {each.task: place for place, each in enumerate({each.task: each for each in history}.values())}
     blocks = [_Sums()] * max(min(_BLOCKS, len(tasks)), 1)
     matched = covered = 0
+    tell: dict[str, float] = defaultdict(float)
     for each, tier in zip(history, wanted, strict=True):
         covered += taken[each.cell, tier] > 0
         if each.tier == tier:
@@ -173,17 +179,34 @@ def _policy(
             block = tasks[each.task] % len(blocks)
             weight = cells[each.cell] / taken[each.cell, tier]
             blocks[block] = blocks[block].plus(_weighed(each, weight))
-    total = _total(blocks)
-    rates, costs = _resampled(blocks) if matched else ([], [])
+            tell[each.task] += weight
     return {
         "policy": policy,
         "sessions": matched,
+        "tasks": len(tell),
         "covered": covered / len(history) if history else 0.0,
-        "success_rate": total.rate if matched else None,
-        "success_interval": _interval(rates),
-        "cost_per_landed_usd": total.per_landed if matched else None,
-        "cost_interval": _interval(costs),
+        **_figures(blocks, list(tell.values())),
     }
+
+
+def _figures(blocks: Sequence[_Sums], weights: Sequence[float]) -> dict[str, Any]:
+    """Shares and dollars with their intervals, None where too few tasks tell; by the weights of those."""
+    names = ("success_rate", "success_interval", "cost_per_landed_usd", "cost_interval")
+    if len(weights) < LEAST_TASKS:
+        return dict.fromkeys(names)
+    total, (rates, costs) = _total(blocks), _resampled(blocks)
+    # Tasks of unequal weight tell as much as so many of the same (Kish).
+    count = sum(weights) ** 2 / sum(weight * weight for weight in weights)
+    low, high = wilson(total.rate, count)
+    success, cost = _wider(_interval(rates), low, high), _interval(costs)
+    if cost is not None and low > 0:
+        mean = total.cost / total.priced
+        cost = _wider(cost, mean / high, mean / low)
+    return dict(zip(names, (total.rate, success, total.per_landed, cost), strict=True))
+
+
+def _wider(found: tuple[float, float] | None, low: float, high: float) -> tuple[float, float]:
+    return (low, high) if found is None else (min(found[0], low), max(found[1], high))
 
 
 def _weighed(each: Episode, weight: float) -> _Sums:

@@ -30,10 +30,13 @@ def evidence(groups: Iterable[Group], config: Config) -> list[dict[str, Any]]:
 
 
 def interval(landed: int, decided: int) -> tuple[float, float] | None:
-    """Where the true share lies (Wilson); None without sessions."""
-    if not decided:
-        return None
-    share, square = landed / decided, _Z * _Z / decided
+    """Where the true share lies; None without sessions."""
+    return wilson(landed / decided, decided) if decided else None
+
+
+def wilson(share: float, count: float) -> tuple[float, float]:
+    """Where the true share lies when `share` of `count` were seen. Never certain: 3 of 3 is 53 % to 100 %."""
+    square = _Z * _Z / count
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     return max(middle - half, 0.0), min(middle + half, 1.0)

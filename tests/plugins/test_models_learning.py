@@ -263,6 +263,31 @@ def test_cells_without_data_are_told():
     assert all(each["sessions"] == 0 for each in evaluate([], CONFIG))
 
 
+def test_no_interval_claims_to_be_certain():
+    def balanced(count, landed):
+        history = [episode(f"a{n}", "balanced", landed=landed, cost=1.0) for n in range(count)]
+        found = {each["policy"]: each for each in evaluate(history, CONFIG)}
+        return found["always balanced"]
+
+    few, many = balanced(8, landed=True), balanced(800, landed=True)
+    assert (few["success_rate"], few["cost_per_landed_usd"]) == (1.0, 1.0)
+    assert few["success_interval"] == pytest.approx(interval(8, 8))
+    assert few["success_interval"][0] < 0.8
+    assert few["cost_interval"][1] > 1.2
+    assert few["success_interval"][0] < many["success_interval"][0] < 1.0
+    none = balanced(8, landed=False)
+    assert none["success_interval"][1] > 0.2
+    assert none["cost_interval"] is None
+
+
+def test_few_tasks_give_no_figures_however_many_their_sessions():
+    history = [episode(f"a{n % 7}", "balanced", landed=n % 2 == 0, cost=1.0) for n in range(70)]
+    found = {each["policy"]: each for each in evaluate(history, CONFIG)}["always balanced"]
+    assert (found["sessions"], found["tasks"], found["covered"]) == (70, 7, 1.0)
+    figures = ("success_rate", "success_interval", "cost_per_landed_usd", "cost_interval")
+    assert [found[name] for name in figures] == [None] * 4
+
+
 def test_intervals_narrow_with_sessions():
     assert interval(0, 0) is None
     few, many = interval(8, 10), interval(800, 1000)

@@ -401,7 +401,16 @@ def test_why_tells_what_would_be_chosen_for_a_task_not_yet_run(ran):
     assert (named["model"], named["model_reason"]) == ("opus", "the task names it")
     with pytest.raises(UsageError) as error:
         ran("why", "a00")
-    assert error.value.hint.startswith("did you mean a")
+    assert error.value.hint == "did you mean `a0`?"
+
+
+def test_why_takes_an_epic_for_what_it_is(ran):
+    with pytest.raises(UsageError, match="a is an epic") as error:
+        ran("why", "a")
+    assert error.value.hint.startswith("its tasks: a0, a1, a2")
+    with pytest.raises(UsageError, match="there is no task nope") as error:
+        ran("why", "nope")
+    assert error.value.hint.startswith("known: a0, a1, a2")
 
 
 PROFILE = text("""
@@ -430,5 +439,8 @@ def test_evaluate_tells_what_it_rests_on(ran):
     found = json.loads(ran("evaluate", "--json").output)
     assert (found["sessions"], found["tasks"]) == (2, 1)
     by_name = {each["policy"]: each for each in found["policies"]}
-    assert by_name["always balanced"]["cost_per_landed_usd"] == 0.5
+    assert (by_name["always balanced"]["sessions"], by_name["always balanced"]["tasks"]) == (1, 1)
+    assert by_name["always balanced"]["cost_per_landed_usd"] is None
+    assert "too little history" in shown
+    assert "Too little history: fewer than 8 tasks did what the policy wants." in shown
     assert by_name["always powerful"]["covered"] == 0
