@@ -66,7 +66,7 @@ def test_the_guide_works(
         monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("YOKE_DATABASE_URL", database_url)
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio -p no:xdist -p no:cacheprovider")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-W error -p no:xdist -p no:cacheprovider")
     for option, value in {"NO_INDEX": "1", "NO_DEPS": "1", "NO_BUILD_ISOLATION": "off"}.items():
         monkeypatch.setenv(f"PIP_{option}", value)
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")

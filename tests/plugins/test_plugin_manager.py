@@ -453,9 +453,17 @@ def test_everything_is_shown(plug, capsys, tmp_path):
 def test_migrations_that_make_no_sense_are_shown_with_their_plugin(plug, capsys, tmp_path):
     (tmp_path / "modules" / "versions").mkdir()
     (tmp_path / "modules" / "versions" / "zzz.py").write_text('revision = "zzz"\ndown_revision = "0001"\n')
-    plug(senseless="@hookimpl\ndef register_migrations():\n    return Path(__file__).parent / 'versions'\n")
+    (tmp_path / "modules" / "sound").mkdir()
+    (tmp_path / "modules" / "sound" / "sound_0001.py").write_text(
+        'revision = "sound_0001"\ndown_revision = None\nbranch_labels = ("sound",)\n'
+        'depends_on = ("yoke_costs_0001",)\n'
+    )
+    source = "@hookimpl\ndef register_migrations():\n    return Path(__file__).parent / '{}'\n"
+    plug(senseless=source.format("versions"), sound=source.format("sound"))
     assert main(["plugins", "--json"]) == 1
-    (failed,) = json.loads(capsys.readouterr().out)["failed"]
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["loaded"][0]["migrations"] == ["sound"]
+    (failed,) = shown["failed"]
     assert (failed["name"], failed["source"]) == ("senseless", "named in YOKE_PLUGINS")
     assert "one label of their own" in failed["reason"]
     main(["doctor", "--json"])

@@ -106,6 +106,6 @@ def test_its_own_tests_pass(
     environment: Path, project: Path, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("YOKE_DATABASE_URL", server_url)
-    plain = ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:xdist"]
+    plain = ["-p", "no:cacheprovider", "-p", "no:xdist"]
     said = run(environment / "bin" / "python", "-m", "pytest", "-q", *plain, EXAMPLE, cwd=project)
     assert "3 passed" in said

@@ -11,11 +11,11 @@ import click
 from yokeflow import commands
 from yokeflow.cli import options, output
 from yokeflow.cli.words import first_line
-from yokeflow.errors import ExitCode, PluginError, StoreError
+from yokeflow.errors import ExitCode, PluginError
 from yokeflow.hookspecs import PROMISES
 from yokeflow.plugin_manager import BUILT_IN, Offer, load_plugins
 from yokeflow.settings import disabled_plugins, find_root
-from yokeflow.store.revisions import check_revisions, revisions
+from yokeflow.store.revisions import RevisionError, check_revisions, revisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,13 +86,18 @@ def _print(
 
 def _unusable(manager: PluginManager) -> dict[str, PluginError]:
     """Plugins whose migrations make no sense, which every command that needs the store would tell."""
-    found = {}
-    for folder, name in manager.migrations.items():
+    found: dict[str, PluginError] = {}
+    while True:
+        folders = {folder: name for folder, name in manager.migrations.items() if name not in found}
         try:
-            check_revisions({folder: name})
-        except StoreError as error:
-            found[name] = PluginError(name, error.message.removeprefix(f"plugin {name}: "), hint=error.hint)
-    return found
+            check_revisions(folders)
+        except RevisionError as error:
+            if error.plugin not in folders.values():
+                raise
+            reason = error.message.removeprefix(f"plugin {error.plugin}: ")
+            found[error.plugin] = PluginError(error.plugin, reason, hint=error.hint)
+        else:
+            return found
 
 
 def _broken(manager: PluginManager) -> dict[str, str]:

@@ -18,6 +18,15 @@ _NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
 CORE = "core"
 
 
+class RevisionError(StoreError):
+    """A migration cannot be used, or failed."""
+
+    def __init__(self, message: str, *, hint: str, plugin: str = "") -> None:
+        super().__init__(message, hint=hint)
+        #: Whose it is; empty for the core, and where it is not known.
+        self.plugin = plugin
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """What a revision file says about itself."""
@@ -99,13 +108,12 @@ def owner(folder: Path, plugin_folders: Collection[Path]) -> str:
     return str(plugin_folders.get(folder, "")) if isinstance(plugin_folders, Mapping) else ""
 
 
-def refusal(whose: str, reason: str) -> StoreError:
+def refusal(whose: str, reason: str) -> RevisionError:
     """The error for migrations of a plugin that cannot be used."""
     if not whose:
-        return StoreError(reason, hint="reinstall what it belongs to")
-    return StoreError(
-        f"plugin {whose}: {reason}", hint=f"update it, or list it under plugins.disabled: [{whose}]"
-    )
+        return RevisionError(reason, hint="reinstall what it belongs to")
+    hint = f"update it, or list it under plugins.disabled: [{whose}]"
+    return RevisionError(f"plugin {whose}: {reason}", hint=hint, plugin=whose)
 
 
 def _read(file: Path, whose: str) -> Revision:
