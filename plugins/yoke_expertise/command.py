@@ -13,7 +13,7 @@ import click
 
 from yoke_expertise import editing
 from yoke_expertise.compile import domains, versions
-from yoke_expertise.documents import render
+from yoke_expertise.documents import compile_document, render
 from yoke_expertise.evidence import effect, effects, numbers
 from yoke_expertise.exchange import export_all
 from yoke_expertise.history import log_of, state_at
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from yoke_expertise.compile import Version
+    from yoke_expertise.documents import Compiled
     from yoke_expertise.history import Change
     from yoke_expertise.verdict import Effect
 
@@ -51,8 +52,9 @@ def command() -> None:
     """What sessions taught, and how much it helps.
 
     Lessons are kept in the store with their whole history; one file a domain, in `.expertise/`, shows the
-    most important ones. A lesson is told to most sessions that it fits and kept from a few, so that its
-    effect is measured; one that does not help is retired.
+    most important ones. Files are written when a run starts and by the commands that change lessons, never
+    while a run goes on; `show DOMAIN` needs none. A lesson is told to most sessions that it fits and kept
+    from a few, so that its effect is measured; one that does not help is retired.
     """
 
 
@@ -149,6 +151,11 @@ async def _show(name: str, at: datetime | None, *, as_json: bool) -> None:
     async with opened() as place, place.store.begin() as conn:
         if name in await domains(conn, place.id):
             known = [each for each in await versions(conn, place.id, name) if at is None or each.at <= at]
+            if not known and at is None:
+                lessons = await find(conn, place.id, name)
+                most = place.project.config.learning.expertise_max_lines
+                _print_unwritten(name, compile_document(name, lessons, most), as_json=as_json)
+                return
             _print_domain(name, known, as_json=as_json)
             return
         if name in place.project.config.learning.domains:
@@ -175,6 +182,15 @@ def _print_domain(name: str, known: Sequence[Version], *, as_json: bool) -> None
         for each in known
     ]
     output.table(("VERSION", "AT", "CHANGE", "SUMMARY"), rows[-10:], right=(0,))
+
+
+def _print_unwritten(name: str, compiled: Compiled, *, as_json: bool) -> None:
+    """What a file will say that was never compiled."""
+    if as_json:
+        output.data({"domain": name, "content": compiled.content, "versions": []})
+        return
+    output.line(clean(render(compiled.content, 0)))
+    output.note("There is no file of it yet: `yoke expertise validate` writes it, and so does the next run.")
 
 
 def _print_empty(name: str, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,10 +53,21 @@ def _subject_text(_context: click.Context, _parameter: click.Parameter, value: s
     return value
 
 
+def _paths(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Files of the repository, as it names them."""
+    for path in value:
+        named = PurePosixPath(path)
+        if not path.strip() or not named.parts or named.is_absolute() or ".." in named.parts:
+            raise click.BadParameter(f"{path!r} is no path from the root of the repository, as in src/a.py")
+    return tuple(path.removeprefix("./") for path in value)
+
+
 _SETTABLE = tuple(name for name in STATUSES if name != "superseded")
 _domain = click.option("--domain", help="Only this domain.")
 _importance = click.option("--importance", type=click.IntRange(1, 10), help="From 1 to 10.")
-_file = click.option("--file", "files", multiple=True, help="A path it is about; may be repeated.")
+_file = click.option(
+    "--file", "files", multiple=True, callback=_paths, help="A path it is about; may be repeated."
+)
 _category = click.option(
     "--category", "categories", multiple=True, help="A category of tasks; may be repeated."
 )
@@ -198,6 +209,10 @@ async def _add(draft: Draft) -> tuple[Memory, list[Written]]:
         _check_domain(place, draft.domain)
         async with place.store.begin() as conn:
             memory = await save(conn, place.id, draft, actor=await _who(place))
+        if not place.project.config.learning.enabled:
+            output.warn(
+                "no session is told this lesson: learning is off", "set learning.enabled to true in its file"
+            )
         return memory, await _publish(place, [memory.domain], "edited")
 
 

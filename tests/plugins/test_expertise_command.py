@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from yoke_expertise.memories import Draft, save
 from yokeflow.__main__ import main
+from yokeflow.store.connection import Store
 
 
 class Typed:
@@ -105,6 +109,39 @@ def test_a_domain_without_lessons_is_said_to_have_none(typed: Typed) -> None:
     said = "The domain database has no lessons yet: sessions leave them behind.\n"
     assert typed("show", "database") == said
     assert typed.json("show", "database") == {"domain": "database", "content": None, "versions": []}
+
+
+async def _learn(url: str, draft: Draft) -> str:
+    """Save a lesson as a run does, without a file; its id."""
+    async with await Store.open(url) as store, store.begin() as conn:
+        (project,) = await conn.scalars(text("SELECT id FROM projects"))
+        return str((await save(conn, project, draft, actor="extraction")).id)
+
+
+def test_what_a_run_taught_is_shown_before_there_is_a_file(typed: Typed, database_url: str) -> None:
+    typed("list")
+    lesson = asyncio.run(_learn(database_url, Draft("api", "note", "Learned.")))
+    shown = typed.json("show", "api")
+    assert shown["versions"] == []
+    assert [each["id"] for each in shown["content"]["best_practices"]] == [lesson]
+    assert "lesson: Learned." in typed("show", "api")
+    assert "`yoke expertise validate` writes it" in typed.said
+    assert not (typed.root / ".expertise").exists(), "nothing is written by looking"
+    typed("validate")
+    assert "Learned." in (typed.root / ".expertise" / "api.yaml").read_text()
+
+
+def test_a_lesson_is_about_files_of_the_repository(typed: Typed) -> None:
+    made = typed.json("add", "About it.", "--file", "./src/a.py", "--file", "src/..b/", "--file", ".env")
+    assert made["files"] == ["src/a.py", "src/..b/", ".env"]
+
+
+def test_who_teaches_while_learning_is_off_is_told_so(typed: Typed) -> None:
+    typed("add", "First.")
+    assert "learning" not in typed.said
+    (typed.root / ".yokeflow.yaml").write_text("learning: {enabled: false}\n")
+    typed("add", "Second.")
+    assert "no session is told this lesson" in typed.said
 
 
 def test_lessons_about_files_that_are_gone_are_found(typed: Typed) -> None:
@@ -236,6 +273,12 @@ def test_a_lesson_is_edited_in_an_editor(typed: Typed, monkeypatch: pytest.Monke
         (("edit", "abcd1234", "--content", ""), "2,000"),
         (("import", "nowhere.yaml"), "nowhere.yaml"),
         (("list", "--kind", "poem"), "failure_fix"),
+        (("add", "x", "--file", "../../etc/passwd"), "no path from the root of the repository"),
+        (("add", "x", "--file", "src/../../x"), "no path from the root of the repository"),
+        (("add", "x", "--file", "/etc/passwd"), "no path from the root of the repository"),
+        (("add", "x", "--file", ""), "no path from the root of the repository"),
+        (("add", "x", "--file", "."), "no path from the root of the repository"),
+        (("edit", "abcd1234", "--file", ".."), "no path from the root of the repository"),
         (("list", "--domain", "nosuch"), "choose one of database"),
         (("prune", "--domain", "nosuch"), "choose one of database"),
         (("prune", "--dry-run", "--domain", "nosuch"), "choose one of database"),
