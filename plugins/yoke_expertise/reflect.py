@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from yoke_expertise.domains import domain_of
 from yoke_expertise.memories import Draft
+from yoke_expertise.runs import remembered
 from yoke_expertise.signature import clean, telling_lines
 from yokeflow.engine.redact import redact
 from yokeflow.errors import YokeError
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _OPERATION: Final = "reflection"
 _TRIES: Final = 2
+_MOST_DROPPED: Final = 2
 _LONGEST_ANSWER: Final = 20_000
 
 _PROMPT: Final = """\
@@ -72,7 +74,13 @@ def wants_reflection(case: Case, learning: Learning) -> bool:
 
 
 async def reflect(host: Host, case: Case, learning: Learning) -> list[Draft]:
-    """What the agent says; nothing when it cannot be asked, or answers twice against the schema."""
+    """What the agent says; nothing when it cannot be asked, or answers twice against the schema.
+
+    One whose answers are of no use is asked no more in the run: each of them costs.
+    """
+    state = remembered(host)
+    if state.dropped >= _MOST_DROPPED:
+        return []
     prompt = redact(_question(case))
     asked, error = prompt, ""
     for _ in range(_TRIES):
@@ -85,11 +93,17 @@ async def reflect(host: Host, case: Case, learning: Learning) -> list[Draft]:
             _log.warning("no reflection on %s: %s", case.task, report.error)
             return []
         try:
-            return _drafts(parse(report.answer), case, learning.domains)
+            found = _drafts(parse(report.answer), case, learning.domains)
         except ValidationError as wrong:
             error = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors())
             asked = f"{prompt}\nYour last answer was not valid: {clean(error, 500)}\n"
+        else:
+            state.dropped = 0
+            return found
+    state.dropped += 1
     _log.warning("the reflection on %s was dropped: %s", case.task, clean(error, 500))
+    if state.dropped == _MOST_DROPPED:
+        _log.warning("%s is asked for no more reflections in this run", learning.reflect_with)
     return []
 
 

@@ -29,6 +29,8 @@ class Remembered:
     turns: Turns = field(default_factory=Turns)
     #: When the latest of the uses was settled by which lessons were last judged; None before that.
     judged: datetime | None = None
+    #: Reflections in a row that were dropped, since their answers made no sense.
+    dropped: int = 0
     #: There is a lesson that may be told.
     _lessons: bool = False
     _looked: float = -inf

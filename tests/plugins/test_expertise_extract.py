@@ -462,6 +462,24 @@ async def test_an_answer_against_the_schema_is_asked_for_once_more(
     assert len(await _lessons(lab, "failure_fix")) == 1
 
 
+async def test_an_agent_whose_answers_are_of_no_use_is_asked_no_more(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lab.plan(*(Task(f"t{n}", f"e{n}", "Log in") for n in range(1, 6)))
+    await _reflect(lab, ["no", "no"], "t1")
+    await _reflect(lab, ["no", _answer("Start the token server before the tests.")], "t2")
+    await _reflect(lab, ["no", "no"], "t3")
+    assert "asked for no more" not in caplog.text, "it was of use in between"
+    await _reflect(lab, ["no", "no"], "t4")
+    assert "thinker is asked for no more reflections" in caplog.text
+    agent = await _reflect(lab, [_answer("Never run login checks in parallel.")], "t5")
+    assert agent.asked == []
+    lab.run = str(uuid4())
+    lab.lender.recorder.run = lab.run
+    agent = await _reflect(lab, [_answer("Never run login checks in parallel.")], "t5")
+    assert len(agent.asked) == 1, "another run asks again"
+
+
 async def test_a_later_opinion_takes_the_place_of_an_earlier_one(lab: Lab) -> None:
     await lab.plan(*(Task(f"t{n}", f"e{n}", "Log in") for n in range(1, 5)))
     await _reflect(lab, [_answer("Start the token server before the tests.")], "t1")
