@@ -354,7 +354,7 @@ def install(plug, tmp_path, monkeypatch):
     monkeypatch.delenv("YOKE_PLUGINS")
 
     def install(name: str, points: str | bytes, metadata: str | None = None) -> Path:
-        info = tmp_path / "modules" / f"{name}-1.dist-info"
+        info: Path = tmp_path / "modules" / f"{name}-1.dist-info"
         info.mkdir()
         (info / "entry_points.txt").write_bytes(points.encode() if isinstance(points, str) else points)
         if metadata is None:
