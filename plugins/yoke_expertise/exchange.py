@@ -14,11 +14,11 @@ from yoke_expertise.documents import SECTIONS, entry_of
 from yoke_expertise.memories import Draft, Memory, StaleMemoryError, change, find, retire, save
 from yoke_expertise.tables import KINDS, SOURCES, STATUSES, TIERS, TYPES
 from yokeflow.config import Section
-from yokeflow.errors import DocumentError
+from yokeflow.errors import DocumentError, UsageError
 from yokeflow.validation import problems_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -131,8 +131,9 @@ async def import_document(
     """Take in what `export` wrote, or an expertise file with edits.
 
     Of another project's lessons, those that are here already are skipped unless `force`.
-    Raises DocumentError for a document that is neither, and StaleMemoryError when a lesson was changed in the
-    store after the document was written, unless `force`.
+    Raises DocumentError for a document that is neither, UsageError for a lesson that is there twice and says
+    two things, and StaleMemoryError when one was changed in the store after the document was written, unless
+    `force`.
     """
     if isinstance(document.data, dict) and "yoke_expertise" in document.data:
         return await _import_all(conn, project_id, _read(document, ExportedAll), actor, force=force)
@@ -151,7 +152,7 @@ async def _import_all(
 ) -> TakenIn:
     known = {memory.key: memory for memory in await find(conn, project_id, status=())}
     counts = dict.fromkeys(("added", "changed", "skipped", "unchanged"), 0)
-    for item in sorted(given.memories, key=lambda item: item.key):
+    for item in _each_once(given.memories):
         memory, edits = known.get(item.key), _fields_of_exported(item)
         if memory is None:
             draft = Draft(key=item.key, **{name: edits[name] for name in _OF_DRAFT})
@@ -168,6 +169,20 @@ async def _import_all(
             await change(conn, memory.id, memory.version, actor=actor, reason="imported", **edits)
         counts[done] += 1
     return TakenIn(tuple(sorted({item.domain for item in given.memories})), **counts)
+
+
+def _each_once(items: Sequence[Exported]) -> list[Exported]:
+    """The lessons of a document in the order of their keys; what is said twice is said once."""
+    found: dict[str, Exported] = {}
+    for item in items:
+        first = found.setdefault(item.key, item)
+        if _fields_of_exported(first) != _fields_of_exported(item):
+            raise _twice(item.id)
+    return [found[key] for key in sorted(found)]
+
+
+def _twice(id_: UUID) -> UsageError:
+    return UsageError(f"the lesson {id_} is there twice and says two things", hint="take one of them out")
 
 
 def _fields_of_exported(item: Exported) -> dict[str, Any]:
@@ -196,7 +211,7 @@ async def _import_text(
     known = {memory.id: memory for memory in await find(conn, project_id, status=())}
     base = await _written(conn, project_id, given)
     counts = dict.fromkeys(("added", "changed", "retired", "unchanged"), 0)
-    seen = set()
+    seen: dict[UUID, dict[str, Any]] = {}
     for section in SECTIONS:
         for entry in getattr(given, section):
             values = _fields_of(entry, section)
@@ -206,11 +221,15 @@ async def _import_text(
                 await save(conn, project_id, draft, actor=actor, reason="imported")
                 counts["added"] += 1
                 continue
-            seen.add(memory.id)
+            if memory.id in seen:
+                if seen[memory.id] != values:
+                    raise _twice(memory.id)
+                continue
+            seen[memory.id] = values
             edits = _edits(memory, values, base.get(memory.id), force=force)
             await change(conn, memory.id, memory.version, actor=actor, reason="imported", **edits)
             counts["changed" if edits else "unchanged"] += 1
-    for gone in sorted(base.keys() - seen):
+    for gone in sorted(base.keys() - seen.keys()):
         if known[gone].status == "active":
             await retire(conn, gone, "taken out of the file", actor=actor)
             counts["retired"] += 1

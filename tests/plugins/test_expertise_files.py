@@ -337,6 +337,33 @@ async def test_what_is_exported_can_be_imported_elsewhere(
         assert (await get(conn, project, str(memory.id))).content == NOTE.content
 
 
+async def test_a_lesson_that_a_document_lists_twice_is_one(
+    store: Store, project: UUID, tmp_path: Path
+) -> None:
+    async with store.begin() as conn:
+        memory = await save(conn, project, NOTE, actor="extraction")
+        exported = json.loads(json.dumps(await export_all(conn, project, "sample"), default=str))
+        (item,) = exported["memories"]
+        elsewhere = await projects.register(conn, "other", "other", tmp_path)
+        # Added, changed, and as it was.
+        for content, counts in ((NOTE.content, (1, 0, 0)), ("Other.", (0, 1, 0)), ("Other.", (0, 0, 1))):
+            exported["memories"] = [item | {"content": content}] * 2
+            document = parse_document(json.dumps(exported), Path("e.json"))
+            taken = await import_document(conn, elsewhere, document, actor="user:ada", force=True)
+            assert (taken.added, taken.changed, taken.unchanged) == counts
+        exported["memories"][1] = item
+        document = parse_document(json.dumps(exported), Path("e.json"))
+        with pytest.raises(UsageError, match=f"{memory.id} is there twice"):
+            await import_document(conn, elsewhere, document, actor="user:ada")
+        entry = f"- id: {memory.id}\n  lesson: "
+        twice = f"domain: testing\nbest_practices:\n{entry}Mine.\n{entry}"
+        document = parse_document(f"{twice}Mine.\n", Path("x.yaml"))
+        assert (await import_document(conn, project, document, actor="user:ada")).changed == 1
+        with pytest.raises(UsageError, match="is there twice"):
+            document = parse_document(f"{twice}Yours.\n", Path("x.yaml"))
+            await import_document(conn, project, document, actor="user:ada")
+
+
 async def test_lessons_of_another_project_change_none_of_ours(
     store: Store, project: UUID, tmp_path: Path
 ) -> None:
