@@ -12,11 +12,14 @@ from yokeflow.model import AgentOutput, AgentReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeGuard
 
 #: Characters of an answer that are kept.
 _LONGEST_ANSWER = 20_000
 #: Lines of plain output that stand for an answer.
 _ANSWER_LINES = 40
+#: What fits into `numeric(12, 6)`.
+_MOST_DOLLARS = 999_999.999999
 
 
 def exit_error(code: int) -> str:
@@ -65,12 +68,17 @@ def text(value: object) -> str:
 
 def count(value: object) -> int:
     """`value` if it is a number of things, else 0."""
-    return int(value) if isinstance(value, int | float) and 0 <= value < 1e15 else 0
+    return int(value) if _is_number(value) and 0 <= value < 1e15 else 0
 
 
 def dollars(value: object) -> float | None:
-    """`value` if it is an amount of money, else None: unknown."""
-    return float(value) if isinstance(value, int | float) and 0 <= value < 1e15 else None
+    """`value` if it is an amount of money that the store can hold, else None: unknown."""
+    return float(value) if _is_number(value) and 0 <= value <= _MOST_DOLLARS else None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """Python takes True for 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class PlainReader:

@@ -237,6 +237,12 @@ class TestClaude:
         list(reader.feed(b'{"type": "result", "total_cost_usd": -1, "modelUsage": {"m": {"costUSD": -1}}}'))
         assert reader.finish(0) == AgentReport(ok=True, usage=(Usage("m"),))
 
+    @pytest.mark.parametrize("cost", ["true", "1e12", "1000000", "999999.9999999"])
+    def test_a_cost_that_is_none_or_fits_nowhere_is_unknown(self, cost):
+        reader = AGENTS["claude"].reader(agent_request_of(""), AgentOptions())
+        list(reader.feed(f'{{"type": "result", "total_cost_usd": {cost}}}'.encode()))
+        assert reader.finish(0).cost_usd is None
+
     def test_exit_0_without_a_result_is_no_success(self):
         report = AGENTS["claude"].reader(agent_request_of(""), AgentOptions()).finish(0)
         assert report.error == "ended without a result"
