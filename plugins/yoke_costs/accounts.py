@@ -68,7 +68,13 @@ class Short:
     @property
     def passes(self) -> bool:
         """Whether it would not reach even if everything that is set aside became free."""
-        return self.spent + self.wanted > self.limit.most
+        return not _reaches(self.limit, self.spent, self.wanted)
+
+
+def _reaches(limit: Limit, used: int, wanted: int) -> bool:
+    """Whether so much more may be used. Where nothing is left no session starts."""
+    empty = limit.unit != "sessions" and used >= limit.most
+    return not empty and used + wanted <= limit.most
 
 
 def _now() -> datetime:
@@ -110,7 +116,7 @@ class Books:
         short = [
             _short(limit, name, account, amount[limit.unit])
             for limit, name, account in self._falls_under(keys, limits)
-            if account.used(limit.unit) + amount[limit.unit] > limit.most
+            if not _reaches(limit, account.used(limit.unit), amount[limit.unit])
         ]
         if short:
             return next((each for each in short if each.passes), short[0])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from yoke_costs.accounts import Books, Short
-    from yoke_costs.limits import Limit, Mark
+    from yoke_costs.limits import Mark
     from yokeflow.config import Config, Cost
     from yokeflow.events import Event
     from yokeflow.model import Attempt, SessionResult, Usage
@@ -41,7 +41,7 @@ def reserve(books: Books, attempt: Attempt, config: Config) -> Reservation | Non
     short = books.hold(attempt, amount, limits)
     if short is not None:
         learned = books.estimates.knows(trait, short.limit.unit)
-        raise LimitError(_refusal(short), hint=_hint(short.limit, learned=learned), **_where(short))
+        raise LimitError(_refusal(short), hint=_hint(short, learned=learned), **_where(short))
     if not limits and cost.session_cap_usd is None:
         return None
     limited = {limit.unit for limit in limits}
@@ -137,9 +137,12 @@ def _whole(short: Short) -> str:
     return f"{shown(limit.unit, limit.most)} for {what}"
 
 
-def _hint(limit: Limit, *, learned: bool) -> str:
+def _hint(short: Short, *, learned: bool) -> str:
+    limit = short.limit
+    if not limit.most:
+        return f"raise {limit.key}: with 0 nothing may be spent"
     hint = f"raise {limit.key}"
-    if limit.unit != "sessions" and not learned:
+    if limit.unit != "sessions" and not learned and short.spent < limit.most:
         hint += f", or lower cost.session_limit_{limit.unit} if sessions need less"
     return f"{hint}, or go on after midnight UTC" if limit.scope == "day" else hint
 

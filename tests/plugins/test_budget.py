@@ -181,6 +181,21 @@ def test_every_scope_and_unit_has_its_limit(
         desk.reserve("four", other)
 
 
+@pytest.mark.parametrize("spent", [0.5, 0.7])
+def test_nothing_starts_at_a_limit_however_little_it_needs(spent: float) -> None:
+    desk = Desk(budget_limit_usd=0.5, session_limit_usd=0)
+    desk.reserve()
+    desk.settle(spent)
+    refused = desk.refusal("next")
+    assert refused.hint == "raise cost.budget_limit_usd", "nothing is left that a smaller session could use"
+    assert Desk(budget_limit_usd=0.5).refusal().hint.endswith("if sessions need less")
+
+
+def test_a_limit_of_nothing_lets_nothing_start() -> None:
+    refused = Desk(budgets={"run": {"usd": 0}}, session_limit_usd=0).refusal()
+    assert refused.hint == "raise cost.budgets.run.usd: with 0 nothing may be spent"
+
+
 def test_the_smaller_of_two_limits_of_a_run_counts() -> None:
     small = Desk(budget_limit_usd=1.5, budgets={"run": {"usd": 2.0}})
     small.reserve("one")
