@@ -53,6 +53,11 @@ class BudgetReservation(OfProject, Base):
     __tablename__ = "budget_reservations"
     __table_args__ = (
         Index(None, "project_id", postgresql_where=text("state = 'reserved'")),
+        Index(
+            "ix_budget_reservations_unknown",
+            "project_id",
+            postgresql_where=text("state = 'settled' AND settled_usd IS NULL"),
+        ),
         Index(None, "project_id", "reserved_at"),
         Index(None, "run_id"),
         Index(None, "work_item_id"),

@@ -161,11 +161,16 @@ def _limit(limit: InForce) -> str:
 
 def _used(limit: InForce) -> str:
     if limit.unit == "usd":
-        unknown = f" + {limit.unknown:,} unknown" if limit.unknown else ""
         held = f" + {dollars(limit.reserved)} set aside" if limit.reserved else ""
-        return f"{dollars(limit.used)}{unknown}{held} of {dollars(limit.limit)}"
+        return f"{dollars(limit.used)}{_unknown(limit)}{held} of {dollars(limit.limit)}"
     held = f" + {limit.reserved:,.0f} set aside" if limit.reserved else ""
     return f"{limit.used:,.0f}{held} of {limit.limit:,.0f} {limit.unit}"
+
+
+def _unknown(limit: InForce) -> str:
+    if limit.assumed:
+        return f" ({dollars(limit.assumed)} assumed for {limit.unknown:,} unknown)"
+    return f" + {limit.unknown:,} unknown" if limit.unknown else ""
 
 
 def to_come(found: Forecast) -> str:

@@ -221,7 +221,7 @@ async def test_costs_are_summed_by_model_and_operation(store: Store) -> None:
         ),
         ([{"model": "gpt", "input": -1, "output": 7}], None, [("gpt", 0, 7, 0, None)]),
         ([], "0.25", [("sonnet", 0, 0, 0, 0.25)]),
-        ([], None, []),
+        ([], None, [("sonnet", 0, 0, 0, None)]),
     ],
 )
 async def test_a_finished_session_leaves_its_costs(

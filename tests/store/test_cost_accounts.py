@@ -18,7 +18,9 @@ from sqlalchemy import text
 import yoke_costs
 from yoke_costs import budget, loading
 from yoke_costs.accounts import Books
-from yokeflow.config import Config
+from yoke_costs.in_force import limits
+from yoke_costs.view import _limit
+from yokeflow.config import Config, Cost
 from yokeflow.events import Event
 from yokeflow.model import AgentReport, Attempt, SessionResult, Task, Usage
 from yokeflow.store import migrate
@@ -142,6 +144,32 @@ async def test_odd_numbers_keep_no_session_out(tell, rows, story, odd):
     assert await rows(f"SELECT {columns} FROM agent_costs") == [(10**15, 0, 0, 2)]
 
 
+async def test_reports_and_budgets_agree_about_sessions_that_told_nothing(tell, rows, story, store, project):
+    """Those of a killed run are closed like that."""
+    events = [story.started()]
+    for task, state, cost in (("1a", "interrupted", None), ("1b", "failed", None), ("2a", "completed", 0.0)):
+        session = str(uuid4())
+        end = finished(story, session, task, state=state, cost_usd=cost)
+        events += [started(story, session, task, reserved={"usd": 1.5}), end]
+    await tell(*events)
+    assert await rows("SELECT total_cost_usd, unknown_cost_count FROM v_project_costs") == [(Decimal(0), 2)]
+    budgets = {scope: {"usd": 10} for scope in ("task", "epic", "run", "day")}
+    cost = Cost.model_validate({"budgets": budgets}).model_dump()
+    async with store.begin() as conn:
+        raw = (await conn.get_raw_connection()).driver_connection
+        found = {each.scope: each for each in await limits(raw, project, cost)}
+    books = await Desk(story, store, project).begin()
+    spent = {
+        key[0]: books.account(key).spent.usd / 1e6 for key in (books.day(), ("task", "1a"), ("epic", "e1"))
+    }
+    assert {scope: found[scope].used for scope in spent} == spent == {"day": 3.0, "task": 1.5, "epic": 3.0}
+    assert (found["run"].used, found["run"].assumed, found["run"].unknown) == (3.0, 3.0, 2)
+    assert _limit(found["run"]).endswith(
+        "30 %  $3.00 ($3.00 assumed for 2 unknown) of $10.00, in the last run"
+    )
+    yoke_costs._books.clear()
+
+
 def entry(model: str, cost: float | None = None, input_: int = 1) -> dict[str, Any]:
     return {"model": model, "input": input_} | ({} if cost is None else {"cost_usd": cost})
 
@@ -170,7 +198,8 @@ def entry(model: str, cost: float | None = None, input_: int = 1) -> dict[str, A
         ([entry("sonnet")], None, {"sonnet": None}),
         ([entry("haiku", 0.5), entry("mystery")], None, {"haiku": "0.5", "mystery": None}),
         ([], 0.25, {"sonnet": "0.25"}),
-        ([], None, {}),
+        # Nobody knows anything: that is an operation of unknown cost.
+        ([], None, {"sonnet": None}),
     ],
 )
 async def test_the_cost_of_a_session_is_shared_among_its_models(tell, rows, story, usage, total, expected):

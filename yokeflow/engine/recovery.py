@@ -93,6 +93,7 @@ async def _close_session(context: Context, session: OpenSession, branch: str) ->
         reason="" if joined else _KILLED,
         seconds=seconds,
         cost_usd=None,
+        cost_source="unknown",
         usage=[],
         kept_ref=kept,
         answer="",

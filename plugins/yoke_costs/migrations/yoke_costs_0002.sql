@@ -9,6 +9,9 @@ ALTER TABLE budget_reservations
   ADD CONSTRAINT ck_budget_reservations_settled_tokens CHECK (settled_tokens >= 0),
   ADD CONSTRAINT ck_budget_reservations_amount CHECK (amount_usd IS NOT NULL OR amount_tokens IS NOT NULL);
 
+CREATE INDEX ix_budget_reservations_unknown ON budget_reservations (project_id)
+  WHERE state = 'settled' AND settled_usd IS NULL;
+
 -- A number of an event that fits into the accounts; NULL for what is none. Agents and plugins can say anything,
 -- and a number that no column takes would keep the whole event out of the tables.
 CREATE FUNCTION yoke_costs_number(value jsonb, most numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
@@ -64,15 +67,12 @@ CREATE FUNCTION yoke_costs_shares(used jsonb, total numeric, chosen text)
 $$;
 
 -- A finished session leaves one row for each model it used, in the transaction that finishes it; also where
--- nobody knows what it cost, since tokens are tokens. All of it counts on the day the session started on.
+-- nobody knows what it cost or used, since unknown is not free. All of it counts on the day the session started on.
 CREATE OR REPLACE FUNCTION record_agent_costs() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   used jsonb := NEW.metadata -> 'usage';
 BEGIN
   IF NOT EXISTS (SELECT FROM yoke_costs_usage(used)) THEN
-    IF NEW.cost_usd IS NULL THEN
-      RETURN NULL;
-    END IF;
     used := jsonb_build_array(jsonb_build_object('model', NEW.model));
   END IF;
   INSERT INTO agent_costs (project_id, run_id, session_id, work_item_id, model, input_tokens, output_tokens,
@@ -83,6 +83,11 @@ BEGIN
   RETURN NULL;
 END
 $$;
+
+INSERT INTO agent_costs (project_id, run_id, session_id, work_item_id, model, occurred_at)
+SELECT project_id, run_id, id, work_item_id, model, started_at FROM sessions session
+WHERE state <> 'running' AND cost_usd IS NULL
+  AND NOT EXISTS (SELECT FROM agent_costs WHERE session_id = session.id);
 
 UPDATE agent_costs SET occurred_at = session.started_at
 FROM sessions session WHERE session.id = agent_costs.session_id;

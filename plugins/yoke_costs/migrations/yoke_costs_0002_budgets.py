@@ -49,6 +49,7 @@ def downgrade() -> None:
     op.execute(before.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
     for function in _FUNCTIONS:
         op.execute(f"DROP FUNCTION {function}")
+    op.drop_index("ix_budget_reservations_unknown", "budget_reservations")
     for name in ("amount", "amount_tokens", "settled_tokens"):
         op.drop_constraint(f"ck_budget_reservations_{name}", "budget_reservations")
     op.drop_column("budget_reservations", "amount_tokens")
