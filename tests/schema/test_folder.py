@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yokeflow.store import migrate
+from yokeflow.store import migrate, revisions
 
 if TYPE_CHECKING:
     import pytest
 
 
 def test_an_installed_package_brings_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = tmp_path / "yokeflow" / "store" / "migrate.py"
-    monkeypatch.setattr(migrate, "__file__", str(module))
+    module = tmp_path / "yokeflow" / "store" / "revisions.py"
+    monkeypatch.setattr(revisions, "__file__", str(module))
     assert migrate.schema_folder() == tmp_path / "schema"
     (tmp_path / "yokeflow" / "_schema").mkdir(parents=True)
     assert migrate.schema_folder() == tmp_path / "yokeflow" / "_schema"
@@ -25,7 +25,6 @@ def test_an_installed_package_brings_its_schema(tmp_path: Path, monkeypatch: pyt
 def test_revisions_are_read_with_what_they_come_after(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("revision: str = 'x_1'\ndown_revision = None\nbranch_labels = 'x'\n")
     (tmp_path / "two.py").write_text("revision = 'x_2'\ndown_revision = ('x_1',)\ndepends_on = 'core_0001'\n")
-    (tmp_path / "helper.py").write_text("NOTHING = 1\n")
     known = migrate.revisions([tmp_path])
     assert known["x_2"].after == {"x_1", "core_0001"}
     assert known["x_1"].branches == {"x"}

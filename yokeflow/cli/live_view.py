@@ -58,7 +58,9 @@ class LiveView:
         self._changed.set()
 
     async def __aenter__(self) -> Self:
-        self._live.start()
+        # The terminal may be gone already; the run goes on without.
+        with suppress(OSError):
+            self._live.start()
         self._painter = asyncio.create_task(self._paint())
         return self
 

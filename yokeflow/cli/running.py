@@ -46,8 +46,9 @@ async def run_and_show(
 
     ^C (or SIGTERM) once stops the sessions and cleans up, twice kills.
     """
-    for doubt in doubts(project.settings):
-        output.warn(str(doubt))
+    with _unseen():
+        for doubt in doubts(project.settings):
+            output.warn(str(doubt))
     _spare_threads()
     state = LiveState.of(plan)
     async with AsyncExitStack() as stack:
