@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from contextlib import suppress
+from datetime import date
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg
 import click
@@ -19,12 +20,18 @@ from yokeflow.cli import options, output
 from yokeflow.engine.glance import GONE, Glance, View
 from yokeflow.errors import UsageError
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 #: Lines of a table, where nothing is said.
 _MOST = 20
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
+_WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _day(_context: click.Context, _option: click.Parameter, value: str | None) -> date | None:
+    if value is None:
+        return None
+    with suppress(ValueError):
+        if _WRITTEN.fullmatch(value):
+            return date.fromisoformat(value)
+    raise click.BadParameter(f"{value!r} is no day: write it like 2026-01-31")
 
 
 @click.command(
@@ -39,9 +46,9 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     ),
 )
 @click.option("--by", type=click.Choice([*map(str, By)]), help="One line for each, instead of the total.")
-@click.option("--since", type=_DAY, metavar="DATE", help="From this day on (YYYY-MM-DD, by UTC).")
-@click.option("--until", type=_DAY, metavar="DATE", help="Up to this day, which is included.")
-@click.option("--run", default="", metavar="ID", help=f"Only this run; `{LAST}` for the last one.")
+@click.option("--since", callback=_day, metavar="DATE", help="From this day on (YYYY-MM-DD, by UTC).")
+@click.option("--until", callback=_day, metavar="DATE", help="Up to this day, which is included.")
+@click.option("--run", metavar="ID", help=f"Only this run; `{LAST}` for the last one.")
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -54,9 +61,9 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 def command(
     *,
     by: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    run: str,
+    since: date | None,
+    until: date | None,
+    run: str | None,
     limit: int | None,
     forecast: bool,
     comma: bool,
@@ -67,9 +74,9 @@ def command(
     An operation is what one model did in one session. Where nobody knows what it cost, it counts as unknown,
     never as nothing.
     """
-    asked = Asked(
-        By(by) if by else None, since.date() if since else None, until.date() if until else None, run
-    )
+    if run == "":
+        raise UsageError("--run names no run", hint=f"write its id, or {LAST}")
+    asked = Asked(By(by) if by else None, since, until, run or "")
     if asked.since and asked.until and asked.since > asked.until:
         raise UsageError(f"nothing is since {asked.since} and until {asked.until}", hint="swap the two days")
     if comma and (as_json or forecast):
@@ -83,6 +90,8 @@ def command(
         output.data({"project": name, **data(found, limit)})
     elif comma:
         output.line("\n".join(as_csv(found, limit)))
+        if limit is not None and len(found.lines) > limit:
+            output.note(f"{len(found.lines) - limit} more are left out: raise --limit")
     else:
         width = output.columns() if output.is_terminal(sys.stdout) else None
         lines = forecast_lines(found, name) if forecast else report_lines(found, name, limit or _MOST, width)

@@ -227,8 +227,9 @@ def test_json_and_csv_have_the_same_numbers(shop: Callable[..., Result]) -> None
     rows = list(csv.DictReader(shop("--by", "model", "--csv").output.splitlines()))
     assert [(row["model"], row["cost_usd"]) for row in rows] == [("sonnet", "1.25"), ("haiku", "")]
     assert [
-        row["day"] for row in csv.DictReader(shop("--by", "day", "--csv", "--limit", "1").output.splitlines())
+        row["day"] for row in csv.DictReader(shop("--by", "day", "--csv", "--limit", "1").stdout.splitlines())
     ] == ["2026-01-21"]
+    assert "1 more are left out" in shop("--by", "day", "--csv", "--limit", "1").stderr
 
 
 def test_costs_are_narrowed_by_days_and_runs(shop: Callable[..., Result]) -> None:
@@ -244,6 +245,7 @@ def test_costs_are_narrowed_by_days_and_runs(shop: Callable[..., Result]) -> Non
         (("--csv", "--json"), "--csv does not go with"),
         (("--forecast", "--by", "task"), "whole plan"),
         (("--run", "nowhere"), "no run"),
+        (("--run", ""), "names no run"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -253,6 +255,13 @@ def test_what_makes_no_sense_is_refused(
     assert isinstance(error, UsageError)
     assert why in error.message
     assert error.hint
+
+
+@pytest.mark.parametrize("day", ["yesterday", "\N{ARABIC-INDIC DIGIT TWO}026-01-01", "2026-02-30", ""])
+def test_what_is_no_day_is_refused_in_words(shop: Callable[..., Result], day: str) -> None:
+    refused = shop("--since", day)
+    assert refused.exit_code == 2
+    assert "is no day: write it like 2026-01-31" in refused.stderr
 
 
 def test_a_project_that_never_ran_has_no_costs(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from yokeflow.hookspecs import Agent
     from yokeflow.model import AgentReport, Plan, Profile, Task, Usage
 
+#: What nobody can have spent in one session, and the store cannot hold.
+_DOLLARS_END = 1_000_000.0
+
 
 @dataclass(frozen=True)
 class Context:
@@ -60,7 +63,7 @@ class Context:
         The agent, else the prices, `least` where it was cut off before it told all, or `unknown`.
         """
         usage = report.usage
-        if report.cost_usd is not None:
+        if report.cost_usd is not None and 0 <= report.cost_usd < _DOLLARS_END:
             if len(usage) > 1:
                 usage = tuple(self._priced_part(each) for each in usage)
             return report.cost_usd, "agent", usage
