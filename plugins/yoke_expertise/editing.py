@@ -23,6 +23,7 @@ from yokeflow.cli.opened import Opened, opened
 from yokeflow.cli.output import clean
 from yokeflow.cli.words import count
 from yokeflow.document import load_document, parse_document
+from yokeflow.engine.redact import redact
 from yokeflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ _LONGEST_SUBJECT = 200
 
 
 def _text(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """What a lesson can say."""
+    """What a lesson can say, which is told to agents and written into files: no secret."""
+    value = redact(value) if value else value
     if value is not None and not 0 < len(value.strip()) <= _LONGEST:
         raise click.BadParameter(f"a lesson has 1 to {_LONGEST:,} characters")
     return value.strip() if value else value
 
 
 def _subject_text(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    value = redact(value) if value else value
     if value and len(value) > _LONGEST_SUBJECT:
         raise click.BadParameter(f"a subject has at most {_LONGEST_SUBJECT} characters")
     return value

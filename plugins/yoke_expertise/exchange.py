@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from yoke_expertise.compile import versions
 from yoke_expertise.documents import SECTIONS, entry_of
 from yoke_expertise.memories import Draft, Memory, StaleMemoryError, change, find, retire, save
 from yoke_expertise.tables import KINDS, SOURCES, STATUSES, TIERS, TYPES
 from yokeflow.config import Section
+from yokeflow.engine.redact import redact
 from yokeflow.errors import DocumentError, UsageError
 from yokeflow.validation import problems_of
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from yokeflow.document import Document
 
-_Text = Annotated[str, Field(min_length=1, max_length=2000)]
-_Subject = Annotated[str, Field(max_length=200)]
+_Text = Annotated[str, AfterValidator(redact), Field(min_length=1, max_length=2000)]
+_Subject = Annotated[str, AfterValidator(redact), Field(max_length=200)]
 _Domain = Annotated[str, Field(min_length=1, max_length=100)]
 _Tag = Annotated[str, Field(min_length=1, max_length=50)]
 _Importance = Annotated[int, Field(ge=1, le=10)]

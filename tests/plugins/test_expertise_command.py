@@ -291,3 +291,23 @@ def test_what_makes_no_sense_is_refused_with_a_remedy(
     typed: Typed, typed_words: tuple[str, ...], said: str
 ) -> None:
     assert said in typed(*typed_words, code=2)
+
+
+def test_secrets_in_what_is_taught_edited_and_taken_in_are_not_kept(typed: Typed) -> None:
+    made = typed.json("add", "Log in with password: SuperS3cretPw99.", "--subject", "token=abc123def456")
+    assert (made["content"], made["subject"]) == ("Log in with password: [redacted].", "token=[redacted]")
+    edited = typed.json("edit", made["id"][:8], "--content", "Set DB_PASSWORD=SuperS3cretPw99 first.")
+    assert edited["content"] == "Set DB_PASSWORD=[redacted] first."
+    path = typed.root / "mine.yaml"
+    path.write_text('domain: general\nbest_practices:\n- lesson: "curl -u alice:SuperS3cretPw99 x.org"\n')
+    assert typed.json("import", str(path))["added"] == 1
+    exported = typed.root / "all.json"
+    typed("export", str(exported))
+    assert "curl -u alice:[redacted] x.org" in exported.read_text()
+    lessons = json.loads(exported.read_text())
+    lessons["memories"][0] |= {"content": "The api_key: SuperS3cretPw99", "version": 99}
+    exported.write_text(json.dumps(lessons))
+    assert typed.json("import", "all.json", "--force")["changed"] == 1
+    said = json.dumps(typed.json("list"))
+    assert "The api_key: [redacted]" in said
+    assert "SuperS3cretPw99" not in said + (typed.root / ".expertise" / "general.yaml").read_text()
