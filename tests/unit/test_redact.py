@@ -266,3 +266,21 @@ def test_only_the_value_is_taken_from_each_pair():
     assert redact(text) == (
         "user=jane password=[redacted] host=db token=[redacted]; Cookie: a=[redacted]; e=[redacted]"
     )
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "password",
+        "token: ",
+        "cookie:a=;",
+        "curl -u",
+        "://a:b",
+        "key=",
+        "passphrase: a ",
+        "Cookie: a=b;",
+        "token=a.b",
+    ],
+)
+def test_long_lines_of_beginnings_come_to_an_end(part):
+    assert "\n" not in redact(part * (30_000 // len(part)))

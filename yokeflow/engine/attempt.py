@@ -91,7 +91,7 @@ class Session:
             outcome = await self._finish(work, started)
         except GitError as error:
             # An agent can wreck a worktree in ways git cannot read; that costs the attempt, not the run.
-            work = _Work(self._report, self._place.base, Failure(error.message))
+            work = _Work(self._report, self._place.base, Failure(redact(error.message)))
             state = "interrupted" if self._stop.is_set() else "failed"
             outcome = Outcome(state, "", work.failure, round(monotonic() - started, 3), self._cost_usd)
             self._record(work, outcome, "")
@@ -170,7 +170,8 @@ class Session:
             or await self._trespass(head)
             or await self._check(head)
         )
-        return _Work(report, head, failure, code)
+        # Output comes redacted; a reason can hold what an agent said or a command of a check.
+        return _Work(report, head, failure and replace(failure, reason=redact(failure.reason)), code)
 
     def _account(self, report: AgentReport) -> None:
         self._report = report

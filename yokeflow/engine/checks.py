@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.process import run_process, scrubbed_environment
+from yokeflow.engine.redact import redact
 from yokeflow.model import Launch
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Checker:
         return Verdict(
             passed=False,
             command=command,
-            reason=f"check `{command}` failed ({how})",
+            reason=redact(f"check `{command}` failed ({how})"),
             output=ended.tail[-4000:],
         )
 

@@ -23,7 +23,7 @@ _Hit: TypeAlias = re.Match[bytes]
 
 _QUOTE = rb"\\*[\"'`]"
 #: A backslash is part of a value unless it begins an escape of a string that the text stands in.
-_BARE = rb"(?:\\(?![nrtu\"'`\\])|[^\s\"'`\\]){1,4096}"
+_BARE = rb"[^\s\"'`\\]{0,2048}+(?:\\(?![nrtu\"'`\\])[^\s\"'`\\]{0,256}+){0,16}+"
 #: What follows a word that names a secret: the rest of the name, what joins name and value, and the value.
 _TAIL = (
     rb"(?:(?P<suffix>[a-z0-9_-]{0,40})(?P<end>" + _QUOTE + rb")?\]?"
@@ -69,9 +69,11 @@ _ABOUT = re.compile(
 _DIRECT = re.compile(rb"^(?:[_-]?\d{0,2}|[_-]?(?:value|base|prod|dev|test|staging|b64|base64))$")
 _NEXT_PAIR = re.compile(rb"[&;,](?=[\w.%-]+[=:])")
 _PAIR = re.compile(rb"[\w.%-]+=[^\s=]")
-_REST_OF_LINE = re.compile(rb"[^\r\n\\\"'`]*")
+_REST_OF_LINE = re.compile(rb"[^\r\n\\\"'`]{0,200}")
 _SHORTEST = {_PASSWORD: 4, _TOKEN: 6, _VAGUE: 8}
 _LONG_WORD = 32
+#: Bytes of a value that tell what it is.
+_TELLING = 256
 
 _AUTHORIZATION = re.compile(
     rb"authorization(?:" + _QUOTE + rb")?\]?[ \t]*[:=,][ \t]*(?:[rbuf]{0,2}" + _QUOTE + rb")?"
@@ -191,7 +193,7 @@ def _named(data: bytes, low: bytes, hit: _Hit, kind: str, span: _Span) -> _Named
     direct = bool(_DIRECT.match(suffix)) or (kind == _PASSWORD and suffix == b"s")
     spaced = hit["join"] != join
     name = prefix + data[start : hit.end("word")] + suffix
-    value, after = data[slice(*span)], data[span[1] : span[1] + 1]
+    value, after = data[span[0] : min(span[1], span[0] + _TELLING)], data[span[1] : span[1] + 1]
     return _Named(kind, name, direct, how, spaced, hit["quote"] is not None, value, after)
 
 
