@@ -154,10 +154,10 @@ async def test_reports_and_budgets_agree_about_sessions_that_told_nothing(tell, 
     await tell(*events)
     assert await rows("SELECT total_cost_usd, unknown_cost_count FROM v_project_costs") == [(Decimal(0), 2)]
     budgets = {scope: {"usd": 10} for scope in ("task", "epic", "run", "day")}
-    cost = Cost.model_validate({"budgets": budgets}).model_dump()
+    settings = Cost.model_validate({"budgets": budgets}).model_dump()
     async with store.begin() as conn:
         raw = (await conn.get_raw_connection()).driver_connection
-        found = {each.scope: each for each in await limits(raw, project, cost)}
+        found = {each.scope: each for each in await limits(raw, project, settings)}
     books = await Desk(story, store, project).begin()
     spent = {
         key[0]: books.account(key).spent.usd / 1e6 for key in (books.day(), ("task", "1a"), ("epic", "e1"))
