@@ -131,7 +131,7 @@ class Host(Protocol):
 
     @property
     def root(self) -> Path:
-        """The repository's main checkout, which belongs to the user: to read, not to write."""
+        """The repository's main checkout, which belongs to the user: write nothing there unasked."""
         ...
 
     def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
