@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ from sqlalchemy import text
 
 from tests.e2e.conftest import epic, task
 from yokeflow.config import AgentOptions
+from yokeflow.engine.run import Run
+from yokeflow.engine.selection import RunOptions
 from yokeflow.errors import ExitCode
 from yokeflow.hookspecs import hookimpl
 from yokeflow.model import AgentOutput, AgentReport, AgentRequest, Launch, ModelChoice, Usage
@@ -168,6 +171,33 @@ async def test_the_hooks_of_a_run_are_called_in_order(workshop, metered):
     workshop.plan(epic("a", task("a.1", "echo 1 > one")))
     await workshop.run(plugins=[bringing(metered, **{name: noting(name) for name in names})])
     assert [name for place, name in enumerate(called) if name not in called[:place]] == list(names)
+
+
+async def test_a_run_that_is_killed_while_it_learns_starts_nothing_more(workshop, metered):
+    learning = asyncio.Event()
+
+    async def learn():
+        learning.set()
+        await asyncio.sleep(60)
+
+    workshop.config(
+        agents={"default": "metered"},
+        cost={"budgets": {"run": {"sessions": 1}}},
+        parallel={"max_concurrency": 1},
+    )
+    workshop.plan(epic("a", task("a.1"), task("a.2")))
+    project = await workshop.project()
+    project.plugins.register(bringing(metered, learn=learn))
+    workshop.events.clear()
+    run = Run(project, project.load_plan(), RunOptions(), workshop.events.append)
+    working = asyncio.create_task(run.execute())
+    await learning.wait()
+    # The second task has been refused, and waits for what the learning may give back.
+    await asyncio.sleep(0.5)
+    run.kill()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert "budget.exceeded" not in workshop.types()
 
 
 @pytest.mark.parametrize("scope", ["task", "epic"])

@@ -212,10 +212,10 @@ class Workflow:
         except (YokeError, OSError) as error:
             self._end(error)
         finally:
-            # An agent that was asked something had money set aside, too.
             self._learning.discard(asyncio.current_task())
-            self._settled()
-            self._advance()
+        # An agent that was asked something had money set aside, too.
+        self._settled()
+        self._advance()
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
         ledger = self._ledger
