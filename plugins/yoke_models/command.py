@@ -83,7 +83,9 @@ def evaluate_command(*, as_json: bool) -> None:
         output.data(found)
         return
     if not found["sessions"]:
-        output.line("No session has landed or failed yet: there is nothing to replay.")
+        output.line(
+            "No session for which a tier was chosen has landed or failed yet: there is nothing to replay."
+        )
         return
     header = ("policy", "sessions", "covered", "success", "90 %", "per landed task", "90 %")
     output.table(header, map(_policy, found["policies"]), right=range(1, len(header)))
