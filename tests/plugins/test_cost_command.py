@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.plugins.cost_world import START, World, make_world
+from yoke_costs import in_force
 from yoke_costs.command import command
 from yoke_costs.forecast import Evidence, forecast
 from yoke_costs.in_force import limits
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-TODAY = datetime.now(UTC)
+#: Fixed, so that midnight may pass while the tests run.
+TODAY = datetime(2026, 3, 14, 15, 9, tzinfo=UTC)
 NO_LIMITS = Cost().model_dump()
 
 
@@ -44,7 +46,10 @@ async def world(database_url: str) -> AsyncIterator[World]:
         yield await make_world(opened)
 
 
-async def test_limits_are_shown_with_what_the_last_run_and_today_used(world: World) -> None:
+async def test_limits_are_shown_with_what_the_last_run_and_today_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_force, "today", TODAY.date)
     yesterday = TODAY - timedelta(days=1)
     first, last = await world.run(yesterday), await world.run(TODAY)
     await world.spend("4", task="pay.api", run=first, at=yesterday, tokens=100)
@@ -201,6 +206,7 @@ def test_the_total_says_what_is_unknown_and_what_is_to_come(shop: Callable[..., 
 
 _LIGHT = """
 import sys
+from yoke_costs import in_force
 from yoke_costs.command import command
 command(["--json"], standalone_mode=False)
 assert not {"pydantic", "sqlalchemy"} & sys.modules.keys(), "which take longer to load than all the rest"
