@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -16,7 +15,7 @@ from pydantic import Field, ValidationError, create_model
 from yokeflow.config import Config, Section
 from yokeflow.document import Document, Key, dotted, load_document, parse_document, parse_scalar
 from yokeflow.errors import DocumentError, Problem
-from yokeflow.home import data_folder
+from yokeflow.places import DISABLED_VARIABLE, FILE_NAME, user_file
 from yokeflow.profiles import faults, nearly_tier
 from yokeflow.validation import nearest, problems_of
 
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
-FILE_NAME = ".yokeflow.yaml"
 _PREFIX = "YOKE_"
 #: Variables with a meaning of their own. The last four tell a session's process what it works on.
 _NOT_CONFIG = frozenset(
     ("YOKE_HOME", "YOKE_PLUGINS", "YOKE_TASK", "YOKE_SESSION", "YOKE_EPIC", "YOKE_RUN"),
 )
 _DATABASE_URL = "YOKE_DATABASE_URL"
-_DISABLED_VARIABLE = "YOKE_PLUGINS__DISABLED"
 #: How `problems_of` begins to tell of a key that does not exist.
 _UNKNOWN = "there is no key"
 _MISSING_PLUGIN = "the plugin that brings it may be missing: see `yoke plugins`"
@@ -194,7 +191,7 @@ def disabled_plugins(root: Path, overrides: Mapping[str, Any] | None = None) -> 
     for path in (user_file(), root / FILE_NAME):
         with suppress(DocumentError):
             said = _disabled(load_document(path).data if path.exists() else None, said)
-    if text := os.environ.get(_DISABLED_VARIABLE):
+    if text := os.environ.get(DISABLED_VARIABLE):
         with suppress(DocumentError):
             said = _parse_value(text)
     said = (overrides or {}).get("plugins.disabled") or said
@@ -204,44 +201,6 @@ def disabled_plugins(root: Path, overrides: Mapping[str, Any] | None = None) -> 
 def _disabled(data: Any, otherwise: Any) -> Any:
     plugins = data.get("plugins") if isinstance(data, dict) else None
     return plugins.get("disabled", otherwise) if isinstance(plugins, dict) else otherwise
-
-
-def user_file() -> Path:
-    """The file with a user's own settings for all projects."""
-    moved = os.environ.get("YOKE_HOME")
-    return data_folder() / "config.yaml" if moved else Path.home() / FILE_NAME
-
-
-def find_root(start: Path) -> Path | None:
-    """The main checkout or bare repository around a folder; None outside of any.
-
-    A worktree is the root only where there is no main checkout. The same as `Repo.root`, without git.
-    """
-    start = start.absolute()
-    found = next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
-    return found and (_main_checkout(found) or found)
-
-
-def _main_checkout(worktree: Path) -> Path | None:
-    """The checkout that a linked worktree belongs to; None for other folders and for a bare repository."""
-    try:
-        git_dir = worktree / (worktree / ".git").read_text().removeprefix("gitdir:").strip()
-        common = (git_dir / (git_dir / "commondir").read_text().strip()).resolve()
-        config = (common / "config").read_text(errors="replace")
-    except OSError:
-        return None
-    if re.search(r"^\s*bare\s*=\s*true\s*$", config, re.MULTILINE | re.IGNORECASE):
-        return None
-    if moved := re.search(r"^\s*worktree\s*=\s*(.+?)\s*$", config, re.MULTILINE):
-        return (common / moved[1]).resolve()
-    return common.parent if common.name == ".git" else None
-
-
-def _is_root(folder: Path) -> bool:
-    """A repository without a working tree is known by what git looks for, too."""
-    parts = folder / "HEAD", folder / "objects", folder / "refs"
-    bare = folder.name != ".git" and all(part.exists() for part in parts)
-    return bare or (folder / ".git").exists()
 
 
 def fields(model: type[Section] = Config, key: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:

@@ -38,9 +38,11 @@ async def test_gives_the_same_state(shop):
     assert seen == await (await Glance.open(shop.root)).state()
 
 
-async def test_judges_no_settings(shop):
+@pytest.mark.parametrize("command", ["status", "cost"])
+async def test_judges_no_settings(shop, command):
     code = (
-        "import sys; from yokeflow.__main__ import main; main(['status']); print('pydantic' in sys.modules)"
+        "import sys; from yokeflow.__main__ import main; "
+        f"main(['{command}']); print('pydantic' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=shop.root, capture_output=True, text=True, check=True

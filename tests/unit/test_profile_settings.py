@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from yokeflow.errors import DocumentError
-from yokeflow.settings import load_config, user_file
+from yokeflow.places import user_file
+from yokeflow.settings import load_config
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from yokeflow.config import Config
 from yokeflow.errors import DocumentError
 from yokeflow.git.repo import Repo
 from yokeflow.model import Strategy
-from yokeflow.settings import FILE_NAME, find_root, load_config, user_file
+from yokeflow.places import FILE_NAME, find_root, user_file
+from yokeflow.settings import load_config
 
 
 def problems(root, overrides=None):

@@ -15,6 +15,7 @@ import click
 from yokeflow import __version__
 from yokeflow.cli import output
 from yokeflow.commands import BUILT_IN, CORE, Entry
+from yokeflow.places import find_root, may_disable_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,10 +52,15 @@ class LazyGroup(click.Group):
         entry = self.lazy.get(cmd_name)
         if entry is None:
             return super().get_command(ctx, cmd_name) or self._foreign(ctx).get(cmd_name)
+        module = entry.module
         if cmd_name in BUILT_IN:
-            found: click.Command | None = _plugins().built_in(cmd_name)
-            return found or self._foreign(ctx).get(cmd_name) or _plugins().disabled(cmd_name)
-        command: click.Command = import_module(entry.module).command
+            here = Path.cwd()
+            if may_disable_plugins(find_root(here) or here):
+                found: click.Command | None = _plugins().built_in(cmd_name)
+                return found or self._foreign(ctx).get(cmd_name) or _plugins().disabled(cmd_name)
+            # What `register_commands` gives, without loading what judges settings and plugins.
+            module = f"{module}.command"
+        command: click.Command = import_module(module).command
         return command
 
     def resolve_command(

@@ -14,8 +14,9 @@ from yokeflow.cli import options, output
 from yokeflow.document import Key, dotted
 from yokeflow.engine.doubts import doubts
 from yokeflow.errors import DocumentError, ExitCode, PluginError
+from yokeflow.places import FILE_NAME, find_root
 from yokeflow.plugin_manager import Offer, load_plugins, load_settings
-from yokeflow.settings import FILE_NAME, Settings, disabled_plugins, extended, find_root, flatten
+from yokeflow.settings import Settings, disabled_plugins, extended, flatten
 
 _MASK = "***"
 

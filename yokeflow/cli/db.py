@@ -12,8 +12,9 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.engine.lock import holder
 from yokeflow.errors import ExitCode, ProjectBusyError, UsageError
+from yokeflow.places import find_root
 from yokeflow.plugin_manager import load_plugins
-from yokeflow.settings import find_root, load_config
+from yokeflow.settings import load_config
 from yokeflow.store import backup as backups
 from yokeflow.store import homes, migrate, server
 

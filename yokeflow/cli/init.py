@@ -9,7 +9,8 @@ import click
 from yokeflow import starter
 from yokeflow.cli import options, output
 from yokeflow.errors import RepositoryError
-from yokeflow.settings import FILE_NAME, find_root, load_config
+from yokeflow.places import FILE_NAME, find_root
+from yokeflow.settings import load_config
 
 
 @click.command(epilog=options.examples("yoke init", "yoke init --json"))

@@ -15,11 +15,11 @@ from yokeflow.engine.decide import Decisions
 from yokeflow.engine.known_agents import check_plan, check_settings
 from yokeflow.engine.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
+from yokeflow.places import find_root
 from yokeflow.plan import graph, outline
 from yokeflow.plan.load import load_plan
 from yokeflow.plan.roles import roles
 from yokeflow.plugin_manager import load_settings
-from yokeflow.settings import find_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

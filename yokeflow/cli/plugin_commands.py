@@ -9,9 +9,10 @@ from yokeflow.cli import output
 from yokeflow.cli.words import first_line
 from yokeflow.commands import BUILT_IN
 from yokeflow.errors import PluginError, UsageError
+from yokeflow.places import find_root
 from yokeflow.plugin_checks import commands_of
 from yokeflow.plugin_manager import load_built_in, load_plugins
-from yokeflow.settings import disabled_plugins, find_root
+from yokeflow.settings import disabled_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,9 @@ from yokeflow.cli import options, output
 from yokeflow.cli.words import first_line
 from yokeflow.errors import ExitCode, PluginError
 from yokeflow.hookspecs import PROMISES
+from yokeflow.places import find_root
 from yokeflow.plugin_manager import BUILT_IN, Offer, load_plugins
-from yokeflow.settings import disabled_plugins, find_root
+from yokeflow.settings import disabled_plugins
 from yokeflow.store.revisions import RevisionError, check_revisions, revisions
 
 if TYPE_CHECKING:

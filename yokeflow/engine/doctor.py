@@ -20,9 +20,10 @@ from yokeflow.errors import StoreError, YokeError
 from yokeflow.git.repo import Repo
 from yokeflow.git.runner import run_git
 from yokeflow.home import data_folder
+from yokeflow.places import find_root
 from yokeflow.plan.load import load_plan
 from yokeflow.plugin_manager import PluginManager, load_plugins
-from yokeflow.settings import Settings, disabled_plugins, find_root, load_config
+from yokeflow.settings import Settings, disabled_plugins, load_config
 from yokeflow.store import migrate
 from yokeflow.store.revisions import check_revisions
 from yokeflow.store.server import ensure_server, server_status

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -19,7 +18,7 @@ from yokeflow.engine.landing_order import LandingOrder
 from yokeflow.engine.lock import Holder, holder
 from yokeflow.errors import StoreError
 from yokeflow.git.repo import Repo
-from yokeflow.home import data_folder
+from yokeflow.places import FILE_NAME, user_file
 from yokeflow.store.announcements import announcements
 from yokeflow.store.driver import connection
 from yokeflow.store.journal import Journal
@@ -28,6 +27,7 @@ from yokeflow.store.status import EPIC_EDGES, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
+    from pathlib import Path
     from uuid import UUID
 
     from yokeflow.config import Config
@@ -208,8 +208,7 @@ def _good(repo: Repo) -> Path:
 
 def _sources(repo: Repo) -> str:
     """A digest of everything that settings can come from, and of what judges them."""
-    name = ".yokeflow.yaml"
-    files = (repo.root / name, Path.home() / name, data_folder() / "config.yaml")
+    files = (repo.root / FILE_NAME, user_file())
     said = {key: value for key, value in sorted(os.environ.items()) if key.startswith("YOKE_")}
     read = [path.read_bytes() if path.exists() else None for path in files]
     return sha256(repr((__version__, said, read)).encode(errors="replace")).hexdigest()
