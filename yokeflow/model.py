@@ -68,6 +68,8 @@ class LandingStatus(StrEnum):
     LANDED = "landed"
     REJECTED = "rejected"
     CONFLICT = "conflict"
+    #: It was on the target and was reverted by `yoke undo`.
+    UNDONE = "undone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,5 +39,5 @@ def test_alembic_works_by_hand(database_url: str) -> None:
     done = subprocess.run(
         [*command, "current"], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
-    assert "core_0001 (head)" in done.stdout, done.stderr
+    assert "core_0002 (head)" in done.stdout, done.stderr
     assert "yoke_costs_0003 (head)" in done.stdout

@@ -162,7 +162,7 @@ async def test_a_failing_migration_changes_nothing(empty_database_url: str, tmp_
 
 async def test_a_plugin_that_comes_later_brings_its_branch(empty_database_url: str) -> None:
     assert await migrate.upgrade(empty_database_url)
-    assert await migrate.current(empty_database_url) == {"core_0001"}
+    assert await migrate.current(empty_database_url) == {"core_0002"}
     assert await migrate.upgrade(empty_database_url, PLUGINS)
     assert not await migrate.pending(empty_database_url, PLUGINS)
 

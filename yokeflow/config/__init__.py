@@ -32,6 +32,7 @@ __all__ = [
     "Database",
     "Embeddings",
     "Hooks",
+    "Landing",
     "Learning",
     "Limits",
     "Models",
@@ -92,6 +93,21 @@ class Checks(Section):
     """Run on the merged tree before it lands; the same as `task` when empty."""
     timeout: Seconds = 900.0
     """How long one check may take."""
+    retries: Annotated[int, Field(ge=0, le=10), NUMBER] = 0
+    """How often a red check is tried again; one that then passes counts as flaky."""
+
+
+class Landing(Section):
+    """How finished epics get onto the target branch."""
+
+    max_parallel_checks: Annotated[int, Field(ge=1, le=64), NUMBER] = 2
+    """Landings tested at the same time, each on top of those before it; 1 tests one after another."""
+    batch: Annotated[int, Field(ge=1, le=64), NUMBER] = 1
+    """Epics tested as one; when that is red, halves are tested until the culprit is found."""
+    conflicts: Literal["manual", "agent", "retry_later"] = "manual"
+    """What a conflict leads to: `manual` asks a person, `agent` lets an agent try, `retry_later` waits."""
+    conflict_agent: str = ""
+    """The agent that resolves conflicts; the default agent when empty."""
 
 
 class Hooks(Section):
@@ -125,6 +141,7 @@ class Config(Section):
     parallel: Parallel = Parallel()
     agents: Agents = Agents()
     checks: Checks = Checks()
+    landing: Landing = Landing()
     sandbox: Literal["none"] = "none"
     """Where agents run: `none`, the only value, is this machine. Nothing built in reads it."""
     hooks: Hooks = Hooks()

@@ -318,6 +318,7 @@ class CheckResult(OfProject, Base):
         one_of("stage", CHECK_STAGES),
         is_commit("tree"),
         not_negative("seconds"),
+        not_negative("tries"),
     )
 
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="RESTRICT"))
@@ -328,7 +329,12 @@ class CheckResult(OfProject, Base):
     #: Digest of what the command's outcome depends on beside the tree.
     environment: Mapped[str] = mapped_column(server_default="")
     stage: Mapped[str]
+    #: What counts: the last try, unless it is `flaky`.
     passed: Mapped[bool]
+    #: It failed and passed on the same tree: no evidence for either.
+    flaky: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: How often it ran; 0 where older evidence was reused.
+    tries: Mapped[int] = mapped_column(server_default=text("1"))
     exit_code: Mapped[int | None]
     seconds: Mapped[float]
     #: Path of the file with what it printed.

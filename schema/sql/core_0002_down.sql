@@ -1,0 +1,10 @@
+UPDATE landings SET status = 'rejected' WHERE status = 'undone';
+
+ALTER TABLE landings DROP CONSTRAINT ck_landings_status;
+
+ALTER TABLE landings ADD CONSTRAINT ck_landings_status CHECK (status IN ('queued', 'testing', 'landed', 'rejected', 'conflict'));
+
+ALTER TABLE check_results DROP COLUMN tries;
+
+ALTER TABLE check_results DROP COLUMN flaky;
+
