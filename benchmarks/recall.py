@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 LESSONS: Final = 5_000
-BAR_MS: Final = 10
+#: A third of the 50 ms that a start may take.
+BAR_MS: Final = 15
 _ROUNDS: Final = 60
 _WORDS: Final = 3_000
 _SAID: Final = (
