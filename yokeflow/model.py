@@ -120,6 +120,8 @@ class Task:
     timeout: float | None = None
     #: An attempt that changes nothing is a success.
     allow_empty: bool = False
+    #: When a person has to approve: `before` it starts, or `after` it, before it counts; empty for never.
+    approve: str = ""
     #: Place in the plan, from 0.
     position: int = 0
 
@@ -134,6 +136,8 @@ class Epic:
     tasks: tuple[Task, ...] = ()
     #: Place in the plan, from 0.
     position: int = 0
+    #: When a person has to approve: `before` any of its tasks starts, or `after` all of them, before it lands.
+    approve: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,6 +244,29 @@ class BudgetLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person may want to hear of while nobody watches."""
+
+    #: Type of the event: `intervention.opened`, `run.finished`, `budget.warned` or `budget.exceeded`.
+    type: str
+    #: One sentence, without secrets.
+    text: str
+    project: str = ""
+    #: UUID of the run.
+    run: str = ""
+    #: The task or epic it is about; empty for the run as a whole.
+    item: str = ""
+    #: Kind of intervention, or the run's state.
+    kind: str = ""
+    #: A command that a person can type next.
+    command: str = ""
+    #: When it happened, as ISO 8601.
+    at: str = ""
+    #: How urgent it is, for whoever sorts: a person has to act.
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """What is set aside for one session."""
 
@@ -259,6 +286,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What a person said about a task, for whoever does it next."""
+
+    #: `question`: the answer to what an agent asked; `rejected`: why its work was sent back.
+    about: str
+    #: The agent's question; for rejected work the ref that keeps it.
+    asked: str
+    #: The person's words; empty where they had none.
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at a task, before it starts."""
 
@@ -268,6 +307,8 @@ class Attempt:
     session: str
     run: str
     failures: tuple[Failure, ...] = ()
+    #: What people said since the task was last done, oldest first.
+    said: tuple[Said, ...] = ()
     #: Name of the agent that does it.
     agent: str = ""
     profile: Profile | None = None

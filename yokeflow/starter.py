@@ -46,6 +46,7 @@ epics:
         files: [.gitignore]
         estimate: 5m
         allow_empty: true             # nothing to change is fine
+        # approve: after              # a person approves before it counts; or `before` it starts
 
   - id: contributing
     title: A contributor knows what is expected

@@ -105,8 +105,9 @@ async def test_what_the_plan_says_of_a_task_is_kept(sync, rows):
         verify=("true",),
         timeout=60.0,
         allow_empty=True,
+        approve="before",
     )
-    await sync(Plan((Epic("e", "E", tasks=(task,)),), Path("p")))
+    await sync(Plan((Epic("e", "E", tasks=(task,), approve="after"),), Path("p")))
     [(run, priority, estimate, metadata)] = await rows(
         "SELECT run, priority, estimate, metadata FROM work_items WHERE key = 'x'"
     )
@@ -122,7 +123,9 @@ async def test_what_the_plan_says_of_a_task_is_kept(sync, rows):
         "critical": True,
         "timeout": 60.0,
         "allow_empty": True,
+        "approve": "before",
     }
+    assert await rows("SELECT metadata FROM work_items WHERE key = 'e'") == [({"approve": "after"},)]
 
 
 async def test_the_same_plan_changes_nothing(sync, rows, plan):

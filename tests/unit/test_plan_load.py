@@ -78,6 +78,7 @@ epics:
         verify: ["pytest -q tests/test_user.py"]
         timeout: 20m
         allow_empty: true
+        approve: after
 """
     )
     assert [epic.id for epic in plan.epics] == ["schema", "docs", "auth"]
@@ -107,6 +108,7 @@ epics:
         verify=("pytest -q tests/test_user.py",),
         timeout=1200,
         allow_empty=True,
+        approve="after",
         position=2,
     )
 
@@ -124,6 +126,14 @@ def test_what_is_to_be_done_may_be_said_in_any_key(load, said, title, prompt):
     task = f"{{id: b, {said}}}" if "\n" not in said else f"id: b\n        {said}"
     found = load(f"epics:\n  - id: a\n    tasks:\n      - {task}\n").tasks["b"]
     assert (found.title, found.prompt.strip()) == (title, prompt)
+
+
+def test_a_wrong_word_for_approval_is_told_with_its_line(load):
+    with pytest.raises(DocumentError) as error:
+        load("epics:\n  - id: a\n    approve: befor\n    tasks:\n      - {id: b, title: B, approve: 1}\n")
+    epic, task = error.value.problems
+    assert (epic.line, epic.key, epic.hint) == (3, "epics[0].approve", "did you mean `before`?")
+    assert (task.line, task.key) == (5, "epics[0].tasks[0].approve")
 
 
 @pytest.mark.parametrize(
@@ -475,7 +485,7 @@ def plans(draw):
             tasks.append(replace(task, position=position))
             position += 1
         title = draw(titles)
-        epics.append(Epic(name, title, draw(edges(outside)), tuple(tasks), i))
+        epics.append(Epic(name, title, draw(edges(outside)), tuple(tasks), i, draw(st.sampled_from(("", "before")))))
         known_epics.append(name)
         known_tasks += [task.id for task in tasks]
     return Plan(tuple(epics), Path("plan.yaml"))
@@ -511,6 +521,7 @@ def tasks_of(name, epic, before, others):
         verify=st.lists(texts.filter(str.strip), max_size=2).map(tuple),
         timeout=spans,
         allow_empty=st.booleans(),
+        approve=st.sampled_from(("", "before", "after")),
     )
 
 

@@ -96,6 +96,8 @@ class Agents(Section):
     """How long a session has to stop cleanly before it is killed."""
     transcript_limit: Bytes = 20_000_000
     """Output kept of one session."""
+    questions: bool = True
+    """Let an agent ask a person, where it cannot decide safely, instead of finishing its attempt."""
     pass_env: tuple[str, ...] = ()
     """Names of variables let through from your environment to every agent and check."""
     options: dict[Name, AgentOptions] = Field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -59,6 +59,7 @@ def _form(value: object) -> str:
 
 
 Title = Annotated[str, AfterValidator(_title)]
+When = Literal["before", "after"]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 
 
@@ -131,6 +132,8 @@ class TaskEntry(Entry):
     """How long an attempt may take; `agents.timeout` when empty."""
     allow_empty: bool = False
     """An attempt that changes nothing is a success."""
+    approve: When | None = None
+    """A person approves `before` it starts, or `after` it, before it counts; nobody when empty."""
 
 
 class EpicEntry(Entry):
@@ -142,6 +145,8 @@ class EpicEntry(Entry):
     """Shown in reports; the id when empty."""
     depends_on: tuple[DependsOn, ...] = ()
     """Epics and tasks that all of its tasks wait for."""
+    approve: When | None = None
+    """A person approves `before` any of its tasks starts, or `after` all of them, before it lands."""
     tasks: tuple[TaskEntry, ...] = ()
     """What is to be done."""
 

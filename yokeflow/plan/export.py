@@ -49,6 +49,8 @@ def _epic(epic: Epic, epics: set[str]) -> dict[str, Any]:
     head: dict[str, Any] = {"id": epic.id, "title": epic.title}
     if epic.depends_on:
         head["depends_on"] = [_dependency(each, epics) for each in epic.depends_on]
+    if epic.approve:
+        head["approve"] = epic.approve
     return head | {"tasks": [_task(task, epics) for task in epic.tasks]}
 
 

@@ -58,6 +58,7 @@ def _epic(item: EpicItem, position: int, positions: count[int]) -> Epic:
         title=entry.title or entry.id,
         depends_on=_dependencies(entry),
         tasks=tuple(_task(task, next(positions)) for task in item.tasks),
+        approve=entry.approve or "",
         position=position,
     )
 
@@ -84,6 +85,7 @@ def _task(item: TaskItem, position: int) -> Task:
         verify=entry.verify,
         timeout=entry.timeout,
         allow_empty=entry.allow_empty,
+        approve=entry.approve or "",
         position=position,
     )
 

@@ -178,7 +178,7 @@ def _epic_row(epic: Epic) -> dict[str, Any]:
         "category": "",
         "position": epic.position,
         "estimate": None,
-        "metadata": {},
+        "metadata": {"approve": epic.approve} if epic.approve else {},
     }
 
 
@@ -194,6 +194,7 @@ def _task_row(task: Task) -> dict[str, Any]:
         "critical": task.critical,
         "timeout": task.timeout,
         "allow_empty": task.allow_empty,
+        "approve": task.approve,
     }
     return {
         "key": task.id,
