@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from yokeflow.config import AgentOptions, Config, Section
+    from yokeflow.conflict import Conflict, ConflictDecision
     from yokeflow.events import Event
     from yokeflow.model import (
         AgentOutput,
@@ -288,6 +289,18 @@ class Hooks:
         """Take what a finished session teaches, while the run goes on; *awaitable*. Fails soft.
 
         Version 2 added `host`.
+        """
+
+    @hookspec(first=True, seconds=600.0)
+    def resolve_conflict(
+        self, conflict: Conflict, config: Config, host: Host
+    ) -> Awaitable[ConflictDecision | None] | ConflictDecision | None:
+        """What to do about an epic that conflicts with its target; *awaitable*. The first answer counts.
+
+        The plugin decides, and changes nothing: an agent's work is done, tested and taken back by the core.
+        After `landing.conflict_tries` tries of an agent a person is asked, whatever the answer is.
+
+        Fails soft: a `plugin.failed` event, everything stays as it is, and a person is asked at once.
         """
 
     @hookspec()

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
 #: Packages of this distribution that come through the same door as strangers.
-BUILT_IN = ("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke_expertise", "yoke_agents")
+BUILT_IN = (
+    *("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke_expertise", "yoke_agents"),
+    "yoke_conflicts",
+)
 _NAMED = "named in YOKE_PLUGINS"
 _BUILT_IN = "built in"
 #: The head of our group of entry points, or what is left of it.

@@ -108,6 +108,8 @@ class Landing(Section):
     """What a conflict leads to: `manual` asks a person, `agent` lets an agent try, `retry_later` waits."""
     conflict_agent: str = ""
     """The agent that resolves conflicts; the default agent when empty."""
+    conflict_tries: Annotated[int, Field(ge=0, le=10), NUMBER] = 1
+    """How often an agent may try to resolve one conflict before a person is asked."""
 
 
 class Hooks(Section):

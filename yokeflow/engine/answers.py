@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from yokeflow.conflict import ConflictDecision, ConflictStrategy
 from yokeflow.model import BudgetLeft, ModelChoice, Profile, Reservation, Resolution
 from yokeflow.predecessors import Predecessors
 from yokeflow.profiles import TIERS
@@ -97,6 +98,16 @@ def reason(answer: object) -> str:
 def price(answer: object) -> str:
     """Dollars."""
     return "" if _amount(answer) else _not_a("number of dollars", answer)
+
+
+def conflict(answer: object) -> str:
+    """A ConflictDecision names one of the strategies."""
+    if not isinstance(answer, ConflictDecision):
+        return _not_a("ConflictDecision", answer)
+    if answer.strategy not in get_args(ConflictStrategy):
+        return f"{answer.strategy!r} is none of {', '.join(get_args(ConflictStrategy))}"
+    words = (answer.agent, answer.model, answer.reason)
+    return "" if all(isinstance(word, str) for word in words) else "agent, model and reason are text"
 
 
 def lessons(answer: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.asking import call_and_wait, call_now, checked, implementations, seconds_of
+from yokeflow.conflict import ConflictDecision
 from yokeflow.engine import answers
 from yokeflow.errors import PluginError, YokeError
 from yokeflow.model import AgentReport, Reservation, SessionResult
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pluggy import HookImpl
 
     from yokeflow.config import Config
+    from yokeflow.conflict import Conflict
     from yokeflow.engine.hosting import Lender
     from yokeflow.engine.recorder import Recorder
     from yokeflow.events import Event
@@ -123,6 +125,21 @@ class Decisions:
     async def learn(self, result: SessionResult, transcript: Path, recorder: Recorder) -> None:
         async for _ in self._soft("learn", result.attempt, recorder, result=result, transcript=transcript):
             pass
+
+    async def conflict(self, conflict: Conflict, about: Attempt, recorder: Recorder) -> ConflictDecision:
+        """What to do about a conflict; a person is asked where a plugin fails, or none decides."""
+        hook = "resolve_conflict"
+        for plugin in self._implementations(hook):
+            try:
+                answer = await self._wait(plugin, hook, about, answers.conflict, {"conflict": conflict})
+            except YokeError as error:
+                failed = {"plugin": plugin.plugin_name, "hook": hook, "error": error.message}
+                recorder.emit("plugin.failed", epic=conflict.epic.id, **failed)
+                return ConflictDecision("manual", reason=error.message)
+            if answer is not None:
+                decision: ConflictDecision = answer
+                return decision
+        return ConflictDecision("manual")
 
     def _first(self, hook: str, check: _Check, **arguments: Any) -> Any:
         """The first answer that is not None."""

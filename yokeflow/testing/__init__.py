@@ -20,6 +20,7 @@ from yokeflow.testing.additions import (
     sections_of,
 )
 from yokeflow.testing.agents import GARBAGE, HOSTILE, agent_request, check_agent
+from yokeflow.testing.conflicts import check_conflicts
 from yokeflow.testing.decisions import check_model_selection, check_order, check_profiles, check_resolver
 from yokeflow.testing.host import TestHost, host, temporary_database
 from yokeflow.testing.lessons import (
@@ -50,6 +51,7 @@ __all__ = [
     "check_budget",
     "check_commands",
     "check_config_section",
+    "check_conflicts",
     "check_learn",
     "check_listener",
     "check_migrations",

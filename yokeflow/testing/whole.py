@@ -11,6 +11,7 @@ from yokeflow.testing.additions import (
     check_migrations,
 )
 from yokeflow.testing.asked import Asked
+from yokeflow.testing.conflicts import check_conflicts
 from yokeflow.testing.decisions import check_model_selection, check_order, check_profiles, check_resolver
 from yokeflow.testing.lessons import (
     check_begin_preview,
@@ -41,6 +42,7 @@ _LENT: dict[str, Callable[..., None]] = {
     "begin_run": check_begin_run,
     "reserve_budget": check_budget,
     "recall": check_recall,
+    "resolve_conflict": check_conflicts,
     "learn": check_learn,
 }
 #: Those about what a plugin adds.
