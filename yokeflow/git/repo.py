@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from yokeflow.errors import GitError, RefMovedError, RepositoryError
 from yokeflow.git import commits, save
-from yokeflow.git.objects import ObjectReader
+from yokeflow.git.objects import ObjectReader, TreeDiffer
 from yokeflow.git.runner import GitOutput, run_git
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Repo:
         self.bare = bare
         self._identity: dict[str, str] | None = None
         self._reader: ObjectReader | None = None
+        self._differ: TreeDiffer | None = None
 
     @property
     def state_dir(self) -> Path:
@@ -79,13 +80,15 @@ class Repo:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """While the block runs, names are resolved by one process that stays open."""
-        self._reader = ObjectReader(self.common_dir)
+        """While the block runs, names are resolved and trees compared by two processes that stay open."""
+        self._reader, self._differ = ObjectReader(self.common_dir), TreeDiffer(self.common_dir)
         try:
             yield
         finally:
             reader, self._reader = self._reader, None
+            differ, self._differ = self._differ, None
             await reader.close()
+            await differ.close()
 
     async def resolve(self, rev: str) -> str | None:
         """The commit that `rev` means; None when it means none."""
@@ -196,6 +199,10 @@ class Repo:
 
     async def changed_files(self, base: str, head: str) -> list[str]:
         """Paths that differ between two commits."""
+        if self._differ is not None:
+            old, new = await self.tree_of(base), await self.tree_of(head)
+            if (paths := await self._differ.changed(old, new)) is not None:
+                return paths
         out = await self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, head)
         return list(out.parts)
 
