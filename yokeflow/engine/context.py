@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from yokeflow.engine.landing_order import landing_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from yokeflow.config import AgentOptions, Config
     from yokeflow.engine.checks import Checker
     from yokeflow.engine.decide import Decisions
+    from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.engine.project import Project
     from yokeflow.engine.recorder import Recorder
     from yokeflow.git.repo import Repo
@@ -42,6 +46,11 @@ class Context:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     #: Held while an agent is asked something for a plugin.
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def order(self) -> LandingOrder:
+        """Which epics land before which."""
+        return landing_order(self.plan)
 
     @property
     def repo(self) -> Repo:

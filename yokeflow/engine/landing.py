@@ -1,93 +1,113 @@
-"""Landing: bring a finished epic onto the target branch, exactly as its merged tree was tested."""
+"""Landing: bring finished epics onto the target branch, exactly as their merged tree was tested.
+
+`landing_queue` says what is to be merged, tested and landed when; here is how.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
+from yokeflow.engine.landing_queue import Built, Member
 from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
+from yokeflow.engine.report import LandingResult
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeError
 from yokeflow.git.merge import Advance, advance, commit_merge, merge_trees
 from yokeflow.model import LandingStatus, MergeStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes
     from yokeflow.git.repo import Repo
     from yokeflow.model import Epic
 
-#: How often a landing starts anew because somebody else moved the target meanwhile.
-_MOST_RACES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class LandingResult:
-    """How a landing ended."""
-
-    epic: str
-    status: LandingStatus
-    #: The landing commit; empty unless landed.
-    commit: str = ""
-    #: Kind of intervention that is open now: `conflict`, `red_check`, `checkout`; empty when landed.
-    waits: str = ""
-    reason: str = ""
-    #: What the failed check printed last.
-    output: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Landing:
-    """One try to land."""
-
-    epic: Epic
-    #: Its completed tasks.
-    tasks: list[str]
-    #: Tip of the epic's branch.
-    tip: str
-    #: Where the target is.
-    old: str
-    #: Both, merged.
-    tree: str
-    commands: list[str]
-    #: On the monotonic clock.
-    started: float
+#: What goes wrong with git or the checkout costs the landing, not the run.
+_FAULTS = (GitError, RepositoryError, ProjectBusyError)
+#: What `Yoke-Checks` says of a commit in the middle of a batch, of which only the last tree is tested.
+_BATCHED = "batched"
 
 
 class Landings:
-    """Lands epics one at a time."""
+    """The mechanics of one run's landings; whatever goes wrong leaves branches and target as they were."""
 
-    def __init__(self, context: Context, lanes: Lanes) -> None:
+    def __init__(
+        self,
+        context: Context,
+        lanes: Lanes,
+        commits_of: Callable[[str], Mapping[str, str]],
+        ended: Callable[[LandingResult], None],
+    ) -> None:
+        """`commits_of` gives the completed tasks of an epic with the commits that completed them.
+
+        `ended` is told how each landing ends.
+        """
         self._context = context
         self._lanes = lanes
+        self._commits_of = commits_of
+        self._ended = ended
+        self._slots = asyncio.PriorityQueue[int]()
+        for slot in range(1, context.config.landing.max_parallel_checks + 1):
+            self._slots.put_nowait(slot)
+        #: When each epic was first merged, on the monotonic clock.
+        self._started: dict[str, float] = {}
 
-    async def land(self, epic: Epic, commits: Mapping[str, str]) -> LandingResult | None:
-        """Land an epic; None when it was interrupted.
+    async def tip(self) -> str:
+        """Where the target is; empty when it is gone."""
+        return await self._context.repo.branch(self._context.target) or ""
 
-        `commits` maps its completed tasks to the commits that completed them. Whatever goes wrong leaves the
-        epic's branch and the target as they were.
-        """
+    async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
+        """Merge epics one after the other onto `base`, up to the first that does not fit."""
+        members: list[Member] = []
+        for epic in epics:
+            found = await self._merge(epic, members[-1].commit if members else base, [*ahead, *members])
+            if isinstance(found, LandingResult):
+                return Built(await self._as_batch(members), found)
+            members.append(found)
+        return Built(await self._as_batch(members))
+
+    async def _as_batch(self, members: Sequence[Member]) -> tuple[Member, ...]:
+        """The same merges, of which all but the last one say that they were not tested alone."""
+        if len(members) < 2:
+            return tuple(members)
+        said: list[Member] = []
+        for member in members:
+            old = said[-1].commit if said else member.old
+            last = member is members[-1]
+            proof = self._proof(members) if last else _BATCHED
+            said.append(await self._commit(replace(member, old=old), proof))
+        return tuple(said)
+
+    async def _merge(self, name: str, base: str, ahead: Sequence[Member]) -> Member | LandingResult:
+        self._started.setdefault(name, monotonic())
         try:
-            return await self._land(epic, commits)
-        except (GitError, RepositoryError, ProjectBusyError) as error:
-            return self._rejected(epic, "checkout", error.message)
+            return await self._try_merge(name, base, ahead)
+        except _FAULTS as error:
+            return _rejection(name, "checkout", error.message)
 
-    async def _land(self, epic: Epic, commits: Mapping[str, str]) -> LandingResult | None:
-        context, tasks = self._context, list(commits)
-        tip = await self._tip(epic, commits)
+    async def _try_merge(self, name: str, base: str, ahead: Sequence[Member]) -> Member | LandingResult:
+        context, commits = self._context, self._commits_of(name)
+        if not base:
+            return _rejection(name, "checkout", f"the target branch {context.target} is gone")
+        tip = await self._tip(context.plan.epic[name], commits)
         if tip is None:
-            reason = f"branch {context.epic_branch(epic.id)} lacks commits of its completed tasks"
-            return self._rejected(epic, "conflict", reason)
-        for _ in range(_MOST_RACES):
-            result = await self._try(epic, tip, tasks)
-            if result is not None or context.stop.is_set():
-                return result
-        reason = f"{context.target} moved {_MOST_RACES} times while {epic.id} was being tested"
-        return self._rejected(epic, "red_check", reason)
+            reason = f"branch {context.epic_branch(name)} lacks commits of its completed tasks"
+            return _rejection(name, "conflict", reason)
+        squashed = {member.epic: member.tip for member in ahead} if self._squash else {}
+        ours = await with_history(context, base, name, ahead=squashed)
+        merged = await merge_trees(context.repo, ours, tip)
+        if merged.tree is None:
+            reason = f"{name} conflicts with {context.target} in {', '.join(merged.conflicts)}"
+            result = LandingResult(name, LandingStatus.CONFLICT, waits="conflict", reason=reason)
+            return replace(result, files=merged.conflicts, output=merged.output, old=base, tip=tip)
+        member = Member(name, tuple(commits), tip, base, merged.tree, "")
+        return await self._commit(member, self._proof([member]))
 
     async def _tip(self, epic: Epic, commits: Mapping[str, str]) -> str | None:
         """The tip of the epic's branch, which holds all its work; made again when somebody removed it.
@@ -112,97 +132,115 @@ class Landings:
                 return None
         return tip
 
-    async def _try(self, epic: Epic, tip: str, tasks: list[str]) -> LandingResult | None:
-        """One merge, test and move. None when the target moved meanwhile or the run is stopping."""
-        context, started = self._context, monotonic()
-        repo, target = context.repo, context.target
-        old = await repo.branch(target)
-        if old is None:
-            return self._rejected(epic, "checkout", f"the target branch {target} is gone")
-        merged = await merge_trees(repo, await with_history(context, old, epic.id), tip)
-        if merged.tree is None:
-            return self._conflicted(epic, merged.conflicts, old, tip)
-        commands = self._commands(epic, tasks)
-        landing = _Landing(epic, tasks, tip, old, merged.tree, commands, started)
-        commit = await self._commit(landing)
-        context.recorder.emit(
-            "landing.testing",
-            epic=epic.id,
-            commit=commit,
-            tree=merged.tree,
-            old_commit=old,
-            epic_commit=tip,
-            target=target,
+    async def _commit(self, member: Member, proof: str) -> Member:
+        """With its commit: the target itself when somebody has brought all of the epic there already."""
+        repo = self._context.repo
+        unchanged = member.tree == await repo.tree_of(member.old)
+        if unchanged and await repo.is_ancestor(member.tip, member.old):
+            return replace(member, commit=member.old)
+        message = self._message(member, proof)
+        commit = await commit_merge(
+            repo, member.old, member.tip, message, squash=self._squash, tree=member.tree
         )
-        if commands:
-            failed = await self._test(epic, commit, merged.tree, commands)
-            if failed is not None or context.stop.is_set():
-                return None if context.stop.is_set() else failed
-        if commit != old:
-            moved = await advance(repo, target, commit, old)
-            if not moved.moved:
-                if moved.reason == "raced":
-                    return None
-                return self._rejected(epic, "checkout", _in_the_way(target, moved))
-        return await self._landed(landing, commit)
+        return replace(member, commit=commit)
 
-    async def _commit(self, landing: _Landing) -> str:
-        """The commit to test; the target itself when somebody has brought all of the epic there already."""
-        context = self._context
-        unchanged = landing.tree == await context.repo.tree_of(landing.old)
-        if unchanged and await context.repo.is_ancestor(landing.tip, landing.old):
-            return landing.old
-        squash = context.config.parallel.merge_strategy is MergeStrategy.SQUASH
-        message = _message(landing, context.recorder.run)
-        return await commit_merge(
-            context.repo, landing.old, landing.tip, message, squash=squash, tree=landing.tree
-        )
+    def _message(self, member: Member, proof: str) -> str:
+        epic, run = self._context.plan.epic[member.epic], self._context.recorder.run
+        body = "\n".join(f"- {task.title} ({task.id})" for task in epic.tasks if task.id in member.tasks)
+        proof = f"{member.tree}={proof}"
+        trailers = f"Yoke-Epic: {epic.id}\nYoke-Run: {run}\nYoke-Checks: {proof}\n"
+        return f"Land {epic.id}: {epic.title}\n\n{body}\n\n{trailers}"
 
-    def _commands(self, epic: Epic, tasks: Sequence[str]) -> list[str]:
-        """The project's landing checks and what the epic's own tasks promised."""
-        promised = [command for task in epic.tasks if task.id in tasks for command in task.verify]
+    def _proof(self, members: Sequence[Member]) -> str:
+        return "passed" if self._commands(members) else "none"
+
+    def _commands(self, members: Sequence[Member]) -> list[str]:
+        """The project's landing checks and what the epics' own tasks promised."""
+        plan = self._context.plan
+        promised = [
+            command for member in members for task in member.tasks for command in plan.tasks[task].verify
+        ]
         return list(dict.fromkeys((*self._context.config.landing_checks, *promised)))
 
-    async def _test(
-        self, epic: Epic, commit: str, tree: str, commands: Sequence[str]
+    async def test(self, built: Built, stop: asyncio.Event) -> LandingResult | None:
+        """Run the checks on exactly the tree of the last commit; None when all pass."""
+        for member in built.members:
+            self._context.recorder.emit("landing.testing", **self._facts(member))
+        commands = self._commands(built.members)
+        if not commands:
+            return None
+        async with self._slot() as slot:
+            try:
+                return await self._check(built.members[-1], commands, slot, stop)
+            except _FAULTS as error:
+                return _rejection(built.members[-1].epic, "checkout", error.message)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[int]:
+        slot = await self._slots.get()
+        try:
+            yield slot
+        finally:
+            self._slots.put_nowait(slot)
+
+    async def _check(
+        self, member: Member, commands: Sequence[str], slot: int, stop: asyncio.Event
     ) -> LandingResult | None:
-        """Run the checks on exactly the merged tree; None when all pass."""
         context, mark = self._context, str(uuid4())
-        folder = await context.worktrees.scratch(commit)
-        logs = context.project.session_folder(f"landing-{mark}")
-        subject = Subject("landing", epic.id)
         verdict = await context.checker.run(
             commands,
-            tree,
-            folder,
-            logs,
-            subject,
+            member.tree,
+            await context.worktrees.scratch(member.commit, slot),
+            context.project.session_folder(f"landing-{mark}"),
+            Subject("landing", member.epic),
             mark,
-            restore=lambda: context.worktrees.scratch(commit),
-            stop=context.stop,
+            restore=lambda: context.worktrees.scratch(member.commit, slot),
+            stop=stop,
         )
         if verdict.passed:
             return None
-        return self._rejected(epic, "red_check", verdict.reason, verdict.output)
+        return _rejection(member.epic, "red_check", verdict.reason, verdict.output)
 
-    async def _landed(self, landing: _Landing, commit: str) -> LandingResult:
-        context, epic = self._context, landing.epic
-        await keep_squashed(context.repo, epic.id, landing.tip, commit)
-        strategy = context.config.parallel.merge_strategy
-        context.recorder.emit(
-            "landing.landed",
-            epic=epic.id,
-            commit=commit,
-            tree=landing.tree,
-            old_commit=landing.old,
-            epic_commit=landing.tip,
-            target=context.target,
-            strategy=strategy.value,
-            seconds=round(monotonic() - landing.started, 3),
-            tasks=landing.tasks,
+    async def advance(self, new: str, old: str) -> Advance:
+        """Move the target, and the checkout that has it, unless that would overwrite something."""
+        if new == old:
+            return Advance(moved=True)
+        try:
+            return await advance(self._context.repo, self._context.target, new, old)
+        except _FAULTS as error:
+            return Advance(moved=False, reason="checkout", detail=error.message)
+
+    async def landed(self, built: Built) -> None:
+        """Record that the target has it, and clear up."""
+        context, last = self._context, built.members[-1]
+        for member in built.members:
+            await keep_squashed(context.repo, member.epic, member.tip, member.commit)
+        context.recorder.record(
+            *(
+                context.recorder.event(
+                    "landing.landed",
+                    **self._facts(member),
+                    tested_tree=last.tree,
+                    strategy=context.config.parallel.merge_strategy.value,
+                    seconds=round(monotonic() - self._started.pop(member.epic), 3),
+                    tasks=list(member.tasks),
+                )
+                for member in built.members
+            )
         )
-        await self._clear(epic.id)
-        return LandingResult(epic.id, LandingStatus.LANDED, commit)
+        for member in built.members:
+            await self._clear(member.epic)
+            self._ended(LandingResult(member.epic, LandingStatus.LANDED, member.commit))
+
+    def _facts(self, member: Member) -> dict[str, str]:
+        return {
+            "epic": member.epic,
+            "commit": member.commit,
+            "tree": member.tree,
+            "old_commit": member.old,
+            "epic_commit": member.tip,
+            "target": self._context.target,
+        }
 
     async def _clear(self, epic: str) -> None:
         """Remove what landed; a leftover that cannot be removed is no reason to stop."""
@@ -217,22 +255,42 @@ class Landings:
                 hint="yoke worktree clean",
             )
 
-    def _conflicted(self, epic: Epic, files: tuple[str, ...], old: str, tip: str) -> LandingResult:
-        listed = ", ".join(files)
-        self._context.recorder.emit(
-            "landing.conflicted",
-            epic=epic.id,
-            files=list(files),
-            with_commit=old,
-            old_commit=old,
-            epic_commit=tip,
-        )
-        reason = f"{epic.id} conflicts with {self._context.target} in {listed}"
-        return LandingResult(epic.id, LandingStatus.CONFLICT, waits="conflict", reason=reason)
+    def refused(self, result: LandingResult) -> None:
+        """Record that an epic leaves the queue, and why."""
+        self._started.pop(result.epic, None)
+        if result.status is LandingStatus.CONFLICT:
+            self._context.recorder.emit(
+                "landing.conflicted",
+                epic=result.epic,
+                files=list(result.files),
+                with_commit=result.old,
+                old_commit=result.old,
+                epic_commit=result.tip,
+            )
+        else:
+            self._context.recorder.emit(
+                "landing.rejected", epic=result.epic, reason=result.reason, output=result.output
+            )
+        self._ended(result)
 
-    def _rejected(self, epic: Epic, waits: str, reason: str, output: str = "") -> LandingResult:
-        self._context.recorder.emit("landing.rejected", epic=epic.id, reason=reason, output=output)
-        return LandingResult(epic.id, LandingStatus.REJECTED, waits=waits, reason=reason, output=output)
+    def in_the_way(self, epic: str, moved: Advance) -> LandingResult:
+        """The refusal of an epic to whose commit the target cannot be moved."""
+        target = self._context.target
+        if moved.reason == "raced":
+            return _rejection(epic, "red_check", f"{target} moved again and again while {epic} was tested")
+        if not moved.files:
+            return _rejection(epic, "checkout", f"{target} cannot be brought forward: {moved.detail}")
+        listed = ", ".join(moved.files)
+        what = f"{target} is checked out and landing would overwrite what is not committed there: {listed}"
+        return _rejection(epic, "checkout", what)
+
+    @property
+    def _squash(self) -> bool:
+        return self._context.config.parallel.merge_strategy is MergeStrategy.SQUASH
+
+
+def _rejection(epic: str, waits: str, reason: str, output: str = "") -> LandingResult:
+    return LandingResult(epic, LandingStatus.REJECTED, waits=waits, reason=reason, output=output)
 
 
 async def _is_in(repo: Repo, commit: str, tips: Sequence[str]) -> bool:
@@ -249,18 +307,3 @@ async def keep_squashed(repo: Repo, epic: str, tip: str, commit: str) -> None:
     """
     if not await repo.is_ancestor(tip, commit):
         await repo.keep(f"landed/{epic}", tip)
-
-
-def _in_the_way(target: str, moved: Advance) -> str:
-    if not moved.files:
-        return f"{target} cannot be brought forward: {moved.detail}"
-    listed = ", ".join(moved.files)
-    return f"{target} is checked out and landing would overwrite what is not committed there: {listed}"
-
-
-def _message(landing: _Landing, run: str) -> str:
-    epic = landing.epic
-    body = "\n".join(f"- {task.title} ({task.id})" for task in epic.tasks if task.id in landing.tasks)
-    proof = f"{landing.tree}={'passed' if landing.commands else 'none'}"
-    trailers = f"Yoke-Epic: {epic.id}\nYoke-Run: {run}\nYoke-Checks: {proof}\n"
-    return f"Land {epic.id}: {epic.title}\n\n{body}\n\n{trailers}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,17 +21,24 @@ class LandingOrder:
     soon as both are finished.
     """
 
-    def __init__(self, direct: Mapping[str, Collection[str]]) -> None:
-        """`direct` tells from which epics each one, in plan order, takes in work."""
+    def __init__(
+        self, direct: Mapping[str, Collection[str]], priority: Mapping[str, int] | None = None
+    ) -> None:
+        """`direct` tells from which epics each one, in plan order, takes in work.
+
+        `priority` is that of epics, 0 the most urgent; 5 where nothing is said.
+        """
         self._direct = direct
+        self._priority = priority or {}
 
     def landable(self, finished: Collection[str], landed: Collection[str]) -> list[str]:
-        """Finished epics that may land now, in plan order."""
-        return [
+        """Finished epics that may land now: by priority, by how many wait for them, then in plan order."""
+        found = [
             epic
             for epic in self._direct
             if epic in finished and epic not in landed and not self.waits_for(epic, finished, landed)
         ]
+        return sorted(found, key=lambda epic: (self._priority.get(epic, 5), -self._behind[epic]))
 
     def waits_for(self, epic: str, finished: Collection[str], landed: Collection[str]) -> list[str]:
         """Epics that must land before this one."""
@@ -43,6 +51,11 @@ class LandingOrder:
     def builds_on(self, epic: str) -> Collection[str]:
         """Epics whose work an epic may have taken in, through others too."""
         return self._all[epic]
+
+    @cached_property
+    def _behind(self) -> Mapping[str, int]:
+        """How many epics build on each one."""
+        return Counter(below for epics in self._all.values() for below in epics)
 
     @cached_property
     def _all(self) -> Mapping[str, set[str]]:
@@ -70,4 +83,5 @@ def landing_order(plan: Plan) -> LandingOrder:
                 name = dependency.predecessor
                 found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
         found[epic.id].discard(epic.id)
-    return LandingOrder(found)
+    priority = {epic.id: min((task.priority for task in epic.tasks), default=5) for epic in plan.epics}
+    return LandingOrder(found, priority)

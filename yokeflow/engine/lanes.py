@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yokeflow.engine.landing_order import landing_order
 from yokeflow.errors import YokeError
 from yokeflow.git.branches import remove_branch
 from yokeflow.git.commits import commit_tree
@@ -19,7 +18,7 @@ from yokeflow.git.repo import KEPT_LANDED, RefMovedError
 from yokeflow.model import Strategy, Strength
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from yokeflow.engine.context import Context
@@ -218,14 +217,20 @@ def _taken(plan: Plan, task: Task, commit_of: Callable[[str], str | None]) -> di
     return taken
 
 
-async def with_history(context: Context, commit: str, epic: str) -> str:
+async def with_history(
+    context: Context, commit: str, epic: str, *, ahead: Mapping[str, str] | None = None
+) -> str:
     """A commit with the same files as `commit`, from which git finds what squashed landings contain.
 
     A squash drops the history of the epic that landed; merged with work that was built on that history, git
-    would take both for independent changes. Gives `commit` itself where nothing was squashed.
+    would take both for independent changes. `ahead` are epics, with the tips of their branches, that are in
+    `commit` and have not landed yet. Gives `commit` itself where nothing was squashed.
     """
-    repo = context.repo
-    tips = await squashed_tips(repo, landing_order(context.plan).builds_on(epic))
+    repo, below = context.repo, context.order.builds_on(epic)
+    tips = [
+        *await squashed_tips(repo, below),
+        *(tip for name, tip in (ahead or {}).items() if name in below),
+    ]
     missing = [oid for oid in tips if not await repo.is_ancestor(oid, commit)]
     if not missing:
         return commit

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from yokeflow.engine.attempt import Outcome
-    from yokeflow.engine.landing import LandingResult
     from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.engine.recorder import Recorder
+    from yokeflow.engine.report import LandingResult
     from yokeflow.events import Event
     from yokeflow.model import Failure, Plan, Task
     from yokeflow.store.connection import Store
@@ -150,9 +150,9 @@ class Ledger:
             },
         }
 
-    def landable(self) -> list[str]:
-        """Epics that can be landed now, the first one first."""
-        return self._order.landable(self._finished - self._held, self.landed)
+    def landable(self, ahead: Collection[str] = ()) -> list[str]:
+        """Epics that can be landed now, or once those `ahead` have landed; the first one first."""
+        return self._order.landable(self._finished - self._held, self.landed.union(ahead))
 
     def account(self, outcome: Outcome) -> None:
         """Add up what a session cost, and the time of those whose work counts."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from yokeflow.errors import ExitCode
+    from yokeflow.model import LandingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,25 @@ class Landed:
     epic: str
     commit: str
     tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LandingResult:
+    """How the landing of one epic ended."""
+
+    epic: str
+    status: LandingStatus
+    #: The landing commit; empty unless landed.
+    commit: str = ""
+    #: Kind of intervention that is to be opened: `conflict`, `red_check`, `checkout`; empty when landed.
+    waits: str = ""
+    reason: str = ""
+    #: What the failed check printed last, or what git says about a conflict.
+    output: str = ""
+    #: Of a conflict: its paths, where the target was, and the tip of the epic's branch.
+    files: tuple[str, ...] = ()
+    old: str = ""
+    tip: str = ""
 
 
 @dataclass(frozen=True, slots=True)

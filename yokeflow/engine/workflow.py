@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from yokeflow.engine.attempt import Session
 from yokeflow.engine.landing import Landings
+from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
 from yokeflow.errors import (
     GitError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from yokeflow.engine.attempt import Outcome
     from yokeflow.engine.context import Context
     from yokeflow.engine.ledger import Ledger
+    from yokeflow.engine.report import LandingResult
     from yokeflow.engine.scheduler import Scheduler
     from yokeflow.model import Resolution, Task
 
@@ -42,7 +44,13 @@ class Workflow:
         self._scheduler = scheduler
         self._ledger = ledger
         self._lanes = Lanes(context, resolution)
-        self._landings = Landings(context, self._lanes)
+        self._queue = LandingQueue(
+            Landings(context, self._lanes, ledger.commits_of, self._landing_ended),
+            ledger.landable,
+            parallel=context.config.landing.max_parallel_checks,
+            batch=context.config.landing.batch,
+            stop=context.stop,
+        )
         self._stops: dict[str, asyncio.Event] = {}
         #: Who asked to skip each task that still runs.
         self._skips: dict[str, str] = {}
@@ -135,6 +143,7 @@ class Workflow:
 
     def _halt(self) -> None:
         self._context.stop.set()
+        self._queue.wake()
         for stop in self._stops.values():
             stop.set()
         for learning in self._learning:
@@ -287,21 +296,21 @@ class Workflow:
             self._parked.clear()
 
     def _start_landing(self) -> None:
-        if not self._landing and self._ledger.landable():
+        if self._landing:
+            self._queue.wake()
+        elif self._ledger.landable():
             self._landing = True
             self._group.create_task(self._land(), name="landing")
 
     async def _land(self) -> None:
-        """Land finished epics, one at a time, until none is left."""
+        """Land finished epics until none is left."""
         try:
-            while not self._context.stop.is_set() and (queue := self._ledger.landable()):
-                epic = self._context.plan.epic[queue[0]]
-                result = await self._landings.land(epic, self._ledger.commits_of(epic.id))
-                if result is None:
-                    return
-                self._ledger.landing_ended(result)
-                self._advance()
+            await self._queue.work()
         except (YokeError, OSError) as error:
             self._end(error)
         finally:
             self._landing = False
+
+    def _landing_ended(self, result: LandingResult) -> None:
+        self._ledger.landing_ended(result)
+        self._advance()

@@ -172,13 +172,17 @@ class Worktrees:
             if checkout:
                 set_aside(checkout.git_dir, self.repo.state_dir / "trash")
 
-    async def scratch(self, commit: str) -> Path:
-        """The detached worktree for landing checks, with exactly `commit` in it; ignored files stay."""
-        path = self.folder / _SCRATCH
+    async def scratch(self, commit: str, slot: int = 1) -> Path:
+        """A detached worktree for landing checks, with exactly `commit` in it; ignored files stay.
+
+        There is one for each `slot`, from 1.
+        """
+        name = _SCRATCH if slot == 1 else f"{_SCRATCH}-{slot}"
+        path = self.folder / name
         checkout = find(self.repo, path)
         if checkout is None or not await self._moved(checkout, commit):
-            await self.close_scratch()
-            await self._add(path, _SCRATCH, ("--detach",), commit)
+            await self._close_scratch(path)
+            await self._add(path, name, ("--detach",), commit)
         else:
             await submodules.fill(checkout)
         return path
@@ -195,8 +199,13 @@ class Worktrees:
         return True
 
     async def close_scratch(self) -> None:
-        """Remove the scratch worktree; what checks left in it is of no value."""
-        path = self.folder / _SCRATCH
+        """Remove the scratch worktrees; what checks left in them is of no value."""
+        here = set(self.folder.glob(f"{_SCRATCH}*"))
+        known = {checkout.path for checkout in linked(self.repo) if checkout.path.parent == self.folder}
+        for path in here | {path for path in known if path.name.startswith(_SCRATCH)}:
+            await self._close_scratch(path)
+
+    async def _close_scratch(self, path: Path) -> None:
         # A folder that nobody may move is in nobody's way until the next landing says so.
         with suppress(OSError):
             await self._remove(find(self.repo, path), path)
