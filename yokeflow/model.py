@@ -136,7 +136,7 @@ class Epic:
     tasks: tuple[Task, ...] = ()
     #: Place in the plan, from 0.
     position: int = 0
-    #: When a person has to approve: `before` any of its tasks starts, or `after` all of them, before it lands.
+    #: When a person has to approve: `before` any of its tasks starts, or `after` all, before it lands.
     approve: str = ""
 
 

@@ -464,7 +464,7 @@ def test_thousands_of_mistakes(problems):
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
-titles = texts.map(lambda text: text.replace("\n", "").replace("\r", "") or "T")
+titles = texts.map(lambda text: text.replace("\n", "").replace("\r", "")[:200] or "T")
 words = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
 spans = st.none() | st.integers(1, 10**7) | st.floats(0.001, 1e6)
 
@@ -485,7 +485,8 @@ def plans(draw):
             tasks.append(replace(task, position=position))
             position += 1
         title = draw(titles)
-        epics.append(Epic(name, title, draw(edges(outside)), tuple(tasks), i, draw(st.sampled_from(("", "before")))))
+        approve = draw(st.sampled_from(("", "before", "after")))
+        epics.append(Epic(name, title, draw(edges(outside)), tuple(tasks), i, approve))
         known_epics.append(name)
         known_tasks += [task.id for task in tasks]
     return Plan(tuple(epics), Path("plan.yaml"))
