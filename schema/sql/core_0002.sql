@@ -5,8 +5,45 @@ ALTER TABLE check_results ADD COLUMN tries INTEGER DEFAULT 1 NOT NULL;
 
 ALTER TABLE check_results ADD CONSTRAINT ck_check_results_tries CHECK (tries >= 0);
 
+ALTER TABLE check_results ADD COLUMN source_id UUID;
+
+ALTER TABLE check_results ADD CONSTRAINT fk_check_results_source_id FOREIGN KEY(source_id) REFERENCES check_results (id) ON DELETE RESTRICT;
+
+CREATE INDEX ix_check_results_source_id ON check_results (source_id);
+
 -- Landings that were reverted later.
 ALTER TABLE landings DROP CONSTRAINT ck_landings_status;
 
 ALTER TABLE landings ADD CONSTRAINT ck_landings_status CHECK (status IN ('queued', 'testing', 'landed', 'rejected', 'conflict', 'undone'));
 
+-- Conflicts that are known before they happen, and the files that often conflict.
+CREATE TABLE conflict_forecasts (
+	project_id UUID NOT NULL,
+	epic TEXT NOT NULL,
+	with_epic TEXT NOT NULL,
+	target TEXT DEFAULT '' NOT NULL,
+	files JSONB DEFAULT '[]'::jsonb NOT NULL,
+	more INTEGER DEFAULT 0 NOT NULL,
+	tasks JSONB DEFAULT '{}'::jsonb NOT NULL,
+	opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	cleared_at TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT pk_conflict_forecasts PRIMARY KEY (project_id, epic, with_epic),
+	CONSTRAINT ck_conflict_forecasts_more CHECK (more >= 0),
+	CONSTRAINT fk_conflict_forecasts_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE RESTRICT
+);
+
+CREATE TABLE conflict_files (
+	project_id UUID NOT NULL,
+	path TEXT NOT NULL,
+	forecasts INTEGER DEFAULT 0 NOT NULL,
+	hand_overs INTEGER DEFAULT 0 NOT NULL,
+	landings INTEGER DEFAULT 0 NOT NULL,
+	epics JSONB DEFAULT '[]'::jsonb NOT NULL,
+	last_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT pk_conflict_files PRIMARY KEY (project_id, path),
+	CONSTRAINT ck_conflict_files_forecasts CHECK (forecasts >= 0),
+	CONSTRAINT ck_conflict_files_hand_overs CHECK (hand_overs >= 0),
+	CONSTRAINT ck_conflict_files_landings CHECK (landings >= 0),
+	CONSTRAINT fk_conflict_files_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE RESTRICT
+);

@@ -1,8 +1,14 @@
+DROP TABLE conflict_files;
+
+DROP TABLE conflict_forecasts;
+
 UPDATE landings SET status = 'rejected' WHERE status = 'undone';
 
 ALTER TABLE landings DROP CONSTRAINT ck_landings_status;
 
 ALTER TABLE landings ADD CONSTRAINT ck_landings_status CHECK (status IN ('queued', 'testing', 'landed', 'rejected', 'conflict'));
+
+ALTER TABLE check_results DROP COLUMN source_id;
 
 ALTER TABLE check_results DROP COLUMN tries;
 
