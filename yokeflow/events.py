@@ -22,8 +22,8 @@ common fields; `[]` marks a list, `?` what may be missing:
     session.finished      state (completed, failed, interrupted), reason, output, exit_code?, seconds,
                           cost_usd?, cost_source (agent, prices, least, unknown), usage[{model, input,
                           output, cache_read, cache_write}], head_commit?, kept_ref, answer
-    check.finished        stage (task, landing), command, tree, environment, passed, exit_code, seconds,
-                          log, reused
+    check.finished        stage (task, landing), command, tree, environment, passed, flaky, tries,
+                          exit_code, seconds, log, reused, source (the check.finished that was reused)
     task.completed        commit, seconds
     task.failed           reason, attempts
     task.blocked          by[task]

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from yokeflow.cli.show import item_lines
+from yokeflow.cli.words import moment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,12 @@ def test_what_failed_and_what_was_answered():
         "exit_code": 2,
         "seconds": 1.0,
         "tree": "7" * 40,
+        "environment": "0123456789abcdef",
+        "flaky": False,
+        "tries": 1,
+        "log": "/logs/check-1.log",
+        "at": "2026-01-02T03:04:05.6+00:00",
+        "reused": None,
         "command": "x",
     }
     landing = {"status": "conflict", "target": "main", "commit": None, "files": ["a", "b"], "reason": "both"}
@@ -109,7 +116,34 @@ def test_what_failed_and_what_was_answered():
         landings=[landing],
         interventions=[asked, {**asked, "reason": "old", "resolved": "then"}],
     )
-    assert "  task: failed (2) in 1.0 s on tree 7777777: x" in shown
+    when = moment(check["at"])
+    on = f"on tree 7777777, environment 01234567, {when}: x (log: /logs/check-1.log)"
+    assert f"  task: failed (2) in 1.0 s {on}" in shown
     assert "  conflict on main in a, b: both" in shown
     assert "  red: yoke retry a.one" in shown
     assert not any("old" in line for line in shown)
+
+
+def test_what_checks_proved_and_where_that_was_found():
+    known = {"item": "b.one", "attempt": 2, "at": "2026-01-02T03:04:05.6+00:00", "log": "/old.log"}
+    check = {
+        **dict.fromkeys(("exit_code", "seconds"), 0),
+        "stage": "landing",
+        "passed": True,
+        "flaky": False,
+        "tries": 0,
+        "command": "x",
+        "log": "",
+        "tree": "7" * 40,
+        "environment": "",
+        "at": known["at"],
+        "reused": known,
+    }
+    flaky = {**check, "flaky": True, "tries": 2, "seconds": 1, "log": "/first.log", "reused": None}
+    worse = {**flaky, "passed": False, "exit_code": 1}
+    shown = about(checks=[check, flaky, worse])
+    when = moment(known["at"])
+    on = f"on tree 7777777, environment unknown, {when}: x"
+    assert f"  landing: passed as known from attempt 2 at b.one, {when}, {on} (log: /old.log)" in shown
+    assert f"  landing: flaky, passed at try 2 in 1.0 s {on} (log: /first.log)" in shown
+    assert f"  landing: flaky, failed (1) at try 2 in 1.0 s {on} (log: /first.log)" in shown

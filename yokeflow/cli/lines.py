@@ -80,8 +80,10 @@ def _session_finished(data: Data) -> str:
 
 def _check(data: Data) -> str:
     word = "passed" if data.get("passed") else f"failed ({data.get('exit_code')})"
+    flaky = "flaky, " if data.get("flaky") else ""
+    tries = f" at try {data['tries']}" if data.get("tries", 1) > 1 else ""
     reused = "known before" if data.get("reused") else span(data.get("seconds", 0.0))
-    return f"check {word}, {reused}: {data.get('command', '')}"
+    return f"check {flaky}{word}{tries}, {reused}: {data.get('command', '')}"
 
 
 def _landed(data: Data) -> str:

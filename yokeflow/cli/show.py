@@ -13,7 +13,7 @@ from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers
 from yokeflow.cli.opened import opened
 from yokeflow.cli.output import clean, style, width
-from yokeflow.cli.words import money, short, span, spent
+from yokeflow.cli.words import moment, money, short, span, spent
 from yokeflow.errors import UsageError
 from yokeflow.store import history
 
@@ -143,9 +143,28 @@ def _attempt(number: int, session: Data) -> str:
 
 
 def _check(check: Data) -> str:
-    word = "passed" if check["passed"] else f"failed ({check['exit_code']})"
-    took = span(check["seconds"] or 0)
-    return f"{check['stage']}: {word} in {took} on tree {short(check['tree'])}: {check['command']}"
+    reused = check["reused"]
+    how = _found(reused) if reused else f"in {span(check['seconds'] or 0)}"
+    on = f"on tree {short(check['tree'])}, environment {check['environment'][:8] or 'unknown'}"
+    path = check["log"] or (reused["log"] if reused else "")
+    log = f" (log: {path})" if path else ""
+    return f"{check['stage']}: {_word(check)} {how} {on}, {moment(check['at'])}: {check['command']}{log}"
+
+
+def _word(check: Data) -> str:
+    if not check["passed"]:
+        return f"{'flaky, failed' if check['flaky'] else 'failed'} ({check['exit_code']}){_tries(check)}"
+    return f"flaky, passed{_tries(check)}" if check["flaky"] else "passed"
+
+
+def _tries(check: Data) -> str:
+    return f" at try {check['tries']}" if check["tries"] > 1 else ""
+
+
+def _found(reused: Data) -> str:
+    """Where evidence was found that was reused."""
+    by = f"attempt {reused['attempt']} at" if reused["attempt"] else "the landing of"
+    return f"as known from {by} {reused['item']}, {moment(reused['at'])},"
 
 
 def _landing(landing: Data) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
 
 def clock(seconds: float) -> str:
@@ -36,6 +36,11 @@ def span(seconds: float) -> str:
 def ago(then: datetime, now: datetime) -> str:
     """How long something has been so."""
     return span((now - then).total_seconds())
+
+
+def moment(at: str) -> str:
+    """A time of an ISO text as clocks here show it."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def money(dollars: float | None) -> str:

@@ -27,7 +27,7 @@ from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, UsageError, YokeError
-from yokeflow.store import items, unfinished
+from yokeflow.store import evidence, items
 from yokeflow.store.drain import Drainer, drain
 from yokeflow.store.server import ensure_server
 
@@ -115,7 +115,7 @@ class Run:
     async def _context(self, store: Store, project_id: UUID) -> Context:
         project, recorder = self._project, self._recorder
         async with store.begin() as connection:
-            passed = await unfinished.passed_checks(connection, project_id)
+            known = await evidence.known_checks(connection, project_id)
         target = await project.repo.target_branch(project.config.project.target)
         lender = Lender(store, project_id, project.repo, target, recorder)
         context = Context(
@@ -124,7 +124,7 @@ class Run:
             target=target,
             recorder=recorder,
             decide=Decisions(project.plugins, project.config, lender),
-            checker=Checker(project.config, recorder, passed),
+            checker=Checker(project.config, recorder, known),
             worktrees=project.worktrees,
             agents=project.plugins.agents(),
             only_agent=self._options.agent,

@@ -62,10 +62,21 @@ SELECT CAST(json_build_object(
         FROM sessions WHERE work_item_id = item.id),
     'checks', (
         SELECT coalesce(json_agg(json_build_object(
-            'session', session_id, 'landing', landing_id, 'stage', stage, 'command', command, 'tree', tree,
-            'passed', passed, 'exit_code', exit_code, 'seconds', seconds, 'log', log, 'at', checked_at)
-            ORDER BY checked_at, id), '[]')
-        FROM check_results WHERE work_item_id = item.id),
+            'session', result.session_id, 'landing', result.landing_id, 'stage', result.stage,
+            'command', result.command, 'tree', result.tree, 'environment', result.environment,
+            'passed', result.passed, 'flaky', result.flaky, 'tries', result.tries,
+            'exit_code', result.exit_code, 'seconds', result.seconds, 'log', result.log,
+            'at', result.checked_at,
+            'reused', CASE WHEN result.source_id IS NOT NULL THEN json_build_object(
+                'check', source.id, 'item', of.key, 'session', source.session_id,
+                'attempt', maker.attempt, 'landing', source.landing_id, 'at', source.checked_at,
+                'seconds', source.seconds, 'log', source.log) END)
+            ORDER BY result.checked_at, result.id), '[]')
+        FROM check_results result
+        LEFT JOIN check_results source ON source.id = result.source_id
+        LEFT JOIN work_items of ON of.id = source.work_item_id
+        LEFT JOIN sessions maker ON maker.id = source.session_id
+        WHERE result.work_item_id = item.id),
     'commits', (
         SELECT coalesce(json_agg(commit ORDER BY is_epic, position), '[]') FROM (
             SELECT commit, position, false AS is_epic FROM family WHERE commit IS NOT NULL

@@ -315,6 +315,7 @@ class CheckResult(OfProject, Base):
         Index(None, "session_id"),
         Index(None, "landing_id"),
         Index(None, "work_item_id"),
+        Index(None, "source_id"),
         one_of("stage", CHECK_STAGES),
         is_commit("tree"),
         not_negative("seconds"),
@@ -324,6 +325,8 @@ class CheckResult(OfProject, Base):
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="RESTRICT"))
     landing_id: Mapped[UUID | None] = mapped_column(ForeignKey("landings.id", ondelete="RESTRICT"))
     work_item_id: Mapped[UUID | None] = mapped_column(ForeignKey("work_items.id", ondelete="RESTRICT"))
+    #: The result that was reused; None where the command ran.
+    source_id: Mapped[UUID | None] = mapped_column(ForeignKey("check_results.id", ondelete="RESTRICT"))
     tree: Mapped[str]
     command: Mapped[str]
     #: Digest of what the command's outcome depends on beside the tree.

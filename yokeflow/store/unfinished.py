@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, text
 
 from yokeflow.model import LandingStatus
-from yokeflow.store.tables import CheckResult, Intervention, Run, Session, WorkItem, Worktree
+from yokeflow.store.tables import Intervention, Run, Session, WorkItem, Worktree
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -176,16 +176,3 @@ async def unfinished_runs(conn: AsyncConnection, project_id: UUID) -> list[OpenR
         .order_by(Run.started_at)
     )
     return [OpenRun(str(row.id), row.state, row.pid, row.host, row.started_at) for row in rows]
-
-
-async def passed_checks(
-    conn: AsyncConnection, project_id: UUID, *, limit: int = 10_000
-) -> frozenset[tuple[str, str, str, str]]:
-    """Evidence to reuse: (stage, tree, command, environment) of the newest checks that passed."""
-    rows = await conn.execute(
-        select(CheckResult.stage, CheckResult.tree, CheckResult.command, CheckResult.environment)
-        .where(CheckResult.project_id == project_id, CheckResult.passed)
-        .order_by(CheckResult.checked_at.desc())
-        .limit(limit)
-    )
-    return frozenset((row.stage, row.tree, row.command, row.environment) for row in rows)

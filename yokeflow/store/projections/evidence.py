@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +12,7 @@ from yokeflow.store.projections.registry import as_uuid, commit, item_of, on
 from yokeflow.store.tables import CheckResult, Intervention, Run, Session, WorkItem, Worktree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from sqlalchemy import ScalarSelect
@@ -26,6 +27,15 @@ def _item_id(project: UUID, event: Event) -> ScalarSelect[UUID]:
         .where(WorkItem.project_id == project, WorkItem.key == item_of(event))
         .scalar_subquery()
     )
+
+
+def _source(project: UUID, data: Mapping[str, Any]) -> ScalarSelect[UUID] | None:
+    """The result that was reused, where it is in the store."""
+    if not data.get("source"):
+        return None
+    source = as_uuid(data["source"])
+    found = select(CheckResult.id).where(CheckResult.project_id == project, CheckResult.id == source)
+    return found.scalar_subquery()
 
 
 @on("worktree.created")
@@ -75,11 +85,14 @@ async def check_finished(conn: AsyncConnection, project: UUID, event: Event) -> 
             session_id=select(Session.id).where(Session.id == as_uuid(event.session)).scalar_subquery(),
             landing_id=landing,
             work_item_id=_item_id(project, event),
+            source_id=_source(project, data),
             tree=data["tree"],
             command=data["command"],
             environment=data.get("environment") or "",
             stage=data["stage"],
             passed=data["passed"],
+            flaky=bool(data.get("flaky")),
+            tries=data.get("tries", int(not data.get("reused"))),
             exit_code=data.get("exit_code"),
             seconds=data.get("seconds") or 0,
             log=data.get("log") or "",

@@ -1,0 +1,81 @@
+"""What is known about checks: by (stage, tree, command, environment)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+#: Stage, tree, command, environment.
+Key: TypeAlias = tuple[str, str, str, str]
+
+#: The newest results by key. What is reused counts too, so that evidence in use does not grow old.
+_KNOWN = text("""
+WITH newest AS (
+    SELECT id, stage, tree, command, environment, passed, flaky, seconds, source_id, checked_at
+    FROM check_results WHERE project_id = CAST(:project AS uuid)
+    ORDER BY checked_at DESC LIMIT :limit
+)
+SELECT stage, tree, command, environment,
+       bool_or(passed) AS ever_passed, bool_or(flaky) AS flaky,
+       (array_agg(passed ORDER BY checked_at DESC))[1] AS passed,
+       CAST((array_agg(coalesce(source_id, id) ORDER BY checked_at DESC))[1] AS text) AS source,
+       max(seconds) AS seconds
+FROM newest GROUP BY stage, tree, command, environment
+""")
+
+#: What proved a landing, a command each; what was tested before the target moved is about another tree.
+_OF_LANDING = text("""
+SELECT DISTINCT ON (command) command, environment, flaky, seconds
+FROM check_results
+WHERE project_id = CAST(:project AS uuid) AND landing_id = CAST(:landing AS uuid) AND tree = :tree AND passed
+ORDER BY command, checked_at DESC
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier results say about a command on a tree."""
+
+    #: The id of the result to reuse; empty where there is none to rely on.
+    evidence: str
+    #: It passed at least once, however often it was tried.
+    passed: bool
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A command that a landing passed."""
+
+    command: str
+    environment: str
+    flaky: bool
+    seconds: float
+
+
+async def known_checks(conn: AsyncConnection, project_id: UUID, *, limit: int = 10_000) -> dict[Key, Known]:
+    """What the newest results say.
+
+    A command that was flaky on a tree proves nothing about it any more; else its newest result counts.
+    """
+    rows = await conn.execute(_KNOWN, {"project": str(project_id), "limit": limit})
+    return {
+        (row.stage, row.tree, row.command, row.environment): Known(
+            row.source if row.passed and not row.flaky else "", row.ever_passed, row.seconds
+        )
+        for row in rows
+    }
+
+
+async def passed_by_landing(conn: AsyncConnection, project_id: UUID, landing: str, tree: str) -> list[Passed]:
+    """The commands that a landing passed on a tree, as far as the store has them."""
+    asked = {"project": str(project_id), "landing": landing, "tree": tree}
+    rows = await conn.execute(_OF_LANDING, asked)
+    return [Passed(row.command, row.environment, row.flaky, row.seconds) for row in rows]
