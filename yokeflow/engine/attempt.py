@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.engine.agent_process import AgentProcess
 from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
+from yokeflow.engine.guard import guard_target
 from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
-from yokeflow.errors import GitError, RefMovedError, disk_full
+from yokeflow.errors import GitError, disk_full
 from yokeflow.git.checkouts import find
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
@@ -158,13 +158,13 @@ class Session:
         worked = await process.run(request, self._folder / "output.log")
         report, code = worked.report, worked.ended.code
         self._account(report)
-        moved = await self._guard_target(target)
+        moved = await guard_target(self._context, self._place.path, target)
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
             return _Work(report, self._place.base, Failure(reason, worked.ended.tail[-_TAIL:]), code)
         failure = (
-            moved
+            (Failure(moved) if moved else None)
             or _failure(worked)
             or self._undone(head)
             or await self._trespass(head)
@@ -200,34 +200,6 @@ class Session:
             raise disk_full(error) from error
         cap = self._reserved.cap_usd if self._reserved else None
         return AgentRequest(attempt, prompt, prompt_file, self._place.path, scratch, attempt.model, cap)
-
-    async def _guard_target(self, before: str | None) -> Failure | None:
-        """Why the attempt does not count, when the agent brought commits of its own onto the target.
-
-        The target goes back if nothing else came there meanwhile; else the landing tests what is there.
-        """
-        repo, target, path = self._context.repo, self._context.target, self._place.path
-        now = await repo.branch(target)
-        if now is None or before is None or now == before or not path.is_dir():
-            return None
-        made = await self._made_here()
-        gained = {commit.oid for commit in await repo.commits(before, now)}
-        if not made & gained:
-            return None
-        if gained <= made and await repo.is_ancestor(before, now):
-            with suppress(RefMovedError):
-                await repo.update_ref(
-                    f"refs/heads/{target}", before, now, "yoke: take back what was not tested"
-                )
-        return Failure(f"the agent moved {target}, where only tested work may land")
-
-    async def _made_here(self) -> set[str]:
-        """The commits that were made in the lane's worktree, by what git noted of its HEAD."""
-        noted = await self._context.repo.git(
-            "log", "-g", "--format=%H %gs", "HEAD", cwd=self._place.path, ok=(0, 128)
-        )
-        entries = (line.partition(" ") for line in noted.text.splitlines())
-        return {oid for oid, _, what in entries if what.startswith(("commit", "cherry-pick", "revert"))}
 
     async def _collect(self, branches: set[str]) -> str | None:
         """Commit what is left and put trailers on every commit.
