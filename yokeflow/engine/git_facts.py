@@ -1,0 +1,289 @@
+"""What git knows, told as events: the same every time, so that telling them twice changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from yokeflow.events import Event
+from yokeflow.store.rebuild import Known, Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from yokeflow.git.evidence import Evidence
+    from yokeflow.git.history import History, Landing, Work
+    from yokeflow.model import Plan
+
+#: Why something is as it is, where only git can tell.
+TOLD_BY_GIT: Final = "told by git"
+_NOBODY: Final = "a run of which git knows no name"
+_TICK: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What git knows of a project that its store does not."""
+
+    history: History
+    #: None where the plan cannot be read.
+    plan: Plan | None
+    #: What makes two checkouts the same project; ids are its own.
+    repo_key: str
+    #: Where sessions have their folders.
+    folder: Path
+    known: Known = field(default_factory=Known)
+    #: By landing commit.
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+
+    def items(self) -> list[Lost]:
+        """Items that git knows and the plan does not have, epics in the order in which they landed."""
+        return list(self._items().values())
+
+    def events(self) -> list[Event]:
+        """What the store does not know yet, in order."""
+        return _Teller(self, {name: item.epic for name, item in self._items().items()}).tell()
+
+    def _items(self) -> dict[str, Lost]:
+        found: dict[str, Lost] = {}
+        for landing in self.history.landings:
+            found[landing.epic] = Lost(landing.epic, landing.title, is_epic=True)
+            for task, title in landing.tasks.items():
+                found[task] = Lost(task, title, landing.epic)
+        for work in self.history.work:
+            found.setdefault(work.task, Lost(work.task, ""))
+        planned = {*self.plan.epic, *self.plan.tasks} if self.plan else set()
+        return {name: item for name, item in found.items() if name not in planned}
+
+
+class _Teller:
+    """Tells the facts once, from the first landing to what is not landed yet."""
+
+    def __init__(self, facts: Facts, epics: Mapping[str, str]) -> None:
+        self._facts = facts
+        self._space = uuid5(NAMESPACE_URL, facts.repo_key)
+        #: Epic of tasks that the plan does not have.
+        self._epics = epics
+        self._events: list[Event] = []
+        self._done: dict[str, str] = {}
+        self._runs: set[str] = set()
+        self._attempts = dict(facts.known.attempts or {})
+        self._work: defaultdict[str, list[Work]] = defaultdict(list)
+        for work in facts.history.work:
+            self._work[work.task].append(work)
+
+    def tell(self) -> list[Event]:
+        landings = self._facts.history.landings
+        last = {landing.run: landing for landing in landings}
+        for landing in landings:
+            # Whoever knows a landing knows more of it than git does.
+            if landing.commit not in self._facts.known.landings:
+                self._tell_landing(landing)
+            self._done.update(dict.fromkeys(self._tasks(landing), landing.epic))
+            if last[landing.run] is landing:
+                self._end_run(landing.run, landing.at)
+        self._tell_rest()
+        self._tell_undone()
+        return self._events
+
+    def _tell_landing(self, landing: Landing) -> None:
+        tasks = [task for task in self._tasks(landing) if task not in self._done]
+        work = [each for task in tasks for each in self._in_order(task)]
+        run = self._begin_run(landing.run, min([landing.at, *(each.at for each in work)]), landing.old_commit)
+        for each in work:
+            self._tell_work(each, run, landing.epic)
+        for task in tasks:
+            if not any(each.counts for each in self._work[task]):
+                # Its own commits are gone with a squash, or it changed nothing.
+                self._say("task.completed", task, landing.at, run, landing.epic, task, commit=landing.commit)
+        told: dict[str, Any] = {
+            "commit": landing.commit,
+            "tree": landing.tree,
+            "old_commit": landing.old_commit,
+            "epic_commit": landing.epic_commit or None,
+            "target": self._facts.history.target,
+        }
+        key, at, epic = landing.commit, landing.at, landing.epic
+        self._say("epic.completed", key, at, run, epic)
+        self._say("landing.queued", key, at, run, epic)
+        self._say("landing.testing", key, at, run, epic, **told)
+        self._tell_checks(landing, run)
+        strategy = "squash" if landing.squashed else "merge"
+        self._say("landing.landed", key, at, run, epic, **told, strategy=strategy, tasks=list(landing.tasks))
+
+    def _tell_checks(self, landing: Landing, run: str) -> None:
+        evidence = self._facts.evidence.get(landing.commit)
+        for proof in evidence.proofs if evidence else ():
+            self._say(
+                "check.finished",
+                f"{landing.commit} {proof}",
+                landing.at,
+                run,
+                landing.epic,
+                stage="landing",
+                command=proof.command,
+                tree=landing.tree,
+                environment=proof.environment,
+                passed=True,
+                flaky=proof.outcome == "flaky",
+                exit_code=0,
+                seconds=proof.seconds,
+                log="",
+                reused=False,
+            )
+
+    def _tell_rest(self) -> None:
+        """What is on no landing: on an epic's branch, brought to the target by a person, or taken back."""
+        known = self._facts.known.sessions
+        rest = [
+            each
+            for task, work in self._work.items()
+            for each in (work if task not in self._done else ())
+            if not known & {each.session, self._own(each.session)}
+        ]
+        if not rest:
+            return
+        rest.sort(key=lambda each: each.at)
+        run = self._begin_run("", rest[0].at, None)
+        order = {each.task: None for each in rest}
+        for task in order:
+            for each in self._in_order(task):
+                self._tell_work(each, run, self._epic(task))
+        self._end_run("", rest[-1].at)
+
+    def _tell_undone(self) -> None:
+        """Landings that were taken back after all, and what is to be done again for them."""
+        by = {oid: undo for undo in self._facts.history.undos for oid in undo.undoes}
+        again = {landing.epic for landing in self._facts.history.landings if not landing.undone}
+        for landing in self._facts.history.landings:
+            if not landing.undone or landing.commit in self._facts.known.landings:
+                continue
+            undo = by[landing.commit]
+            key = f"{landing.commit} {undo.commit}"
+            told = {
+                "commit": undo.commit,
+                "landing": landing.commit,
+                "by": undo.author,
+                "reason": TOLD_BY_GIT,
+            }
+            self._say("landing.undone", key, undo.at, landing.run, landing.epic, **told)
+            if landing.epic in again:
+                continue
+            for task in self._tasks(landing):
+                why = {"by": undo.author, "reason": f"its landing {landing.commit[:12]} was undone"}
+                self._say(
+                    "task.reopened", f"{task} {undo.commit}", undo.at, landing.run, landing.epic, task, **why
+                )
+
+    def _tasks(self, landing: Landing) -> Sequence[str]:
+        """The tasks that landed: as its message lists them, else as the plan has them."""
+        if landing.tasks:
+            return list(landing.tasks)
+        epic = self._facts.plan.epic.get(landing.epic) if self._facts.plan else None
+        return [task.id for task in epic.tasks] if epic else []
+
+    def _epic(self, task: str) -> str:
+        plan = self._facts.plan
+        return plan.tasks[task].epic if plan and task in plan.tasks else self._epics.get(task, "")
+
+    def _in_order(self, task: str) -> list[Work]:
+        """The sessions of a task; what counts comes last, whatever the clocks said."""
+        return sorted(self._work[task], key=lambda each: (each.counts, each.at))
+
+    def _tell_work(self, work: Work, run: str, epic: str) -> None:
+        if self._facts.known.sessions & {work.session, self._own(work.session)}:
+            return
+        attempt = self._attempts[work.task] = self._attempts.get(work.task, 0) + 1
+        session = self._mine(work.session)
+        folder = self._facts.folder / work.session
+        state = "completed" if work.counts else "failed"
+        where = (work.at, run, epic, work.task, session)
+        self._say(
+            "session.started",
+            session,
+            *where,
+            attempt=attempt,
+            agent="",
+            base_commit=work.base or None,
+            folder=str(folder) if folder.is_dir() else "",
+        )
+        self._say(
+            "session.finished",
+            session,
+            *where,
+            state=state,
+            reason="" if work.counts else f"taken back ({TOLD_BY_GIT})",
+            cost_usd=None,
+            cost_source="unknown",
+            usage=[],
+            head_commit=work.head,
+            kept_ref=work.kept_ref,
+            recovered=True,
+        )
+        if work.counts:
+            self._say("task.completed", work.session, *where[:-1], commit=work.commit)
+
+    def _begin_run(self, name: str, at: datetime, commit: str | None) -> str:
+        run = self._run(name)
+        if run not in self._runs:
+            self._runs.add(run)
+            if not self._facts.known.runs & {run, name}:
+                target = self._facts.history.target
+                self._say("run.started", run, at - _TICK, run, target=target, target_commit=commit)
+        return run
+
+    def _end_run(self, name: str, at: datetime) -> None:
+        run = self._run(name)
+        if run not in self._runs or self._facts.known.runs & {run, name}:
+            return
+        state = "completed" if name and self._nothing_left(name) else "interrupted"
+        self._say("run.finished", run, at, run, state=state, reason=TOLD_BY_GIT)
+
+    def _nothing_left(self, name: str) -> bool:
+        """Whether a run can have done everything: a later one followed, or all of the plan has landed."""
+        if self._facts.history.landings[-1].run != name:
+            return True
+        return self._facts.plan is None or self._facts.plan.tasks.keys() <= self._done.keys()
+
+    def _run(self, name: str) -> str:
+        """The id of a run, of which git may know no name."""
+        return self._mine(name) if _is_uuid(name) else str(uuid5(self._space, name or _NOBODY))
+
+    def _mine(self, identity: str) -> str:
+        """An id as it is, unless another clone has brought it into the same store."""
+        return self._own(identity) if identity in self._facts.known.others else identity
+
+    def _own(self, identity: str) -> str:
+        return str(uuid5(self._space, identity))
+
+    def _say(
+        self,
+        type_: str,
+        key: str,
+        at: datetime,
+        run: str,
+        epic: str = "",
+        task: str = "",
+        session: str = "",
+        **data: Any,
+    ) -> None:
+        identity = str(uuid5(self._space, f"{type_} {key}"))
+        self._events.append(Event(type_, run, epic, task, session, data, identity, at))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def named(history: History) -> Iterator[str]:
+    """The ids of runs and sessions that git knows."""
+    yield from (landing.run for landing in history.landings if _is_uuid(landing.run))
+    yield from (work.session for work in history.work if _is_uuid(work.session))
