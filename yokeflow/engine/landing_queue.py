@@ -84,6 +84,8 @@ class _Entry:
     epics: tuple[str, ...]
     base: str | None = None
     members: tuple[Member, ...] = ()
+    #: What it builds on was refused, though not for good.
+    waits: bool = False
     passed: bool = False
     #: Why it cannot land on `base`.
     refusal: LandingResult | None = None
@@ -93,7 +95,7 @@ class _Entry:
     @property
     def open(self) -> bool:
         """Whether nothing is known yet."""
-        return not self.passed and self.refusal is None
+        return not self.passed and self.refusal is None and not self.waits
 
     @property
     def tip(self) -> str:
@@ -166,9 +168,8 @@ class LandingQueue:
         base, ahead, place = await self._mechanics.tip(), list[Member](), 0
         while place < len(self._entries):
             entry = self._entries[place]
-            if not self._still_landable(entry, [member.epic for member in ahead]):
-                # What it builds on was refused; it comes back when that has landed.
-                self._drop(entry)
+            if not self._may_go(entry, [member.epic for member in ahead]):
+                place += 1
                 continue
             if entry.base != base:
                 self._forget(entry)
@@ -179,11 +180,19 @@ class LandingQueue:
                 self._start(entry)
             place += 1
 
-    def _still_landable(self, entry: _Entry, ahead: list[str]) -> bool:
+    def _may_go(self, entry: _Entry, ahead: list[str]) -> bool:
+        """Whether what an entry builds on is ahead of it; else it waits in its place, alone."""
         for place, epic in enumerate(entry.epics):
             if epic not in self._landable([*ahead, *entry.epics[:place]]):
-                return False
-        return True
+                if len(entry.epics) > 1:
+                    self._split(entry, max(place, 1))
+                entry.waits = place == 0
+                break
+        else:
+            entry.waits = False
+        if entry.waits:
+            self._forget(entry)
+        return not entry.waits
 
     async def _build(self, entry: _Entry, base: str, ahead: Sequence[Member]) -> None:
         built = await self._mechanics.build(base, entry.epics, ahead)
@@ -268,8 +277,25 @@ class LandingQueue:
         return True
 
     def _let_go(self, entry: _Entry, result: LandingResult) -> None:
+        """An epic leaves, and with it those that build on it: they come back when it has landed."""
         self._drop(entry)
         self._mechanics.refused(result)
+        self._leave_landable()
+
+    def _leave_landable(self) -> None:
+        """Take out what builds on an epic that has left."""
+        ahead: list[str] = []
+        for each in list(self._entries):
+            before = len(ahead)
+            for epic in each.epics:
+                if epic in self._landable(ahead):
+                    ahead.append(epic)
+            kept = tuple(ahead[before:])
+            if kept != each.epics:
+                self._forget(each)
+                each.epics = kept
+            if not kept:
+                self._entries.remove(each)
 
     async def _wait(self) -> None:
         """Until a test has ended or the queue was woken."""

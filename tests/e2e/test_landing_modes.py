@@ -1,0 +1,199 @@
+"""One after the other, several at once or in batches: what lands is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from yokeflow.engine.landing_order import LandingOrder
+from yokeflow.engine.landing_queue import Built, LandingQueue, Member
+from yokeflow.engine.report import LandingResult
+from yokeflow.git.merge import Advance, commit_merge, merge_trees
+from yokeflow.git.repo import Repo
+from yokeflow.git.runner import run_git
+from yokeflow.model import LandingStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+HISTORIES = 300
+FILES = [f"file{number}" for number in range(4)]
+LINES = 12
+
+
+@dataclass
+class History:
+    """Finished epics on one base: some conflict, some are red alone, some only together."""
+
+    number: int
+    #: Epics by what they build on.
+    direct: dict[str, set[str]]
+    priority: dict[str, int]
+    tips: dict[str, str] = field(default_factory=dict)
+    base: str = ""
+
+    @property
+    def order(self) -> LandingOrder:
+        return LandingOrder(self.direct, self.priority)
+
+
+class Yard:
+    """The mechanics on real commits, without checkouts; tests look at the names in a tree."""
+
+    def __init__(self, repo: Repo, history: History, made: dict[tuple[str, ...], object], seed: int) -> None:
+        self.repo, self.history, self.made = repo, history, made
+        self.random = random.Random(seed)
+        self.target = history.base
+        self.landed_now: list[str] = []
+        self.refusals: dict[str, str] = {}
+        self.green: set[str] = set()
+        self.at_once = self.most = 0
+
+    async def tip(self) -> str:
+        return self.target
+
+    async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
+        members: list[Member] = []
+        for epic in epics:
+            tip = self.history.tips[epic]
+            tree, commit = await self._merge(base, tip)
+            if not commit:
+                refusal = LandingResult(epic, LandingStatus.CONFLICT, waits="conflict", reason="conflict")
+                return Built(tuple(members), refusal)
+            members.append(Member(epic, (), tip, base, tree, commit))
+            base = commit
+        return Built(tuple(members))
+
+    async def _merge(self, base: str, tip: str) -> tuple[str, str]:
+        key = ("merge", base, tip)
+        if key not in self.made:
+            merged = await merge_trees(self.repo, base, tip)
+            self.made[key] = merged.tree and (
+                merged.tree,
+                await commit_merge(self.repo, base, tip, "Land\n", tree=merged.tree),
+            )
+        found = self.made[key]
+        return found if isinstance(found, tuple) else ("", "")
+
+    async def test(self, built: Built, stop: asyncio.Event) -> LandingResult | None:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        last = built.members[-1]
+        names = await self._names(last.tree)
+        for _ in range(self.random.randrange(6)):
+            await asyncio.sleep(0)
+        self.at_once -= 1
+        pairs = [name.partition("-")[0] for name in names if name.startswith("pair")]
+        if any(name.startswith("bad") for name in names) or len(pairs) > len(set(pairs)):
+            return LandingResult(last.epic, LandingStatus.REJECTED, waits="red_check", reason="red")
+        self.green.add(last.commit)
+        return None
+
+    async def _names(self, tree: str) -> list[str]:
+        if ("names", tree) not in self.made:
+            self.made["names", tree] = list(await self.repo.tracked_files(tree))
+        found = self.made["names", tree]
+        assert isinstance(found, list)
+        return found
+
+    async def advance(self, new: str, old: str) -> Advance:
+        assert self.target == old
+        assert new in self.green, "only what was tested may land"
+        self.target = new
+        return Advance(moved=True)
+
+    async def landed(self, built: Built) -> None:
+        self.landed_now += [member.epic for member in built.members]
+
+    def refused(self, result: LandingResult) -> None:
+        self.refusals[result.epic] = result.status.value
+
+    def in_the_way(self, epic: str, moved: Advance) -> LandingResult:
+        raise AssertionError("nothing is in the way here")
+
+    def landable(self, ahead: Collection[str]) -> list[str]:
+        gone = {*self.landed_now, *ahead}
+        return self.history.order.landable(set(self.history.direct) - set(self.refusals), gone)
+
+
+def random_history(number: int) -> History:
+    dice = random.Random(number)
+    epics = [f"e{place}" for place in range(dice.randint(2, 7))]
+    direct = {
+        epic: {dice.choice(epics[:place])} if place and dice.random() < 0.25 else set()
+        for place, epic in enumerate(epics)
+    }
+    return History(number, direct, {epic: dice.choice((2, 5, 5, 5)) for epic in epics})
+
+
+def stream(history: History) -> str:
+    """Base and branches of a history for `git fast-import`."""
+    dice = random.Random(history.number)
+    text = {name: [f"{name} line {line}" for line in range(LINES)] for name in FILES}
+    said = [_commit(history, "base", "", {name: "\n".join(lines) + "\n" for name, lines in text.items()})]
+    own: dict[str, dict[str, list[str]]] = {}
+    for epic, below in history.direct.items():
+        start = next(iter(below), "base")
+        files = {name: list(lines) for name, lines in own.get(start, text).items()}
+        changed = {f"{epic}.txt": f"{epic}\n"}
+        for name in dice.sample(FILES, dice.randint(0, 2)):
+            files[name][dice.randrange(LINES)] = f"{epic} was here"
+            changed[name] = "\n".join(files[name]) + "\n"
+        if dice.random() < 0.2:
+            changed[f"bad.{epic}"] = "x\n"
+        if dice.random() < 0.3:
+            changed[f"pair{dice.randrange(2)}-{epic}"] = "x\n"
+        own[epic] = files
+        said.append(_commit(history, epic, start, changed))
+    return "".join(said)
+
+
+def _commit(history: History, name: str, start: str, files: dict[str, str]) -> str:
+    place = f"refs/heads/{history.number}/"
+    head = f"commit {place}{name}\ncommitter A <a@b> 1700000000 +0000\ndata 2\nx\n"
+    head += f"from {place}{start}\n" if start else ""
+    return head + "".join(
+        f"M 100644 inline {path}\ndata {len(data)}\n{data}\n" for path, data in files.items()
+    )
+
+
+@pytest.fixture
+async def repo(tmp_path: Path) -> Repo:
+    await run_git("init", "-q", "--bare", str(tmp_path), cwd=tmp_path)
+    return Repo(tmp_path, tmp_path, bare=True)
+
+
+async def outcome(
+    repo: Repo, history: History, made: dict[tuple[str, ...], object], *, parallel: int, batch: int
+) -> tuple[str, set[str], dict[str, str]]:
+    yard = Yard(repo, history, made, history.number)
+    await LandingQueue(yard, yard.landable, parallel=parallel, batch=batch).work()
+    assert yard.most <= parallel
+    return await repo.tree_of(yard.target), set(yard.landed_now), yard.refusals
+
+
+@pytest.mark.slow
+async def test_every_mode_leads_to_the_same_tree(repo: Repo) -> None:
+    histories = [random_history(number) for number in range(HISTORIES)]
+    lines = "".join(map(stream, histories)) + "done\n"
+    await repo.git("fast-import", "--quiet", "--done", stdin=lines.encode())
+    refs = await repo.refs("refs/heads/")
+    kinds = {"conflict": 0, "rejected": 0, "landed": 0}
+    async with repo.reading():
+        for history in histories:
+            history.tips = {epic: refs[f"refs/heads/{history.number}/{epic}"] for epic in history.direct}
+            history.base = refs[f"refs/heads/{history.number}/base"]
+            made: dict[tuple[str, ...], object] = {}
+            serial = await outcome(repo, history, made, parallel=1, batch=1)
+            for parallel, batch in ((2, 1), (4, 1), (1, 3), (3, 2)):
+                other = await outcome(repo, history, made, parallel=parallel, batch=batch)
+                assert other == serial, (history.number, parallel, batch)
+            kinds["landed"] += len(serial[1])
+            for status in serial[2].values():
+                kinds[status] += 1
+    assert min(kinds.values()) > 50, kinds
