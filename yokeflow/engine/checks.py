@@ -161,7 +161,8 @@ class Checker:
                     output=result.output,
                     proofs=tuple(proofs),
                 )
-            proofs.append(self._proof(command, result))
+            proof = proof_of(command, self.fingerprint, flaky=result.flaky, seconds=result.seconds)
+            proofs.append(proof)
         return Verdict(passed=True, proofs=tuple(proofs))
 
     async def _result(self, asked: _Asked, command: str, name: str) -> _Result:
@@ -288,12 +289,13 @@ class Checker:
             hint=f"`yoke show {subject.task or subject.epic}` names the log of the try that failed",
         )
 
-    def _proof(self, command: str, result: _Result) -> Proof:
-        line = " ".join(redact(command).split())
-        if len(line) > _LONGEST_COMMAND:
-            line = f"{line[: _LONGEST_COMMAND - 1]}…"
-        outcome = "flaky" if result.flaky else "passed"
-        return Proof(outcome, self.fingerprint, round(result.seconds, 3), line)
+
+def proof_of(command: str, environment: str, *, flaky: bool, seconds: float) -> Proof:
+    """What git is told of a command that passed: one line, without secrets."""
+    line = " ".join(redact(command).split())
+    if len(line) > _LONGEST_COMMAND:
+        line = f"{line[: _LONGEST_COMMAND - 1]}…"
+    return Proof("flaky" if flaky else "passed", environment, round(seconds, 3), line)
 
 
 async def _arrival(flight: asyncio.Future[_Result | None], stop: asyncio.Event | None) -> _Result | None:

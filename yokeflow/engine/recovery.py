@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.checks import proof_of
 from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
 from yokeflow.events import Event
+from yokeflow.git.evidence import attach
 from yokeflow.git.merge import finish_advance
 from yokeflow.model import LandingStatus
-from yokeflow.store import unfinished
+from yokeflow.store import evidence, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from yokeflow.engine.context import Context
     from yokeflow.engine.ledger import Ledger
+    from yokeflow.git.evidence import Proof
     from yokeflow.store.connection import Store
     from yokeflow.store.unfinished import EpicLanding, OpenRun, OpenSession
 
@@ -38,6 +43,8 @@ class Remains:
     landings: Sequence[EpicLanding]
     #: Branch by lane of the worktrees that were open.
     branches: Mapping[str, str]
+    #: What each of the landings passed on its tree, by id.
+    proofs: Mapping[str, Sequence[Proof]] = field(default_factory=dict)
 
 
 async def find_remains(store: Store, project_id: UUID) -> Remains:
@@ -45,12 +52,24 @@ async def find_remains(store: Store, project_id: UUID) -> Remains:
     async with store.begin() as connection:
         landings = await unfinished.latest_landings(connection, project_id)
         worktrees = await unfinished.open_worktrees(connection, project_id)
+        open_landings = [landing for landing in landings.values() if landing.status in OPEN]
+        proofs = {landing.id: await _proofs(connection, project_id, landing) for landing in open_landings}
         return Remains(
             runs=await unfinished.unfinished_runs(connection, project_id),
             sessions=await unfinished.unfinished_sessions(connection, project_id),
-            landings=[landing for landing in landings.values() if landing.status in OPEN],
+            landings=open_landings,
             branches={worktree.lane: worktree.branch for worktree in worktrees},
+            proofs=proofs,
         )
+
+
+async def _proofs(connection: AsyncConnection, project_id: UUID, landing: EpicLanding) -> list[Proof]:
+    if not landing.tree:
+        return []
+    passed = await evidence.passed_by_landing(connection, project_id, landing.id, landing.tree)
+    return [
+        proof_of(each.command, each.environment, flaky=each.flaky, seconds=each.seconds) for each in passed
+    ]
 
 
 async def recover(context: Context, remains: Remains) -> None:
@@ -65,7 +84,7 @@ async def recover(context: Context, remains: Remains) -> None:
     for session in remains.sessions:
         await _close_session(context, session, remains.branches.get(session.lane, ""))
     for landing in remains.landings:
-        await _close_landing(context, landing)
+        await _close_landing(context, landing, remains.proofs.get(landing.id, ()))
     for run in remains.runs:
         killed = {"state": "interrupted", "exit_code": None, "reason": _KILLED}
         context.recorder.record(Event("run.finished", run=run.id, data=killed))
@@ -129,7 +148,7 @@ async def _take_back(context: Context, session: OpenSession, branch: str) -> str
     return kept
 
 
-async def _close_landing(context: Context, landing: EpicLanding) -> None:
+async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequence[Proof]) -> None:
     """A landing whose commit is on the target has landed; any other is queued again by the run."""
     if not landing.commit or not landing.target or landing.commit == landing.old_commit:
         return
@@ -138,6 +157,8 @@ async def _close_landing(context: Context, landing: EpicLanding) -> None:
         return
     if landing.epic_commit:
         await keep_squashed(context.repo, landing.epic, landing.epic_commit, landing.commit)
+    if landing.tree:
+        await attach(context.repo, landing.commit, landing.tree, proofs)
     context.recorder.emit(
         "landing.landed",
         epic=landing.epic,
