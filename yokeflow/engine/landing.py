@@ -17,6 +17,7 @@ from yokeflow.engine.landing_queue import Built, Member
 from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
 from yokeflow.engine.report import LandingResult
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeError
+from yokeflow.git.evidence import attach
 from yokeflow.git.merge import Advance, advance, commit_merge, merge_trees
 from yokeflow.model import LandingStatus, MergeStrategy
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes
+    from yokeflow.git.evidence import Proof
     from yokeflow.git.repo import Repo
     from yokeflow.model import Epic
 
@@ -57,6 +59,8 @@ class Landings:
             self._slots.put_nowait(slot)
         #: When each epic was first merged, on the monotonic clock.
         self._started: dict[str, float] = {}
+        #: What proved the commits that passed, until they land.
+        self._proofs: dict[str, tuple[Proof, ...]] = {}
 
     async def tip(self) -> str:
         """Where the target is; empty when it is gone."""
@@ -198,6 +202,7 @@ class Landings:
             stop=stop,
         )
         if verdict.passed:
+            self._proofs[member.commit] = verdict.proofs
             return None
         return _rejection(member.epic, "red_check", verdict.reason, verdict.output)
 
@@ -215,6 +220,7 @@ class Landings:
         context, last = self._context, built.members[-1]
         for member in built.members:
             await keep_squashed(context.repo, member.epic, member.tip, member.commit)
+        await attach(context.repo, last.commit, last.tree, self._proofs.pop(last.commit, ()))
         context.recorder.record(
             *(
                 context.recorder.event(
