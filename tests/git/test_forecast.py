@@ -1,0 +1,190 @@
+"""Merges on trial: what they say, what they leave, and what happens when git cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.git.conftest import commit, run, write
+from yokeflow.git.forecast import MOST_FILES, Clash, excerpt, trials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from yokeflow.git.repo import Repo
+
+CLEAN = Clash()
+
+
+def branch(folder: Path, name: str, *, start: str = "main", task: str = "", **files: str) -> str:
+    """A branch with one commit more than its start."""
+    run(folder, "checkout", "-q", "-B", name, start)
+    made = commit(folder, f"{name}\n\nYoke-Task: {task}" if task else name, **files)
+    run(folder, "checkout", "-q", "main")
+    return made
+
+
+async def merged(repo: Repo, *pairs: tuple[str, str]) -> Sequence[Clash | None]:
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        return await on_trial.merge(pairs)
+
+
+def conflict(*files: str) -> Clash:
+    return Clash(files, clean=False)
+
+
+async def test_every_pair_is_answered_in_its_place(repo: Repo, project: Path) -> None:
+    one = branch(project, "one", **{"a.txt": "uno\n"})
+    two = branch(project, "two", **{"a.txt": "dos\n", "b.txt": "dos\n"})
+    three = branch(project, "three", **{"b.txt": "tres\n"})
+    found = await merged(repo, (one, two), (one, three), (two, three), (one, one))
+    assert found == [conflict("a.txt"), CLEAN, conflict("b.txt"), CLEAN]
+    assert await merged(repo) == []
+
+
+async def test_names_are_taken_as_they_are(repo: Repo, project: Path) -> None:
+    names = ["a\nb.txt", ' "quoted" ', "ümlaut.txt", "-dash", os.fsdecode(b"latin-\xe9.txt")]
+    for side in ("one", "two"):
+        run(project, "checkout", "-q", "-b", side, "main")
+        write(project, dict.fromkeys(names, f"{side}\n"))
+        commit(project, side)
+    (found,) = await merged(repo, ("one", "two"))
+    assert found is not None
+    assert sorted(found.files) == sorted(names)
+
+
+async def test_many_files_are_counted_and_few_are_named(repo: Repo, project: Path) -> None:
+    for side in ("one", "two"):
+        run(project, "checkout", "-q", "-b", side, "main")
+        write(project, {f"d/{'long' * 40}-{number:04}": side for number in range(3000)})
+        commit(project, side)
+    found = await merged(repo, *[("one", "two")] * 8, ("one", "main"))
+    assert found[-1] == CLEAN
+    (first,) = set(found[:-1])
+    assert first is not None
+    assert (len(first.files), first.more) == (MOST_FILES, 3000 - MOST_FILES)
+
+
+async def test_a_renamed_folder_is_seen(repo: Repo, project: Path) -> None:
+    """No path is changed on both sides, so a comparison of paths alone would find nothing."""
+    write(project, {f"old/{n}.txt": "".join(f"{n} {i}\n" for i in range(20)) for n in range(4)})
+    commit(project, "More")
+    run(project, "checkout", "-q", "-b", "moved", "main")
+    run(project, "mv", "old", "new")
+    commit(project, "Move", **{"new/0.txt": "".join(f"0 {i}\n" for i in range(19)) + "moved\n"})
+    run(project, "checkout", "-q", "-b", "changed", "main")
+    commit(project, "Change", **{"old/0.txt": "".join(f"0 {i}\n" for i in range(19)) + "changed\n"})
+    assert await merged(repo, ("moved", "changed")) == [conflict("new/0.txt")]
+
+
+async def test_nothing_of_it_stays(repo: Repo, project: Path) -> None:
+    branch(project, "one", **{"a.txt": "uno\n", "c.txt": "new\n"})
+    branch(project, "two", **{"b.txt": "dos\n"})
+
+    def everything() -> set[str]:
+        return {str(path) for path in (project / ".git").rglob("*")}
+
+    before = everything()
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        assert await on_trial.merge([("one", "two")]) == [CLEAN]
+        made = await on_trial.with_parents("one", ["two"])
+        assert await repo.resolve(made) is None
+    assert everything() - {str(repo.state_dir)} == before
+    # What a killed process left does not stay either.
+    (repo.state_dir / "trial" / "ab").mkdir(parents=True)
+    assert await merged(repo, ("one", "two")) == [CLEAN]
+    assert everything() - {str(repo.state_dir)} == before
+
+
+async def test_a_pair_that_cannot_be_merged_does_not_hide_the_others(repo: Repo, project: Path) -> None:
+    one = branch(project, "one", **{"a.txt": "uno\n"})
+    two = branch(project, "two", **{"a.txt": "dos\n"})
+    run(project, "checkout", "-q", "--orphan", "stranger")
+    stranger = commit(project, "Stranger", **{"a.txt": "strange\n"})
+    gone = "0" * 40
+    found = await merged(repo, (one, two), (one, stranger), (one, gone), (two, one), (gone, two))
+    assert found == [conflict("a.txt"), None, None, conflict("a.txt"), None]
+    assert await merged(repo, *[(one, gone)] * 50, (one, two)) == [None] * 51
+
+
+async def test_git_without_stdin_is_asked_pair_by_pair(
+    repo: Repo, project: Path, git_only_path: Callable[[str], None]
+) -> None:
+    branch(project, "one", **{"a.txt": "uno\n"})
+    branch(project, "two", **{"a.txt": "dos\n"})
+    git_only_path(
+        f'for arg; do if [ "$arg" = --stdin ]; then exit 129; fi; done\nexec {shutil.which("git")} "$@"'
+    )
+    assert await merged(repo, ("one", "two"), ("one", "main"), ("one", "0" * 40)) == [
+        conflict("a.txt"),
+        CLEAN,
+        None,
+    ]
+
+
+async def test_cancelling_ends_git_and_leaves_nothing(
+    repo: Repo, tmp_path: Path, git_only_path: Callable[[str], None]
+) -> None:
+    """A git that prints without an end and never ends by itself."""
+    pid = tmp_path / "pid"
+    git_only_path(f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec yes conflict")
+    task = asyncio.create_task(merged(repo, ("one", "two")))
+    while not pid.exists():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not psutil.pid_exists(int(pid.read_text()))
+    assert not (repo.state_dir / "trial").exists()
+
+
+async def test_work_that_was_handed_over_is_no_conflict(repo: Repo, project: Path) -> None:
+    """The second epic builds on the first and changes the same lines further."""
+    first = branch(project, "first", **{"a.txt": "uno\n"})
+    second = branch(project, "second", start="first", **{"a.txt": "uno dos\n"})
+    assert await merged(repo, (first, second)) == [CLEAN]
+
+
+async def test_history_of_a_squashed_landing_tells_what_is_known_already(repo: Repo, project: Path) -> None:
+    """The first epic landed as one commit; the second was built on its own commits, a third on the target."""
+    first = branch(project, "first", **{"a.txt": "uno\n", "new.txt": "1\n2\n3\n"})
+    second = branch(project, "second", start="first", **{"new.txt": "1\n2\n3 second\n"})
+    run(project, "checkout", "-q", "main")
+    run(project, "merge", "-q", "--squash", "first")
+    landed = commit(project, "Land first")
+    third = branch(project, "third", **{"b.txt": "tres\n"})
+    assert await merged(repo, (second, landed), (second, third)) == [conflict("new.txt")] * 2
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        target = await on_trial.with_parents(landed, [first])
+        other = await on_trial.with_parents(third, [first])
+        assert await on_trial.merge([(second, target), (second, other), (other, target)]) == [CLEAN] * 3
+
+
+async def test_tasks_whose_commits_changed_the_files(repo: Repo, project: Path) -> None:
+    branch(project, "one", task="one.a", **{"a.txt": "1\n"})
+    branch(project, "one", start="one", task="one.b", **{"b.txt": "1\n"})
+    one = branch(project, "one", start="one", task="one.c", **{"a.txt": "2\n", "*": "glob\n"})
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        assert await on_trial.authors(one, "main", ["a.txt"], "Yoke-Task") == ["one.c", "one.a"]
+        assert await on_trial.authors(one, "main", ["*"], "Yoke-Task") == ["one.c"]
+        assert await on_trial.authors("main", one, ["a.txt"], "Yoke-Task") == []
+
+
+async def test_an_excerpt_names_files_and_hunks_and_is_short(repo: Repo, project: Path) -> None:
+    lines = "".join(f"def f{n}():\n    return {n}\n\n" for n in range(2000))
+    write(project, {"code.py": lines})
+    commit(project, "Code")
+    ours = branch(project, "ours", **{"b.txt": "ours\n"})
+    theirs = branch(project, "theirs", **{"code.py": lines.replace("return 2", "return 3")})
+    told = await excerpt(repo, theirs, ours, ["code.py", "b.txt"], limit=300)
+    assert told.startswith("code.py\n@@ -8 +8 @@ def f2():\n")
+    assert "b.txt" not in told
+    assert told.endswith("\n…")
+    assert len(told) <= 302
+    assert await excerpt(repo, ours, theirs, ["b.txt"]) == "b.txt\n@@ -1 +1 @@"
