@@ -32,7 +32,8 @@ common fields; `[]` marks a list, `?` what may be missing:
     epic.completed
     landing.queued
     landing.testing       commit, tree, old_commit, epic_commit, target
-    landing.landed        commit, tree, old_commit, epic_commit, target, strategy, seconds, tasks[task]
+    landing.landed        commit, tree, tested_tree (of the batch, else the same), old_commit, epic_commit,
+                          target, strategy, seconds, tasks[task]
     landing.rejected      reason, output
     landing.conflicted    files[path], with_commit, old_commit, epic_commit
     intervention.opened   intervention, kind, reason, choices[]
@@ -44,6 +45,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     control.requested     action (pause, continue, cancel, retry, skip, land), item, by
     store.lost            reason
     store.found
+    store.rebuilt         landings, sessions, items[item]: what git knew and the store did not
     plugin.failed         plugin, hook, error
     warning.raised        reason, hint
     event.refused         event_type, error, data{} (in the table `events` alone: a plugin's trigger failed)

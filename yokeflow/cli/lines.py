@@ -120,6 +120,11 @@ def _plugin(data: Data) -> str:
     return f"plugin {data.get('plugin')} failed in {data.get('hook')}: {data.get('error')}"
 
 
+def _rebuilt(data: Data) -> str:
+    landings, sessions = count(data.get("landings", 0), "landing"), count(data.get("sessions", 0), "session")
+    return f"git told the store of {landings} and {sessions} that it did not know"
+
+
 def _learned(data: Data) -> str:
     items = data.get("items", 0)
     return f"learned {count(items if isinstance(items, int) else len(items), 'lesson')}"
@@ -158,6 +163,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "agent.asked": (_asked, None),
     "control.requested": (_control, "cyan"),
     "store.lost": (lambda data: f"the store is down, the journal goes on{_because(data)}", "yellow"),
+    "store.rebuilt": (_rebuilt, "cyan"),
     "store.found": (lambda _: "the store is back", "green"),
     "plugin.failed": (_plugin, "yellow"),
     "warning.raised": (lambda data: f"warning{_because(data)}", "yellow"),

@@ -41,15 +41,8 @@ class Facts:
     #: By landing commit.
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
-    def items(self) -> list[Lost]:
-        """Items that git knows and the plan does not have, epics in the order in which they landed."""
-        return list(self._items().values())
-
-    def events(self) -> list[Event]:
-        """What the store does not know yet, in order."""
-        return _Teller(self, {name: item.epic for name, item in self._items().items()}).tell()
-
-    def _items(self) -> dict[str, Lost]:
+    def items(self) -> dict[str, Lost]:
+        """The items that git knows, epics in the order in which they landed."""
         found: dict[str, Lost] = {}
         for landing in self.history.landings:
             found[landing.epic] = Lost(landing.epic, landing.title, is_epic=True)
@@ -57,8 +50,11 @@ class Facts:
                 found[task] = Lost(task, title, landing.epic)
         for work in self.history.work:
             found.setdefault(work.task, Lost(work.task, ""))
-        planned = {*self.plan.epic, *self.plan.tasks} if self.plan else set()
-        return {name: item for name, item in found.items() if name not in planned}
+        return found
+
+    def events(self) -> list[Event]:
+        """What the store does not know yet, in order."""
+        return _Teller(self, {name: item.epic for name, item in self.items().items()}).tell()
 
 
 class _Teller:

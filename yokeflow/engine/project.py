@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.engine import rebuild
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Worktrees
 from yokeflow.plan.load import load_plan
@@ -15,13 +16,15 @@ from yokeflow.plugin_manager import PluginManager, load_settings
 from yokeflow.store import drain, migrate, projects
 from yokeflow.store.connection import Store
 from yokeflow.store.journal import Journal
+from yokeflow.store.rebuild import has_items
 from yokeflow.store.server import ensure_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from uuid import UUID
 
     from yokeflow.config import Config
+    from yokeflow.events import Event
     from yokeflow.model import Plan
     from yokeflow.settings import Settings
 
@@ -76,10 +79,11 @@ class Project:
         return load_plan(file, branch_prefix=self.config.project.branch_prefix)
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[tuple[Store, UUID]]:
+    async def store(self, record: Callable[[Event], None] | None = None) -> AsyncIterator[tuple[Store, UUID]]:
         """The store, migrated, with the journal drained into it, and the project's id there.
 
-        Raises StoreError when it cannot be reached.
+        One that knows nothing of the project is told first what the journal and git know; `record` takes the
+        event that says so. Raises StoreError when it cannot be reached.
         """
         store = await self.connect()
         try:
@@ -87,7 +91,11 @@ class Project:
                 project_id = await projects.register(
                     connection, str(self.repo.common_dir), self.name, self.repo.root
                 )
-            await drain.drain(store, project_id, self.journal)
+                known = await has_items(connection, project_id)
+            if known:
+                await drain.drain(store, project_id, self.journal)
+            else:
+                await rebuild.bring_in(self, store, project_id, record or self.journal.append)
             yield store, project_id
         finally:
             await store.close()

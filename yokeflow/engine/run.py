@@ -20,6 +20,7 @@ from yokeflow.engine.interview import interview
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.preflight import check_agents, check_places
+from yokeflow.engine.rebuild import catch_up
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy
 from yokeflow.engine.report import RunReport
@@ -72,7 +73,8 @@ class Run:
         """
         self._main = asyncio.current_task()
         with hold_project(self._project.lock_file, self.id):
-            async with self._project.repo.reading(), self._project.store() as (store, project_id):
+            opened = self._project.store(self._recorder.record)
+            async with self._project.repo.reading(), opened as (store, project_id):
                 return await self._execute(store, project_id)
 
     def stop(self) -> None:
@@ -142,6 +144,7 @@ class Run:
         await context.worktrees.ignore()
         await recover(context, await find_remains(store, project_id))
         await drain(store, project_id, self._project.journal, must_finish=True)
+        await catch_up(self._project, store, project_id, context.target, self._recorder.record)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})

@@ -43,6 +43,13 @@ WHERE project_id = CAST(:project AS uuid) AND target = :target AND status IN ('l
 ORDER BY finished_at DESC LIMIT 20
 """)
 
+#: Where a target was when the last run began on it, which looked at what was there.
+_SEEN = text("""
+SELECT target_commit FROM runs
+WHERE project_id = CAST(:project AS uuid) AND target = :target AND target_commit IS NOT NULL
+ORDER BY started_at DESC LIMIT 1
+""")
+
 #: Items that no plan has: gone from it, until something says that they are finished.
 _RESTORE = text("""
 INSERT INTO work_items (project_id, key, parent_id, kind, title, position, deleted_at)
@@ -108,6 +115,12 @@ async def known(conn: AsyncConnection, project_id: UUID, ids: Collection[str]) -
 async def landed_commits(conn: AsyncConnection, project_id: UUID, target: str) -> list[str]:
     """The newest commits by which epics landed on a target, the newest first."""
     return list(await conn.scalars(_LANDED, {"project": str(project_id), "target": target}))
+
+
+async def last_target_commit(conn: AsyncConnection, project_id: UUID, target: str) -> str | None:
+    """Where a target was when the last run began; None before the first one."""
+    found: str | None = await conn.scalar(_SEEN, {"project": str(project_id), "target": target})
+    return found
 
 
 async def restore_items(conn: AsyncConnection, project_id: UUID, items: Sequence[Lost]) -> None:

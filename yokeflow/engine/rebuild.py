@@ -1,0 +1,189 @@
+"""The second copy: what the store has lost, or never had, comes back from the journal and from git.
+
+The journal tells more than git, as far as it reaches back, so it goes first. Whatever comes back is an event:
+it goes through the journal and the projection like any other, and only once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.engine.git_facts import Facts, named
+from yokeflow.errors import DocumentError, RepositoryError
+from yokeflow.events import Event
+from yokeflow.git import evidence
+from yokeflow.git.history import History, newest_landing, read_history
+from yokeflow.store import items
+from yokeflow.store import rebuild as known_facts
+from yokeflow.store.drain import drain
+from yokeflow.store.rebuild import Known, Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from uuid import UUID
+
+    from yokeflow.engine.project import Project
+    from yokeflow.git.repo import Repo
+    from yokeflow.model import Plan
+    from yokeflow.store.connection import Store
+    from yokeflow.store.journal import Journal
+
+    Record = Callable[[Event], None]
+
+#: Events of the journal that are read at once.
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came back, or would."""
+
+    runs: int = 0
+    sessions: int = 0
+    tasks: int = 0
+    landings: int = 0
+    checks: int = 0
+    undone: int = 0
+    #: Items that the plan does not have.
+    items: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.sessions or self.landings or self.tasks or self.items)
+
+    @classmethod
+    def of(cls, events: Sequence[Event], lost: Sequence[Lost]) -> Rebuilt:
+        """The numbers of some events."""
+        count = Counter(event.type for event in events)
+        return cls(
+            runs=count["run.started"],
+            sessions=count["session.finished"],
+            tasks=len({event.task for event in events if event.type == "task.completed"}),
+            landings=count["landing.landed"],
+            checks=count["check.finished"],
+            undone=count["landing.undone"],
+            items=tuple(item.key for item in lost),
+        )
+
+    def told(self) -> dict[str, Any]:
+        """As the event `store.rebuilt` carries it."""
+        return {"landings": self.landings, "sessions": self.sessions, "items": list(self.items)}
+
+
+async def rebuild(project: Project, store: Store, project_id: UUID, *, dry_run: bool = False) -> Rebuilt:
+    """Bring into the store what git knows and the store does not; nothing that is there is changed.
+
+    The caller has drained the journal. Raises RepositoryError when there is no target branch.
+    """
+    plan = plan_of(project)
+    history = await history_of(project)
+    async with store.begin() as connection:
+        known = await known_facts.known(connection, project_id, set(named(history)))
+    facts = await facts_of(project, plan, history, known)
+    there = known.items or (plan.epic.keys() | plan.tasks.keys() if plan else set[str]())
+    lost = [item for name, item in facts.items().items() if name not in there]
+    events = facts.events()
+    if not dry_run and (events or lost):
+        async with store.begin() as connection:
+            if plan and not known.items:
+                await items.sync_plan(connection, project_id, plan)
+            await known_facts.restore_items(connection, project_id, lost)
+        project.journal.append(*events)
+        await drain(store, project_id, project.journal, must_finish=True)
+        async with store.begin() as connection:
+            await known_facts.show_finished(connection, project_id, lost)
+    return Rebuilt.of(events, lost)
+
+
+async def bring_in(project: Project, store: Store, project_id: UUID, record: Record) -> None:
+    """Give a store that knows no item of the project what the journal and git know of it.
+
+    A journal that was replayed without items would leave no trace, and never be read again.
+    """
+    plan, lost = plan_of(project), _named_items(project.journal)
+    async with store.begin() as connection:
+        if lost:
+            if plan:
+                await items.sync_plan(connection, project_id, plan)
+            planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
+            lost = [item for item in lost if item.key not in planned]
+            await known_facts.restore_items(connection, project_id, lost)
+    await drain(store, project_id, project.journal)
+    async with store.begin() as connection:
+        await known_facts.show_finished(connection, project_id, lost)
+    # Where nothing is checked out there is no target yet.
+    with suppress(RepositoryError):
+        if found := await rebuild(project, store, project_id):
+            record(Event("store.rebuilt", data=found.told()))
+            await drain(store, project_id, project.journal)
+
+
+async def catch_up(project: Project, store: Store, project_id: UUID, target: str, record: Record) -> None:
+    """Take over landings that came onto the target without this store, as with `git pull`.
+
+    Looks only at what came there since the store last looked. The caller has drained the journal.
+    """
+    repo = project.repo
+    async with store.begin() as connection:
+        landed = await known_facts.landed_commits(connection, project_id, target)
+        seen = await known_facts.last_target_commit(connection, project_id, target)
+    since = await _first_on(repo, target, [*landed[:1], *([seen] if seen else [])])
+    newest = await newest_landing(repo, target, since)
+    if newest is None or newest in landed:
+        return
+    if found := await rebuild(project, store, project_id):
+        record(Event("store.rebuilt", data=found.told()))
+
+
+async def _first_on(repo: Repo, target: str, commits: Sequence[str]) -> str:
+    """The first of some commits that the target has; empty for none."""
+    tip = await repo.branch(target)
+    for commit in commits:
+        if tip and await repo.resolve(commit) and await repo.is_ancestor(commit, tip):
+            return commit
+    return ""
+
+
+def plan_of(project: Project) -> Plan | None:
+    """The configured plan; None where it is missing or wrong, which whoever needs it will tell."""
+    with suppress(DocumentError, OSError):
+        return project.load_plan()
+    return None
+
+
+async def history_of(project: Project) -> History:
+    """What git knows of a project. Raises RepositoryError when there is no target branch."""
+    config = project.config.project
+    target = await project.repo.target_branch(config.target)
+    return await read_history(project.repo, target, config.branch_prefix)
+
+
+async def facts_of(project: Project, plan: Plan | None, history: History, known: Known) -> Facts:
+    """The same, ready to be told."""
+    repo = project.repo
+    proofs = await evidence.read(repo) if history.landings else {}
+    folder = project.session_folder("")
+    return Facts(history, plan, str(repo.common_dir), folder, known, proofs)
+
+
+def _named_items(journal: Journal) -> list[Lost]:
+    """Every item that the journal tells of."""
+    found: dict[str, Lost] = {}
+    for event in events_in(journal):
+        if event.epic:
+            found.setdefault(event.epic, Lost(event.epic, "", is_epic=True))
+        if event.task:
+            found.setdefault(event.task, Lost(event.task, "", event.epic))
+    return list(found.values())
+
+
+def events_in(journal: Journal, generation: str = "", offset: int = 0) -> Iterator[Event]:
+    """The events of a journal from a place on; from its start when it was written anew since."""
+    while True:
+        chunk = journal.read(generation, offset, limit=_PAGE)
+        yield from chunk.events
+        if len(chunk.events) < _PAGE:
+            return
+        generation, offset = chunk.generation, chunk.offset
