@@ -46,6 +46,11 @@ class Context:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     #: Held while an agent is asked something for a plugin.
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: By epic, whose lines a person wants where its next landing conflicts: the target's (`ours`) or the
+    #: epic's (`theirs`).
+    takes: dict[str, str] = field(default_factory=dict)
+    #: The same, where it was needed.
+    taken: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> LandingOrder:

@@ -39,7 +39,7 @@ async def interview(
         try:
             report = await _ask(context, attempt, redact(prompt), reserved.cap_usd if reserved else None)
         finally:
-            cost = await _account(context, attempt, report, operation, monotonic() - started)
+            cost = await account(context, attempt, report, operation, monotonic() - started)
     return replace(report, cost_usd=cost)
 
 
@@ -65,9 +65,10 @@ def _place(session: str) -> Path:
     return data_folder() / "questions" / session
 
 
-async def _account(
+async def account(
     context: Context, attempt: Attempt, report: AgentReport, operation: str, seconds: float
 ) -> float | None:
+    """Put on the books what an agent did beside the attempts; gives what it cost, where that is known."""
     cost, source, usage = context.priced(report)
     context.recorder.emit(
         "agent.asked",

@@ -153,6 +153,8 @@ class Landings:
         body = "\n".join(f"- {task.title} ({task.id})" for task in epic.tasks if task.id in member.tasks)
         proof = f"{member.tree}={proof}"
         trailers = f"Yoke-Epic: {epic.id}\nYoke-Run: {run}\nYoke-Checks: {proof}\n"
+        if taken := self._context.taken.get(epic.id):
+            trailers += f"Yoke-Conflicts: {taken}\n"
         return f"Land {epic.id}: {epic.title}\n\n{body}\n\n{trailers}"
 
     def _proof(self, members: Sequence[Member]) -> str:
@@ -246,6 +248,7 @@ class Landings:
             "old_commit": member.old,
             "epic_commit": member.tip,
             "target": self._context.target,
+            **({"conflicts": taken} if (taken := self._context.taken.get(member.epic)) else {}),
         }
 
     async def _clear(self, epic: str) -> None:

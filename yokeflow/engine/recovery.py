@@ -11,6 +11,7 @@ from yokeflow.engine.checks import proof_of
 from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
+from yokeflow.engine.resolving import leave_all
 from yokeflow.events import Event
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import finish_advance
@@ -81,6 +82,7 @@ async def recover(context: Context, remains: Remains) -> None:
     await finish_advance(context.repo)
     for repaired in await context.worktrees.repair():
         context.recorder.emit("warning.raised", reason=repaired, hint="")
+    await leave_all(context)
     for session in remains.sessions:
         await _close_session(context, session, remains.branches.get(session.lane, ""))
     for landing in remains.landings:

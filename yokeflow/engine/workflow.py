@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.attempt import Session
+from yokeflow.engine.clashes import Clashes
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
@@ -22,7 +23,7 @@ from yokeflow.errors import (
     YokeError,
     disk_full,
 )
-from yokeflow.model import Attempt
+from yokeflow.model import Attempt, LandingStatus
 
 if TYPE_CHECKING:
     from yokeflow.engine.attempt import Outcome
@@ -44,9 +45,10 @@ class Workflow:
         self._scheduler = scheduler
         self._ledger = ledger
         self._lanes = Lanes(context, resolution)
+        self._clashes = Clashes(context, ledger, self._advance, self._end)
         self._queue = LandingQueue(
             Landings(context, self._lanes, ledger.commits_of, self._landing_ended),
-            ledger.landable,
+            self._clashes.landable,
             parallel=context.config.landing.max_parallel_checks,
             batch=context.config.landing.batch,
             stop=context.stop,
@@ -104,8 +106,11 @@ class Workflow:
             self._context.recorder.emit("run.continued", by=by)
             self._advance()
 
-    def retry(self, item: str, *, by: str) -> None:
-        """Give a failed task new attempts, or an epic a new landing."""
+    def retry(self, item: str, *, by: str, take: str = "") -> None:
+        """Give a failed task new attempts, or an epic a new landing.
+
+        `take` is whose lines that one landing takes where it conflicts: `ours`, `theirs`.
+        """
         if self._refused("retry", item):
             return
         if item in self._context.plan.tasks:
@@ -114,6 +119,10 @@ class Workflow:
             self._scheduler.reopened(item)
             self._ledger.unblock(set(before) - set(self._scheduler.blocked))
         else:
+            self._clashes.ended(item)
+            if take:
+                self._context.takes[item] = take
+            self._clashes.again({item})
             self._ledger.requeue(item, by=by)
         self._advance()
 
@@ -157,6 +166,12 @@ class Workflow:
         if self._context.stop.is_set() or self._fatal is not None:
             return
         self._start_landing()
+        self._start_tasks()
+        over = not (self._stops or self._landing or self._learning or self._resumed)
+        if over and self._clashes.waiting and not self._clashes.busy:
+            self._clashes.last_call(self._group)
+
+    def _start_tasks(self) -> None:
         if self._resumed is not None or self._limit is not None or self._short:
             return
         for name in self._scheduler.newly_ready():
@@ -298,7 +313,7 @@ class Workflow:
     def _start_landing(self) -> None:
         if self._landing:
             self._queue.wake()
-        elif self._ledger.landable():
+        elif self._clashes.landable():
             self._landing = True
             self._group.create_task(self._land(), name="landing")
 
@@ -310,7 +325,14 @@ class Workflow:
             self._end(error)
         finally:
             self._landing = False
+        self._advance()
 
     def _landing_ended(self, result: LandingResult) -> None:
-        self._ledger.landing_ended(result)
+        if result.status is LandingStatus.CONFLICT:
+            self._clashes.begin(result, self._group)
+        else:
+            self._clashes.ended(result.epic)
+            self._ledger.landing_ended(result)
+            if result.status is LandingStatus.LANDED:
+                self._clashes.again()
         self._advance()

@@ -1,0 +1,85 @@
+"""An agent at work on a conflict: with the machinery of attempts, and none of their consequences."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from yokeflow.engine.agent_process import AgentProcess
+from yokeflow.engine.guard import guard_target
+from yokeflow.engine.interview import account
+from yokeflow.engine.redact import redact
+from yokeflow.engine.resolving import UnresolvedError
+from yokeflow.errors import UsageError, disk_full
+from yokeflow.model import AgentReport, AgentRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from yokeflow.engine.agent_process import Worked
+    from yokeflow.engine.context import Context
+    from yokeflow.model import Attempt
+
+#: Under which it is accounted for.
+OPERATION = "conflict"
+#: Characters of what it printed last that a person is told.
+_TAIL = 1000
+
+
+async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, prompt: str) -> None:
+    """Run the agent in `worktree` and put what it cost on the books.
+
+    Raises UnresolvedError when it failed or was stopped, LimitError when the budget does not reach.
+    """
+    check_agent(context, attempt.agent)
+    reserved = await context.decide.reserve(attempt)
+    report, started, target = AgentReport(ok=False), monotonic(), await context.repo.branch(context.target)
+    try:
+        cap = reserved.cap_usd if reserved else None
+        request = await asyncio.to_thread(_request, context, attempt, worktree, redact(prompt), cap)
+        transcript = context.project.session_folder(attempt.session) / "output.log"
+        worked = await AgentProcess(context, attempt, context.stop).run(request, transcript)
+        report = worked.report
+    finally:
+        await account(context, attempt, report, OPERATION, monotonic() - started)
+    if moved := await guard_target(context, worktree, target):
+        raise UnresolvedError(moved)
+    if why := _failure(worked):
+        raise UnresolvedError(redact(f"{why}\n{worked.ended.tail[-_TAIL:]}".strip()))
+
+
+def check_agent(context: Context, name: str) -> None:
+    """Raises UsageError for an agent that cannot resolve anything."""
+    hint = "set landing.conflict_agent to an agent that reads a prompt"
+    try:
+        agent, options = context.agent(name)
+    except KeyError:
+        raise UsageError(f"there is no agent {name}", hint=hint) from None
+    if agent.name == "shell":
+        raise UsageError("the shell agent runs commands of tasks, and there is none for conflicts", hint=hint)
+    if remedy := agent.missing(options):
+        raise UsageError(f"agent {name} is not installed", hint=remedy)
+
+
+def _request(
+    context: Context, attempt: Attempt, worktree: Path, prompt: str, cap: float | None
+) -> AgentRequest:
+    folder = context.project.session_folder(attempt.session)
+    scratch, file = folder / "scratch", folder / "prompt.md"
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        file.write_text(prompt, encoding="utf-8")
+    except OSError as error:
+        raise disk_full(error) from error
+    return AgentRequest(attempt, prompt, file, worktree, scratch, attempt.model, cap)
+
+
+def _failure(worked: Worked) -> str:
+    """Why what it did does not count; empty when that is for the checks to say."""
+    ended, report = worked.ended, worked.report
+    if worked.overspent:
+        return f"it was stopped: {worked.overspent}"
+    if ended.why != "exited":
+        return f"it was stopped ({ended.why})"
+    return "" if report.ok else report.error or f"it failed with exit code {ended.code}"
