@@ -168,6 +168,15 @@ async def repo(tmp_path: Path) -> Repo:
     return Repo(tmp_path, tmp_path, bare=True)
 
 
+async def load(repo: Repo, histories: Sequence[History]) -> None:
+    lines = "".join(map(stream, histories)) + "done\n"
+    await repo.git("fast-import", "--quiet", "--done", stdin=lines.encode())
+    refs = await repo.refs("refs/heads/")
+    for history in histories:
+        history.tips = {epic: refs[f"refs/heads/{history.number}/{epic}"] for epic in history.direct}
+        history.base = refs[f"refs/heads/{history.number}/base"]
+
+
 async def outcome(
     repo: Repo, history: History, made: dict[tuple[str, ...], object], *, parallel: int, batch: int
 ) -> tuple[str, set[str], dict[str, str]]:
@@ -180,14 +189,10 @@ async def outcome(
 @pytest.mark.slow
 async def test_every_mode_leads_to_the_same_tree(repo: Repo) -> None:
     histories = [random_history(number) for number in range(HISTORIES)]
-    lines = "".join(map(stream, histories)) + "done\n"
-    await repo.git("fast-import", "--quiet", "--done", stdin=lines.encode())
-    refs = await repo.refs("refs/heads/")
+    await load(repo, histories)
     kinds = {"conflict": 0, "rejected": 0, "landed": 0}
     async with repo.reading():
         for history in histories:
-            history.tips = {epic: refs[f"refs/heads/{history.number}/{epic}"] for epic in history.direct}
-            history.base = refs[f"refs/heads/{history.number}/base"]
             made: dict[tuple[str, ...], object] = {}
             serial = await outcome(repo, history, made, parallel=1, batch=1)
             for parallel, batch in ((2, 1), (4, 1), (1, 3), (3, 2)):
@@ -197,3 +202,58 @@ async def test_every_mode_leads_to_the_same_tree(repo: Repo) -> None:
             for status in serial[2].values():
                 kinds[status] += 1
     assert min(kinds.values()) > 50, kinds
+
+
+class Meddled(Yard):
+    """A yard where people push to the target, hold epics back and finish others meanwhile."""
+
+    def __init__(self, repo: Repo, history: History, seed: int) -> None:
+        super().__init__(repo, history, {}, seed)
+        self.held: set[str] = set()
+        self.late = {epic for epic in history.direct if self.random.random() < 0.4}
+        self.pushed = 0
+
+    def meddle(self) -> None:
+        if self.late and self.random.random() < 0.5:
+            self.late.pop()
+        self.held = {epic for epic in history_epics(self) if self.random.random() < 0.1}
+
+    async def test(self, built: Built, stop: asyncio.Event) -> LandingResult | None:
+        self.meddle()
+        return await super().test(built, stop)
+
+    async def advance(self, new: str, old: str) -> Advance:
+        if self.random.random() < 0.2:
+            self.pushed += 1
+            tree = await self.repo.tree_of(self.target)
+            self.target = await commit_merge(self.repo, self.target, "", "Mine\n", tree=tree, squash=True)
+            return Advance(moved=False, reason="raced")
+        return await super().advance(new, old)
+
+    def landable(self, ahead: Collection[str]) -> list[str]:
+        return [epic for epic in super().landable(ahead) if epic not in self.late | self.held]
+
+
+def history_epics(yard: Yard) -> list[str]:
+    return sorted(yard.history.direct)
+
+
+async def test_whatever_people_do_meanwhile_the_queue_comes_to_its_end(repo: Repo) -> None:
+    histories = [random_history(number) for number in range(1000, 1040)]
+    await load(repo, histories)
+    pushed = 0
+    async with repo.reading():
+        for history in histories:
+            yard = Meddled(repo, history, history.number)
+            while True:
+                queue = LandingQueue(yard, yard.landable, parallel=3, batch=history.number % 3 + 1)
+                await asyncio.wait_for(queue.work(), 60)
+                yard.meddle()
+                yard.held = set()
+                if not yard.late and not yard.landable(()):
+                    break
+            pushed += yard.pushed
+            assert len(set(yard.landed_now)) == len(yard.landed_now), "each lands once"
+            for epic in yard.landed_now:
+                assert await repo.is_ancestor(history.tips[epic], yard.target)
+    assert pushed > 5

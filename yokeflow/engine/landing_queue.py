@@ -165,6 +165,7 @@ class LandingQueue:
 
     async def _lay(self) -> None:
         """See that every entry is built on what is before it, and tested."""
+        self._keep_landable()
         base, ahead, place = await self._mechanics.tip(), list[Member](), 0
         while place < len(self._entries):
             entry = self._entries[place]
@@ -277,13 +278,12 @@ class LandingQueue:
         return True
 
     def _let_go(self, entry: _Entry, result: LandingResult) -> None:
-        """An epic leaves, and with it those that build on it: they come back when it has landed."""
+        """An epic leaves, and soon those that build on it: they come back when it has landed."""
         self._drop(entry)
         self._mechanics.refused(result)
-        self._leave_landable()
 
-    def _leave_landable(self) -> None:
-        """Take out what builds on an epic that has left."""
+    def _keep_landable(self) -> None:
+        """Take out what may not land any more even if all ahead of it does."""
         ahead: list[str] = []
         for each in list(self._entries):
             before = len(ahead)
