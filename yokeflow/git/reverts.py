@@ -1,0 +1,122 @@
+"""Take commits back by new ones, and find out which were taken back, by us or by a person.
+
+A commit is taken back by merging the commit that turns it around: one with the files of its parent, as its
+child. What was built on it meanwhile is the other side of an ordinary merge, with the commit itself as their
+base; so nothing is checked out, and every git that merges trees can do it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yokeflow.git.commits import commit_tree
+from yokeflow.git.merge import merge_trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from yokeflow.git.repo import Repo
+
+#: Commits that say that they take others back.
+_TELLING = ("--grep=^Yoke-Undoes: ", "--grep=^This reverts commit ")
+_FIELDS = (
+    "%H%x00%(trailers:key=Yoke-Undoes,valueonly,separator=%x20)%x00%(trailers:key=Yoke-Task,valueonly)%x00%b"
+)
+_REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40}(?:[0-9a-f]{24})?)\b", re.MULTILINE)
+_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """A commit that takes others back."""
+
+    commit: str
+    #: What it takes back: any commits, also earlier reverts.
+    of: tuple[str, ...]
+    #: `yoke undo` made it.
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The outcome of taking commits back."""
+
+    #: The files without them; None when later changes are in the way.
+    tree: str | None
+    #: The commit that could not be taken back, and the paths in which it conflicts.
+    commit: str = ""
+    conflicts: tuple[str, ...] = ()
+
+
+class Reverts:
+    """What was taken back on a branch."""
+
+    def __init__(self, reverts: Sequence[Revert]) -> None:
+        self._reverts = reverts
+        self._by: dict[str, list[Revert]] = {}
+        for revert in reverts:
+            for commit in revert.of:
+                self._by.setdefault(commit, []).append(revert)
+
+    def __iter__(self) -> Iterator[Revert]:
+        return iter(self._reverts)
+
+    def of(self, commit: str) -> Revert | None:
+        """What takes a commit back now; None when it stands, also because its revert was taken back."""
+        return next(
+            (revert for revert in reversed(self._by.get(commit, ())) if not self.of(revert.commit)), None
+        )
+
+    def get(self, commit: str) -> Revert | None:
+        """The revert that a commit is."""
+        return next((revert for revert in self._reverts if revert.commit == commit), None)
+
+
+async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
+    """The commits in `tip`, but not in `since`, that take others back.
+
+    What agents take back is their work, and not counted.
+    """
+    flags = (
+        "-z",
+        "-E",
+        "--topo-order",
+        "--reverse",
+        "--encoding=UTF-8",
+        *_TELLING,
+        f"--format=tformat:{_FIELDS}",
+    )
+    out = await repo.git("log", *flags, tip, *([f"^{since}"] if since else []))
+    found = []
+    for at in range(0, len(out.parts) - 3, 4):
+        commit, undoes, task, body = out.parts[at : at + 4]
+        of = _OID.findall(undoes) or _REVERTS.findall(body)
+        if of and not task.strip():
+            found.append(Revert(commit, tuple(dict.fromkeys(of)), bool(undoes.strip())))
+    return Reverts(found)
+
+
+async def inverse(repo: Repo, commit: str) -> str:
+    """A child of `commit` with the files of its first parent. No ref leads to it."""
+    tree = await repo.tree_of(f"{commit}^1")
+    return await commit_tree(repo, tree, [commit], f"Turn {commit[:12]} around".encode())
+
+
+async def take_back(repo: Repo, tip: str, commits: Sequence[str]) -> TakenBack:
+    """The files of `tip` without what `commits`, all in it and the newest first, brought. Moves no ref."""
+    tree = await repo.tree_of(tip)
+    for commit in commits:
+        merged = await merge_trees(repo, tip, await inverse(repo, commit))
+        if merged.tree is None:
+            return TakenBack(None, commit, merged.conflicts)
+        tree = merged.tree
+        tip = await commit_tree(repo, tree, [tip], f"Without {commit[:12]}".encode())
+    return TakenBack(tree)
+
+
+async def positions(repo: Repo, tip: str) -> Mapping[str, int]:
+    """Every commit in `tip` with its place: 0 for the newest."""
+    out = await repo.git("rev-list", "--topo-order", tip)
+    return {commit: place for place, commit in enumerate(out.text.split())}
