@@ -47,3 +47,37 @@ CREATE TABLE conflict_files (
 	CONSTRAINT ck_conflict_files_landings CHECK (landings >= 0),
 	CONSTRAINT fk_conflict_files_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE RESTRICT
 );
+
+-- Commits and merges of work items, a person's too.
+CREATE TABLE commits (
+	id UUID DEFAULT gen_random_uuid() NOT NULL,
+	project_id UUID NOT NULL,
+	work_item_id UUID NOT NULL,
+	commit TEXT NOT NULL,
+	kind TEXT DEFAULT 'commit' NOT NULL,
+	subject TEXT DEFAULT '' NOT NULL,
+	author TEXT DEFAULT '' NOT NULL,
+	writer TEXT DEFAULT 'person' NOT NULL,
+	branch TEXT DEFAULT '' NOT NULL,
+	session TEXT DEFAULT '' NOT NULL,
+	named BOOLEAN DEFAULT false NOT NULL,
+	authored_at TIMESTAMP WITH TIME ZONE,
+	replaced_at TIMESTAMP WITH TIME ZONE,
+	replaced_by TEXT,
+	replaced_how TEXT DEFAULT '' NOT NULL,
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT pk_commits PRIMARY KEY (id),
+	CONSTRAINT uq_commits_work_item_id_commit UNIQUE (work_item_id, commit),
+	CONSTRAINT ck_commits_kind CHECK (kind IN ('commit', 'merge')),
+	CONSTRAINT ck_commits_writer CHECK (writer IN ('agent', 'person', 'yoke')),
+	CONSTRAINT ck_commits_commit CHECK (commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'),
+	CONSTRAINT ck_commits_replaced_by CHECK (replaced_by ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'),
+	CONSTRAINT fk_commits_work_item_id FOREIGN KEY(work_item_id) REFERENCES work_items (id) ON DELETE RESTRICT,
+	CONSTRAINT fk_commits_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE RESTRICT
+);
+
+CREATE INDEX ix_commits_project_id_commit ON commits (project_id, commit);
+
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON commits
+  FOR EACH ROW EXECUTE FUNCTION trigger_set_updated_at();

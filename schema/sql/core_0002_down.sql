@@ -1,3 +1,5 @@
+DROP TABLE commits;
+
 DROP TABLE conflict_files;
 
 DROP TABLE conflict_forecasts;

@@ -18,7 +18,7 @@ from yoke_costs import tables as costs
 from yoke_expertise import tables as expertise
 from yoke_profiles import tables as profiles
 from yokeflow.errors import StoreError
-from yokeflow.store import migrate, tables, tables_forecasts
+from yokeflow.store import migrate, tables, tables_commits, tables_forecasts
 from yokeflow.store.base import Base
 from yokeflow.store.connection import Store
 from yokeflow.store.driver import connection
@@ -73,6 +73,7 @@ async def test_up_down_and_up_again_gives_the_same_schema(empty_database_url: st
 async def test_the_models_are_what_the_migrations_make(database_url: str, empty_database_url: str) -> None:
     assert costs.AgentCost.metadata is tables.Project.metadata
     assert tables_forecasts.ConflictForecast.metadata is tables.Project.metadata
+    assert tables_commits.RecordedCommit.metadata is tables.Project.metadata
     assert rollups.DailyCost.metadata is tables.Project.metadata
     assert expertise.MemoryRow.metadata is tables.Project.metadata
     assert profiles.AgentProfile.metadata is tables.Project.metadata

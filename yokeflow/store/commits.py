@@ -1,0 +1,85 @@
+"""What the reader of git hooks' notes wants to know: items, commits that may complete them, red epics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+#: Every item of the plan, and the epic of a task.
+_ITEMS = text("""
+SELECT item.key, coalesce(epic.key, '') AS epic
+FROM work_items item LEFT JOIN work_items epic ON epic.id = item.parent_id
+WHERE item.project_id = CAST(:project AS uuid) AND item.deleted_at IS NULL
+""")
+
+#: A person's commits that name a task which is not done, not left out and not worked on; oldest first.
+_CLAIMS = text("""
+SELECT item.key AS task, made.commit, made.author
+FROM commits made JOIN work_items item ON item.id = made.work_item_id
+WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 'person'
+  AND made.kind = 'commit' AND made.replaced_at IS NULL
+  AND item.parent_id IS NOT NULL AND item.deleted_at IS NULL
+  AND item.status IN ('proposed', 'pending', 'blocked', 'failed')
+ORDER BY made.created_at, made.commit
+""")
+
+#: Epics whose latest landing was rejected, with the commit that was tested. A branch that is elsewhere now is
+#: another matter.
+_RED = text("""
+SELECT DISTINCT ON (landing.work_item_id) epic.key, landing.status, landing.epic_commit
+FROM landings landing JOIN work_items epic ON epic.id = landing.work_item_id
+WHERE landing.project_id = CAST(:project AS uuid)
+ORDER BY landing.work_item_id, landing.queued_at DESC, landing.created_at DESC, landing.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A commit by which a person says that a task is done."""
+
+    task: str
+    commit: str
+    author: str
+
+
+async def items(conn: AsyncConnection, project_id: UUID) -> dict[str, str]:
+    """Every item of the plan; the epic of a task, empty for an epic."""
+    rows = await conn.execute(_ITEMS, {"project": str(project_id)})
+    return {row.key: row.epic for row in rows}
+
+
+async def claims(conn: AsyncConnection, project_id: UUID) -> list[Claim]:
+    """Commits that may complete a task."""
+    rows = await conn.execute(_CLAIMS, {"project": str(project_id)})
+    return [Claim(row.task, row.commit, row.author) for row in rows]
+
+
+async def known(conn: AsyncConnection, project_id: UUID, oids: Collection[str]) -> set[str]:
+    """Those of the commits that are recorded and in place."""
+    query = text("""
+        SELECT commit FROM commits
+        WHERE project_id = CAST(:project AS uuid) AND commit = ANY(:oids) AND replaced_at IS NULL
+    """)
+    rows = await conn.execute(query, {"project": str(project_id), "oids": list(oids)})
+    return set(rows.scalars())
+
+
+async def applied(conn: AsyncConnection, ids: Collection[str]) -> set[str]:
+    """Those of the events that were applied before."""
+    query = text("SELECT id FROM events WHERE id = ANY(:ids)")
+    rows = await conn.execute(query, {"ids": [UUID(each) for each in ids]})
+    return {str(each) for each in rows.scalars()}
+
+
+async def red_tips(conn: AsyncConnection, project_id: UUID) -> Mapping[str, str]:
+    """The commit that was rejected, by epic."""
+    rows: Any = await conn.execute(_RED, {"project": str(project_id)})
+    return {row.key: row.epic_commit for row in rows if row.status == "rejected" and row.epic_commit}
