@@ -33,16 +33,23 @@ common fields; `[]` marks a list, `?` what may be missing:
     landing.queued
     landing.testing       commit, tree, old_commit, epic_commit, target
     landing.landed        commit, tree, tested_tree (of the batch, else the same), old_commit, epic_commit,
-                          target, strategy, seconds, tasks[task]
+                          target, strategy, seconds, tasks[task], brings_back? (the commit that undid it)
+    landing.undone        commit (which took it back), landing (the commit that landed), by, reason,
+                          old_commit?, tree?, target?, tasks{task: commit}?
     landing.rejected      reason, output
     landing.conflicted    files[path], with_commit, old_commit, epic_commit
-    intervention.opened   intervention, kind, reason, choices[]
-    intervention.resolved intervention, choice, by
+    intervention.opened   intervention, kind, reason, choices[], stage? (before, after), commits?[],
+                          kept_ref?, rejected?
+    intervention.resolved intervention, choice, by, text?
     expertise.recalled    given[memory], held_out[memory]
     expertise.learned     items[{memory, change, text}]
     expertise.revised     versions{domain: number}, validated[memory], pruned[memory]
     agent.asked           operation, agent, model, seconds, ok, cost_usd?, cost_source, usage[] as above
-    control.requested     action (pause, continue, cancel, retry, skip, land), item, by
+    control.requested     action (pause, continue, cancel, retry, skip, land, approve, reject, answer), item,
+                          by, intervention?, text?
+    commit.recorded       commit, parents[], subject, author, writer (agent, person, yoke), branch, named
+    commit.replaced       commit, by?, how (amend, rebase, gone)
+    merge.recorded        as commit.recorded
     store.lost            reason
     store.found
     store.rebuilt         landings, sessions, items[item]: what git knew and the store did not
@@ -67,7 +74,7 @@ _COMMON = ("id", "at", "run", "type", "epic", "task", "session")
 CORE_SUBJECTS = frozenset(
     (
         *("run", "task", "epic", "session", "check", "worktree", "landing", "intervention", "control"),
-        *("store", "agent", "plugin", "warning", "event"),
+        *("store", "agent", "plugin", "warning", "event", "commit", "merge"),
     )
 )
 

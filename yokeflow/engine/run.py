@@ -6,19 +6,15 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from yokeflow.engine.checks import Checker
-from yokeflow.engine.context import Context
 from yokeflow.engine.control import Control
-from yokeflow.engine.decide import Decisions, EventHook
-from yokeflow.engine.hosting import Lender
-from yokeflow.engine.interview import interview
+from yokeflow.engine.decide import EventHook
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
+from yokeflow.engine.opening import open_context
 from yokeflow.engine.preflight import check_agents, check_places
 from yokeflow.engine.rebuild import catch_up
 from yokeflow.engine.recorder import Recorder
@@ -28,7 +24,7 @@ from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, UsageError, YokeError
-from yokeflow.store import evidence, items
+from yokeflow.store import items
 from yokeflow.store.drain import Drainer, drain
 from yokeflow.store.server import ensure_server
 
@@ -36,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
+    from yokeflow.engine.context import Context
     from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.project import Project
     from yokeflow.events import Event
@@ -90,7 +87,9 @@ class Run:
             self._main.cancel()
 
     async def _execute(self, store: Store, project_id: UUID) -> RunReport:
-        context = await self._context(store, project_id)
+        context = await open_context(
+            self._project, self._plan, self._recorder, store, project_id, only_agent=self._options.agent
+        )
         resolution, ledger, scheduler = await self._prepare(context, store, project_id)
         self._workflow = Workflow(context, resolution, scheduler, ledger)
         started = monotonic()
@@ -113,26 +112,6 @@ class Run:
             self._recorder.emit(
                 "warning.raised", reason=f"something is left: {error}", hint="yoke worktree clean"
             )
-
-    async def _context(self, store: Store, project_id: UUID) -> Context:
-        project, recorder = self._project, self._recorder
-        async with store.begin() as connection:
-            known = await evidence.known_checks(connection, project_id)
-        target = await project.repo.target_branch(project.config.project.target)
-        lender = Lender(store, project_id, project.repo, target, recorder)
-        context = Context(
-            project=project,
-            plan=self._plan,
-            target=target,
-            recorder=recorder,
-            decide=Decisions(project.plugins, project.config, lender),
-            checker=Checker(project.config, recorder, known),
-            worktrees=project.worktrees,
-            agents=project.plugins.agents(),
-            only_agent=self._options.agent,
-        )
-        lender.interview = partial(interview, context)
-        return context
 
     async def _prepare(
         self, context: Context, store: Store, project_id: UUID

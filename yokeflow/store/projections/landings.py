@@ -146,3 +146,24 @@ async def conflicted(conn: AsyncConnection, project: UUID, event: Event) -> None
         finished_at=event.at,
     )
     await _change_worktrees(conn, project, event, status="conflict")
+
+
+@on("landing.undone")
+async def undone(conn: AsyncConnection, project: UUID, event: Event) -> None:
+    """A commit on the target took it back: the epic is to be done again."""
+    data = event.data
+    told = {"undone_by": data["commit"], "undone_tasks": dict(data.get("tasks") or {})}
+    await conn.execute(
+        update(Landing)
+        .where(
+            Landing.work_item_id == epic_id(project, event),
+            Landing.commit == data["landing"],
+            Landing.status == "landed",
+        )
+        .values(
+            status="undone",
+            reason=f"undone by {data['commit'][:12]}",
+            metadata_json=Landing.metadata_json.op("||")(told),
+        )
+    )
+    await change_item(conn, project, event.epic, status="in_progress", completed_at=None, commit=None)

@@ -1,0 +1,182 @@
+"""What persons and runs did to the target and to the plan's items, and what of it can be undone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+#: Landings that reached a target, oldest first, with the operation that brought them there.
+_LANDED = text("""
+SELECT epic.key AS epic, epic.title, coalesce(CAST(landing.run_id AS text), told.run, '') AS operation,
+       landing.status = 'landed' AS standing, landing.commit, coalesce(landing.old_commit, '') AS old_commit,
+       landing.epic_commit, landing.target, landing.strategy, landing.finished_at AS at,
+       CAST(coalesce(told.tasks, '[]') AS text) AS tasks,
+       coalesce(told.brings_back, '') AS brings_back,
+       coalesce(landing.metadata ->> 'undone_by', '') AS undone_by,
+       coalesce(landing.metadata ->> 'undone_tasks', '{}') AS undone_tasks,
+       row_number() OVER (PARTITION BY landing.work_item_id
+                          ORDER BY landing.queued_at DESC, landing.created_at DESC, landing.id) = 1 AS latest
+FROM landings landing
+JOIN work_items epic ON epic.id = landing.work_item_id
+LEFT JOIN LATERAL (
+    SELECT event.run, event.payload -> 'tasks' AS tasks, event.payload ->> 'brings_back' AS brings_back
+    FROM events event
+    WHERE event.project_id = landing.project_id AND event.type = 'landing.landed' AND event.epic = epic.key
+      AND event.payload ->> 'commit' = landing.commit
+    ORDER BY event.seq DESC LIMIT 1) told ON true
+WHERE landing.project_id = CAST(:project AS uuid) AND landing.commit IS NOT NULL
+  AND landing.status IN ('landed', 'undone')
+ORDER BY landing.finished_at, landing.queued_at, landing.id
+""")
+
+_RUNS = text("""
+SELECT CAST(id AS text) AS id, state, started_at AS at FROM runs
+WHERE project_id = CAST(:project AS uuid) ORDER BY started_at
+""")
+
+#: What undid something, and what people asked for, in a run or outside of any.
+_ASKED = text("""
+SELECT CAST(id AS text) AS id, run, type, at, epic, task, payload FROM events
+WHERE project_id = CAST(:project AS uuid)
+  AND (type IN ('landing.undone', 'control.requested', 'plan.changed')
+       OR (run = '' AND type IN ('task.reopened', 'task.skipped', 'landing.queued')))
+ORDER BY seq
+""")
+
+_WORDS = {"task.reopened": "retry", "task.skipped": "skip", "landing.queued": "land"}
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A landing that reached the target, whether or not it was undone."""
+
+    epic: str
+    title: str
+    #: The run, or the undo, that brought it there.
+    operation: str
+    #: Not undone, as far as the store knows.
+    standing: bool
+    commit: str
+    #: Where the target was before; the same commit where somebody else had brought the epic there.
+    old_commit: str
+    epic_commit: str | None
+    target: str
+    strategy: str
+    at: datetime
+    tasks: tuple[str, ...]
+    #: The commit of an undo that this takes back, if it does.
+    brings_back: str
+    #: The commit that took it back.
+    undone_by: str
+    #: The commits of the tasks that were opened again by that.
+    undone_tasks: Mapping[str, str]
+    #: Nothing was queued for its epic since.
+    latest: bool
+
+
+@dataclass(slots=True)
+class Operation:
+    """One thing that a run or a person did."""
+
+    #: What `yoke undo` takes; of a run, the run's id.
+    id: str
+    #: `run`, `undo`, `plan`, or what was asked for: `retry`, `skip`, `land`, `pause`, `continue`, `cancel`.
+    kind: str
+    at: datetime
+    by: str = ""
+    #: How a run ended.
+    state: str = ""
+    items: list[str] = field(default_factory=list)
+    #: Epics that it brought to the target or took from there, with the commits.
+    landed: dict[str, str] = field(default_factory=dict)
+    undone: dict[str, str] = field(default_factory=dict)
+    #: What it did is there and can be undone.
+    can_undo: bool = False
+
+    def told(self) -> dict[str, Any]:
+        """As `yoke log --operations --json` prints it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "at": self.at.isoformat(),
+            "by": self.by,
+            "state": self.state,
+            "items": self.items,
+            "landed": self.landed,
+            "undone": self.undone,
+            "can_undo": self.can_undo,
+        }
+
+
+async def landed(conn: AsyncConnection, project_id: UUID) -> list[Landed]:
+    """Every landing that reached a target, oldest first."""
+    rows = await conn.execute(_LANDED, {"project": str(project_id)})
+    found = []
+    for row in rows.mappings():
+        lists = {"tasks": tuple(json.loads(row["tasks"])), "undone_tasks": json.loads(row["undone_tasks"])}
+        found.append(Landed(**{**row, **lists}))
+    return found
+
+
+async def operations(conn: AsyncConnection, project_id: UUID) -> list[Operation]:
+    """All operations, oldest first."""
+    project = {"project": str(project_id)}
+    landings = await landed(conn, project_id)
+    runs = [Operation(row.id, "run", row.at, state=row.state) for row in await conn.execute(_RUNS, project)]
+    found = {run.id: run for run in runs}
+    for row in await conn.execute(_ASKED, project):
+        _note(found, row)
+    _add_landings(found, landings)
+    return sorted(found.values(), key=lambda operation: operation.at)
+
+
+def _note(found: dict[str, Operation], row: Row[Any]) -> None:
+    """Add what an event tells."""
+    data = row.payload
+    if row.type == "landing.undone":
+        undo = found.setdefault(row.run, Operation(row.run, "undo", row.at, data.get("by") or ""))
+        undo.undone[row.epic] = data["commit"]
+        if row.epic not in undo.items:
+            undo.items.append(row.epic)
+    elif row.type == "control.requested":
+        asked = Operation(row.id, data.get("action") or "", row.at, data.get("by") or "")
+        found[row.id] = asked
+        asked.items += [data["item"]] if data.get("item") else []
+    elif row.type == "plan.changed":
+        changed = [item for name in ("added", "changed", "gone") for item in data.get(name) or ()]
+        found[row.id] = Operation(row.id, "plan", row.at, items=changed)
+    elif data.get("by") != "system":
+        kind = _WORDS[row.type]
+        found[row.id] = Operation(row.id, kind, row.at, data.get("by") or "", items=[row.task or row.epic])
+
+
+def _add_landings(found: dict[str, Operation], landings: Sequence[Landed]) -> None:
+    for landing in landings:
+        operation = found.get(landing.operation)
+        if operation is None and landing.brings_back:
+            operation = found.setdefault(landing.operation, Operation(landing.operation, "undo", landing.at))
+        if operation is None:
+            continue
+        operation.landed[landing.epic] = landing.commit
+        if landing.epic not in operation.items:
+            operation.items.append(landing.epic)
+        operation.can_undo |= landing.standing
+    _mark_undos(found.values(), landings)
+
+
+def _mark_undos(found: Iterable[Operation], landings: Sequence[Landed]) -> None:
+    """An undo can be undone as long as what it took back is still gone."""
+    gone = {landing.undone_by for landing in landings if not landing.standing and landing.latest}
+    for operation in found:
+        operation.can_undo |= any(commit in gone for commit in operation.undone.values())
