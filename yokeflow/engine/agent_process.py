@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: What an agent may say in events before the rest stays in the transcript alone.
 _MOST_OUTPUTS = 200
 _LONGEST_OUTPUT = 500
+#: Characters of a question that are kept.
+_LONGEST_QUESTION = 4000
 
 
 class Listener(Protocol):
@@ -41,6 +43,22 @@ class Worked:
     report: AgentReport
     #: Why it was stopped for what it spent; empty when it was not.
     overspent: str = ""
+
+
+def question_file(request: AgentRequest) -> Path:
+    """Where an agent writes what it wants to ask a person."""
+    return request.scratch / "question.md"
+
+
+def asked_in(request: AgentRequest) -> str:
+    """What an agent asks a person, without secrets; empty for nothing."""
+    file = question_file(request)
+    # An agent can put anything there, a pipe or a link to a file of the user's, too.
+    if file.is_symlink() or not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        said = opened.read(4 * _LONGEST_QUESTION).decode(errors="replace")
+    return redact(said.replace("\0", "").strip())[:_LONGEST_QUESTION]
 
 
 class AgentProcess:
@@ -81,7 +99,7 @@ class AgentProcess:
             ended = await run_process(
                 launch,
                 cwd=request.worktree,
-                env={**scrubbed_environment(names), **options.env, **self._marks()},
+                env={**scrubbed_environment(names), **options.env, **self._marks(), **self._asking(request)},
                 transcript=transcript,
                 limit=settings.transcript_limit,
                 timeout=self._attempt.task.timeout or settings.timeout,
@@ -137,6 +155,12 @@ class AgentProcess:
             "YOKE_TASK": task.id,
             "YOKE_EPIC": task.epic,
         }
+
+    def _asking(self, request: AgentRequest) -> dict[str, str]:
+        """How an agent can ask a person."""
+        if request.question or not self._context.config.agents.questions:
+            return {}
+        return {"YOKE_QUESTION": str(question_file(request))}
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.engine.agent_process import AgentProcess
+from yokeflow.engine.agent_process import AgentProcess, asked_in
 from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
 from yokeflow.engine.guard import guard_target
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from yokeflow.engine.agent_process import Worked
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes, Place
-    from yokeflow.model import Attempt, ModelChoice, Reservation, Usage
+    from yokeflow.events import Event
+    from yokeflow.model import Attempt, ModelChoice, Reservation, Task, Usage
 
 #: Characters of an answer that are kept.
 _LONGEST_ANSWER = 500
@@ -43,6 +45,15 @@ class Outcome:
     failure: Failure | None = None
     seconds: float = 0.0
     cost_usd: float | None = None
+    #: What the agent asks a person instead of finishing; empty for nothing.
+    question: str = ""
+    #: The work is finished and counts once a person approves.
+    submitted: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person has the next word."""
+        return self.submitted or bool(self.question)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +65,32 @@ class _Work:
     head: str
     failure: Failure | None = None
     exit_code: int | None = None
+    #: What the agent asks a person.
+    question: str = ""
+
+
+#: Gives the event that asks a person what a session ended with; `kept` is the ref of its work.
+Ask = Callable[["Task", Outcome, str], "Event"]
 
 
 class Session:
     """One attempt while it runs."""
 
     def __init__(
-        self, context: Context, lanes: Lanes, attempt: Attempt, place: Place, stop: asyncio.Event
+        self,
+        context: Context,
+        lanes: Lanes,
+        attempt: Attempt,
+        place: Place,
+        stop: asyncio.Event,
+        ask: Ask,
     ) -> None:
         self._context = context
         self._lanes = lanes
         self._attempt = attempt
         self._place = place
         self._stop = stop
+        self._ask = ask
         self._folder = context.project.session_folder(attempt.session)
         self._conflicts: tuple[str, ...] = ()
         #: What the agent said at its end; it counts, and costs, whatever becomes of the work.
@@ -158,6 +182,8 @@ class Session:
         worked = await process.run(request, self._folder / "output.log")
         report, code = worked.report, worked.ended.code
         self._account(report)
+        may_ask = self._context.config.agents.questions and _may_ask(worked)
+        question = asked_in(request) if may_ask else ""
         moved = await guard_target(self._context, self._place.path, target)
         head = await self._collect(branches)
         if head is None:
@@ -165,13 +191,15 @@ class Session:
             return _Work(report, self._place.base, Failure(reason, worked.ended.tail[-_TAIL:]), code)
         failure = (
             (Failure(moved) if moved else None)
+            or (Failure(f"the agent asks a person: {question}") if question else None)
             or _failure(worked)
             or self._undone(head)
             or await self._trespass(head)
             or await self._check(head)
         )
         # Output comes redacted; a reason can hold what an agent said or a command of a check.
-        return _Work(report, head, failure and replace(failure, reason=redact(failure.reason)), code)
+        failure = failure and replace(failure, reason=redact(failure.reason))
+        return _Work(report, head, failure, code, "" if moved else question)
 
     def _account(self, report: AgentReport) -> None:
         self._report = report
@@ -191,7 +219,9 @@ class Session:
         if context.config.learning.enabled:
             lessons = await context.decide.recall(attempt, context.recorder)
         epic = context.plan.epic[attempt.task.epic]
-        prompt = redact(build_prompt(attempt, epic, self._place.lane.branch, self._commands, lessons))
+        asks = context.config.agents.questions
+        branch = self._place.lane.branch
+        prompt = redact(build_prompt(attempt, epic, branch, self._commands, lessons, questions=asks))
         scratch, prompt_file = self._folder / "scratch", self._folder / "prompt.md"
         try:
             scratch.mkdir(parents=True, exist_ok=True)
@@ -272,16 +302,20 @@ class Session:
         if work.failure is None and self._commands:
             # Checks may leave files behind; the next task of the lane must not find them.
             await self._lanes.restore(self._place, work.head)
-        commit, failure = await self._join(work)
+        submitted = work.failure is None and self._attempt.task.approve == "after"
+        commit, failure = (work.head, None) if submitted else await self._join(work)
         kept = ""
-        if failure is not None:
+        if failure is not None or submitted:
             if work.head != self._place.base:
                 kept = await self._context.repo.keep(
                     f"{self._attempt.task.id}/{self._attempt.session}", work.head
                 )
             await self._lanes.restore(self._place)
-        state = "completed" if failure is None else "interrupted" if self._stop.is_set() else "failed"
-        outcome = Outcome(state, commit, failure, round(monotonic() - started, 3), self._cost_usd)
+        stopped = self._stop.is_set()
+        question = "" if stopped else work.question
+        state = "completed" if failure is None else "interrupted" if stopped or question else "failed"
+        seconds = round(monotonic() - started, 3)
+        outcome = Outcome(state, commit, failure, seconds, self._cost_usd, question, submitted)
         self._record(work, outcome, kept)
         return outcome
 
@@ -312,7 +346,9 @@ class Session:
                 answer=redact(work.report.answer)[:_LONGEST_ANSWER],
             )
         ]
-        if outcome.state == "completed":
+        if outcome.waits:
+            events.append(self._ask(task, outcome, kept))
+        elif outcome.state == "completed":
             done = recorder.event(
                 "task.completed", epic=task.epic, task=task.id, commit=outcome.commit, seconds=outcome.seconds
             )
@@ -331,6 +367,11 @@ class Session:
 def _told(reserved: Reservation | None) -> dict[str, Any]:
     """A reservation as events carry it."""
     return {name: value for name, value in asdict(reserved).items() if value is not None} if reserved else {}
+
+
+def _may_ask(worked: Worked) -> bool:
+    """Whether a question counts: of an agent that ended, or that waited for an answer too long."""
+    return not worked.overspent and worked.ended.why in {"exited", "timeout", "silence"}
 
 
 def _failure(worked: Worked) -> Failure | None:

@@ -10,8 +10,10 @@ import socket
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
+from yokeflow.engine.consent import ANSWERS, not_approved
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project, holder
+from yokeflow.engine.questions import refused
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DiskFullError, ProjectBusyError, StoreError, UsageError, YokeError
 from yokeflow.events import Event
@@ -24,13 +26,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.lock import Holder
     from yokeflow.engine.project import Project
     from yokeflow.engine.workflow import Workflow
     from yokeflow.model import Plan
     from yokeflow.store.connection import Store
 
-Action = Literal["pause", "continue", "cancel", "retry", "skip", "land"]
+Action = Literal["pause", "continue", "cancel", "retry", "skip", "land", "approve", "reject", "answer"]
 
 #: Actions that need an item of the plan.
 _ON_ITEMS = {"retry", "skip", "land"}
@@ -43,23 +46,26 @@ _PAUSE = 0.1
 _GIVE_UP = 5.0
 
 
-async def request(project: Project, plan: Plan | Callable[[], Plan], action: Action, item: str = "") -> bool:
+async def request(
+    project: Project, plan: Plan | Callable[[], Plan], action: Action, item: str = "", **more: str
+) -> bool:
     """Ask the run that is going on for something; without one, do it now.
 
     True when it was done, False when a run was asked and will do it, or say why it makes no sense: only the
     run knows what its plan is. Without one, `plan` (or what it gives) tells. Raises UsageError for an item
-    that the plan does not have, or when the action needs a run and there is none.
+    that the plan does not have, or when the action needs a run and there is none. An answer has the
+    `intervention` it answers, and maybe a `text`, in `more`.
     """
     by = f"human:{getpass.getuser()}"
     live = await _live(project)
     if live is not None:
-        await _ask(project, live, action, item, by)
+        await _ask(project, live, {"action": action, "item": item, "by": by, **more})
         return False
-    if action not in _ON_ITEMS:
+    if action not in _ON_ITEMS | ANSWERS:
         raise UsageError("no run of this project is going on", hint="start one with `yoke run`")
     plan = plan() if callable(plan) else plan
     _check(plan, action, item)
-    await _do(project, plan, action, item, by)
+    await _do(project, plan, action, item, by, more)
     return True
 
 
@@ -84,33 +90,45 @@ def _check(plan: Plan, action: str, item: str) -> None:
         )
 
 
-async def _ask(project: Project, live: Holder, action: Action, item: str, by: str) -> None:
-    data = {"action": action, "item": item, "by": by}
+async def _ask(project: Project, live: Holder, data: Mapping[str, str]) -> None:
     project.journal.append(Event("control.requested", run=live.run, data=data))
     try:
         async with project.store():
             # Opening the store drains the journal, and that wakes the run.
             return
     except StoreError:
-        if action != "cancel" or live.host != socket.gethostname():
+        if data["action"] != "cancel" or live.host != socket.gethostname():
             raise
         os.kill(live.pid, signal.SIGINT)
 
 
-async def _do(project: Project, plan: Plan, action: Action, item: str, by: str) -> None:
+async def _do(
+    project: Project, plan: Plan, action: Action, item: str, by: str, more: Mapping[str, str]
+) -> None:
     recorder = Recorder("", project.journal)
     with hold_project(project.lock_file, ""):
         async with project.store() as (store, project_id):
             ledger, _ = await load_ledger(store, project_id, plan, recorder)
-            if reason := ledger.refusal(action, item):
+            if action in ANSWERS:
+                _answer(ledger, action, by, more)
+            elif reason := ledger.refusal(action, item):
                 raise UsageError(reason, hint="`yoke status` shows where it is")
-            if action == "skip":
+            elif action == "skip":
                 ledger.skip(item, by=by)
             elif item in plan.tasks:
                 ledger.reopen(item, by=by)
             else:
                 ledger.requeue(item, by=by)
             await drain(store, project_id, project.journal)
+
+
+def _answer(ledger: Ledger, choice: str, by: str, more: Mapping[str, str]) -> None:
+    """Answer an approval or a question while nothing runs."""
+    entry, text = ledger.waiting.get(more["intervention"]), more.get("text", "")
+    if entry is None or refused(entry, choice):
+        raise UsageError(refused(entry, choice), hint="`yoke attention` lists what waits for you")
+    for task in ledger.answer(entry, choice, by=by, text=text):
+        ledger.give_up(task, not_approved(by, text), kind="", blocked=())
 
 
 class Control:
@@ -196,3 +214,6 @@ class Control:
                 self._workflow.retry(item, by=by)
             case "skip":
                 self._workflow.skip(item, by=by)
+            case "approve" | "reject" | "answer":
+                text, asked = data.get("text", ""), data.get("intervention", "")
+                self._workflow.answer(asked, action, by=by, text=text)

@@ -182,6 +182,23 @@ class Lanes:
                 continue
             return joined
 
+    async def take_up(self, place: Place, task: Task, commit: str) -> str:
+        """Bring finished work that was kept aside back into a prepared lane, and join it.
+
+        Raises HandOverConflictError when others changed the same lines meanwhile.
+        """
+        repo, head = self._context.repo, commit
+        if await repo.is_ancestor(commit, place.base):
+            head = place.base
+        elif not await repo.is_ancestor(place.base, commit):
+            merged = await merge_trees(repo, place.base, commit)
+            if merged.tree is None:
+                raise HandOverConflictError(place.lane.epic, task.id, merged.conflicts)
+            message = f"Take up {task.id}\n\nYoke-Task: {task.id}\n"
+            head = await commit_merge(repo, place.base, commit, message, tree=merged.tree)
+        await self.restore(place, head)
+        return await self.join(place, head)
+
     async def restore(self, place: Place, commit: str | None = None) -> None:
         """Put the lane back to where its task started, or to `commit`, whatever the agent left there."""
         await self._context.worktrees.reset(place.path, place.lane.branch, commit or place.base)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from yokeflow.engine.landing_order import landing_order
+from yokeflow.engine.questions import SYSTEM, Questions
 from yokeflow.engine.report import Landed, Waiting
-from yokeflow.model import LandingStatus, Status
+from yokeflow.model import LandingStatus, Status, Strength
 from yokeflow.store import items, learned, unfinished
+from yokeflow.store.answered import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     from yokeflow.engine.attempt import Outcome
@@ -19,21 +20,9 @@ if TYPE_CHECKING:
     from yokeflow.engine.recorder import Recorder
     from yokeflow.engine.report import LandingResult
     from yokeflow.events import Event
-    from yokeflow.model import Failure, Plan, Task
+    from yokeflow.model import Epic, Failure, Plan, Task
     from yokeflow.store.connection import Store
     from yokeflow.store.items import ItemState
-
-#: How a person can answer each kind of intervention.
-CHOICES = {
-    "retry_limit": ("retry", "skip"),
-    "budget": ("retry", "skip"),
-    "conflict": ("land",),
-    "hand_over": ("retry", "skip"),
-    "red_check": ("land",),
-    "checkout": ("land",),
-    "worktree": ("retry", "skip"),
-    "taken_back": ("land",),
-}
 
 
 class Ledger:
@@ -46,7 +35,7 @@ class Ledger:
         recorder: Recorder,
         states: Mapping[str, ItemState],
         landed: Mapping[str, str] | None = None,
-        waiting: Iterable[Waiting] = (),
+        questions: Questions | None = None,
     ) -> None:
         self._plan = plan
         self._order = order
@@ -59,8 +48,8 @@ class Ledger:
         self.failed: dict[str, str] = {}
         #: Tasks that waited for one that was given up, when the run started.
         self.blocked: set[str] = set()
-        #: Open interventions by id.
-        self.waiting: dict[str, Waiting] = {entry.intervention: entry for entry in waiting}
+        #: What people are asked, and what they said.
+        self.questions = questions or Questions(plan, recorder, (), ())
         #: Epics on the target branch.
         self.landed: set[str] = set(landed or ())
         #: The commit by which each of them got there.
@@ -76,7 +65,7 @@ class Ledger:
         self._open: dict[str, int] = {epic.id: len(epic.tasks) for epic in plan.epics}
         self._finished: set[str] = set()
         #: Epics whose landing failed and waits for a person.
-        self._held: set[str] = {entry.item for entry in self.waiting.values() if entry.item in plan.epic}
+        self._held: set[str] = self.questions.held
         self._load(states)
         # An epic that has got new tasks since it landed has to land again.
         self.landed -= {epic for epic, count in self._open.items() if count}
@@ -97,7 +86,12 @@ class Ledger:
             elif state.status is Status.BLOCKED:
                 self.blocked.add(task.id)
             elif state.status is Status.FAILED:
-                self.failed[task.id] = state.failures[-1].reason if state.failures else "failed"
+                self.failed[task.id] = state.reason or "failed"
+
+    @property
+    def waiting(self) -> Mapping[str, Waiting]:
+        """Open interventions by id."""
+        return self.questions.open
 
     @property
     def finished(self) -> set[str]:
@@ -146,13 +140,14 @@ class Ledger:
             "held": {
                 entry.item: {"kind": entry.kind, "reason": entry.reason}
                 for entry in self.waiting.values()
-                if entry.item in self._plan.epic
+                if entry.item in self._held
             },
         }
 
     def landable(self, ahead: Collection[str] = ()) -> list[str]:
         """Epics that can be landed now, or once those `ahead` have landed; the first one first."""
-        return self._order.landable(self._finished - self._held, self.landed.union(ahead))
+        unapproved = {epic for epic in self._finished if self._needs_approval(epic)}
+        return self._order.landable(self._finished - self._held - unapproved, self.landed.union(ahead))
 
     def account(self, outcome: Outcome) -> None:
         """Add up what a session cost, and the time of those whose work counts."""
@@ -166,6 +161,7 @@ class Ledger:
         """A session has recorded the task as completed; see what that finishes."""
         self.commits[task.id] = commit
         self.completed_now.append(task.id)
+        self.questions.forget(task.id)
         self._close(task.id, announce=True)
 
     def fail(self, task: str, failure: Failure) -> None:
@@ -173,13 +169,13 @@ class Ledger:
         self._failed_attempts[task] = self.failed_attempts(task) + 1
 
     def give_up(self, task: Task, reason: str, *, kind: str, blocked: Collection[str]) -> None:
-        """No attempt is left: record it, ask a person, and tell the successors."""
+        """No attempt is left: record it, ask a person (not without a `kind`), and tell the successors."""
         self.failed[task.id] = reason
         attempts = self.failed_attempts(task.id)
         event, tasks = self._recorder.event, self._plan.tasks
         self._recorder.record(
             event("task.failed", epic=task.epic, task=task.id, reason=reason, attempts=attempts),
-            self._question(kind, reason, epic=task.epic, task=task.id),
+            *([self.questions.ask(kind, reason, epic=task.epic, task=task.id)] if kind else ()),
             *(event("task.blocked", epic=tasks[name].epic, task=name, by=[task.id]) for name in blocked),
         )
 
@@ -188,10 +184,84 @@ class Ledger:
         if item in self._plan.tasks:
             if self.is_done(item):
                 return f"{item} is done"
-            return f"{item} has not failed" if action == "retry" and item not in self.failed else ""
+            again = item in self.failed or self.questions.about(item, "question")
+            return f"{item} has not failed" if action == "retry" and not again else ""
         if item in self.landed:
             return f"{item} has landed"
         return "" if item in self._finished else f"{item} has unfinished tasks"
+
+    def may_start(self, task: Task) -> bool:
+        """Whether nobody's word is needed first; where it is, it is asked for."""
+        if self.questions.wants_word(task.id):
+            return False
+        for item in (self._plan.epic[task.epic], task):
+            if self.questions.needs(item, "before"):
+                what = "nothing of it starts" if item is not task else "it does not start"
+                self._ask_approval(item, "before", f"{what} before you approve: {item.title}")
+                return False
+        return True
+
+    def ask_about(self, task: Task, outcome: Outcome, kept: str) -> Event:
+        """The question with which a session ends: the agent's own, or whether its work may count."""
+        if outcome.question:
+            return self.questions.ask(
+                "question", outcome.question, epic=task.epic, task=task.id, kept_ref=kept
+            )
+        reason = f"it is done and its checks passed; it counts once you approve: {task.title}"
+        about = {"stage": "after", "commits": [outcome.commit], "kept_ref": kept}
+        return self.questions.ask("approval", reason, epic=task.epic, task=task.id, **about)
+
+    def answer(self, entry: Waiting, choice: str, *, by: str, text: str = "") -> list[Task]:
+        """Record a person's answer to an approval or a question; gives the tasks that it rules out."""
+        epic, events = entry.item, self.questions.settle(entry.item, choice, by, text)
+        stage = entry.more.get("stage")
+        if stage == "after" and epic in self._finished and epic not in self.landed:
+            if choice == "reject":
+                events += self._send_back(epic, by, text)
+            elif entry.more.get("rejected"):
+                events.append(self._recorder.event("landing.queued", epic=epic))
+        self._recorder.record(*events)
+        return self._first_of(entry.item) if stage == "before" and choice == "reject" else []
+
+    def _send_back(self, epic: str, by: str, text: str) -> list[Event]:
+        """An epic that a person does not want to land as it is stays where it is until somebody approves."""
+        why = f"{by} rejected it" + (f": {text}" if text else "")
+        commits = self.commits_of(epic).values()
+        return [
+            self._recorder.event("landing.rejected", epic=epic, reason=why, output=""),
+            *self.questions.ask_approval(self._plan.epic[epic], "after", why, commits, rejected=True),
+        ]
+
+    def _first_of(self, item: str) -> list[Task]:
+        """A task, or the open tasks of an epic that wait for no other one of it."""
+        if item in self._plan.tasks:
+            return [self._plan.tasks[item]]
+        over = self.finished | set(self.failed)
+        left = {task.id: task for task in self._plan.epic[item].tasks if task.id not in over}
+        behind = {
+            task.id
+            for task in left.values()
+            for edge in task.depends_on
+            if edge.strength is Strength.HARD and edge.predecessor in left
+        }
+        return [task for name, task in left.items() if name not in behind]
+
+    def _needs_approval(self, epic: str) -> bool:
+        """Whether a finished epic may not land as it is."""
+        item = self._plan.epic[epic]
+        return item.approve == "after" and self.questions.needs(item, "after", self.commits_of(epic).values())
+
+    def _ask_to_land(self, epic: str) -> None:
+        if self._needs_approval(epic):
+            item, commits = self._plan.epic[epic], self.commits_of(epic).values()
+            reason = f"it is finished and lands once you approve: {item.title}"
+            self._ask_approval(item, "after", reason, commits)
+
+    def _ask_approval(
+        self, item: Task | Epic, stage: str, reason: str, commits: Collection[str] = ()
+    ) -> None:
+        if events := self.questions.ask_approval(item, stage, reason, commits):
+            self._recorder.record(*events)
 
     def ready(self, task: str) -> None:
         """Everything that the task waited for is done."""
@@ -210,21 +280,23 @@ class Ledger:
         self._failed_attempts[task] = 0
         epic = self._plan.tasks[task].epic
         reopened = self._recorder.event("task.reopened", epic=epic, task=task, by=by, reason="")
-        self._recorder.record(*self._answers(task, "retry", by), reopened)
+        self._recorder.record(*self.questions.settle(task, "retry", by), reopened)
 
     def skip(self, task: str, *, by: str) -> None:
         """A person wants the task left out."""
         self.failed.pop(task, None)
         epic = self._plan.tasks[task].epic
         skipped = self._recorder.event("task.skipped", epic=epic, task=task, by=by, reason="")
-        self._recorder.record(*self._answers(task, "skip", by), skipped)
+        self._recorder.record(*self.questions.settle(task, "skip", by), skipped)
         self.skipped.add(task)
         self._close(task, announce=True)
 
     def requeue(self, epic: str, *, by: str) -> None:
         """A person wants the epic landed after all."""
         self._held.discard(epic)
-        events = self._answers(epic, "land", by)
+        events = self.questions.settle(epic, "land", by)
+        if by != SYSTEM:
+            self.questions.approve(epic, "after", self.commits_of(epic).values())
         if epic in self._finished and epic not in self.landed:
             events.append(self._recorder.event("landing.queued", epic=epic))
         self._recorder.record(*events)
@@ -232,8 +304,11 @@ class Ledger:
     def queue_missing(self, queued: Collection[str]) -> None:
         """Queue finished epics that nobody is asked about and that are not `queued`: a crash came before."""
         for epic in self._plan.epic:
-            if epic in self._finished and epic not in self.landed | self._held and epic not in queued:
+            known = epic in queued or self.questions.about(epic, "approval") is not None
+            if epic in self._finished and epic not in self.landed | self._held and not known:
                 self._recorder.emit("landing.queued", epic=epic)
+            if epic in self._finished and epic not in self.landed | self._held:
+                self._ask_to_land(epic)
 
     def lose(self, task: str, reason: str) -> None:
         """A completed task's commit is not in the repository: it is to be done again."""
@@ -251,7 +326,7 @@ class Ledger:
         self._recorder.record(
             self._recorder.event("landing.queued", epic=epic),
             self._recorder.event("landing.rejected", epic=epic, reason=reason, output=""),
-            self._question("taken_back", reason, epic=epic),
+            self.questions.ask("taken_back", reason, epic=epic),
         )
 
     def land_only(self, epics: Collection[str]) -> None:
@@ -262,11 +337,12 @@ class Ledger:
         """Take note of how a landing went."""
         if result.status is LandingStatus.LANDED:
             self.landed.add(result.epic)
+            self.questions.forget(result.epic)
             self.landing_commits[result.epic] = result.commit
             self.landed_now.append(Landed(result.epic, result.commit, tuple(self.commits_of(result.epic))))
             return
         self._held.add(result.epic)
-        self._recorder.record(self._question(result.waits, result.reason, epic=result.epic))
+        self._recorder.record(self.questions.ask(result.waits, result.reason, epic=result.epic))
 
     def _close(self, task: str, *, announce: bool = False) -> None:
         epic = self._plan.tasks[task].epic
@@ -281,33 +357,7 @@ class Ledger:
                 self._recorder.emit("epic.completed", epic=epic)
             if announce and not empty:
                 self._recorder.emit("landing.queued", epic=epic)
-
-    def _question(self, kind: str, reason: str, *, epic: str, task: str = "") -> Event:
-        entry = Waiting(str(uuid4()), kind, task or epic, reason, CHOICES[kind])
-        self.waiting[entry.intervention] = entry
-        return self._recorder.event(
-            "intervention.opened",
-            epic=epic,
-            task=task,
-            intervention=entry.intervention,
-            kind=kind,
-            reason=reason,
-            choices=list(entry.choices),
-        )
-
-    def _answers(self, item: str, choice: str, by: str) -> list[Event]:
-        """What a person's answer settles; nobody is asked about it any more."""
-        settled = [entry.intervention for entry in self.waiting.values() if entry.item == item]
-        task = item if item in self._plan.tasks else ""
-        epic = self._plan.tasks[task].epic if task else item
-        for intervention in settled:
-            del self.waiting[intervention]
-        return [
-            self._recorder.event(
-                "intervention.resolved", epic=epic, task=task, intervention=each, choice=choice, by=by
-            )
-            for each in settled
-        ]
+                self._ask_to_land(epic)
 
 
 async def load_ledger(
@@ -319,11 +369,16 @@ async def load_ledger(
         landings = await unfinished.latest_landings(connection, project_id)
         waiting = await unfinished.open_interventions(connection, project_id)
         durations = await learned.durations(connection, project_id)
-    open_ = [Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices) for entry in waiting]
+        said = await answered(connection, project_id)
+    open_ = [
+        Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices, entry.more)
+        for entry in waiting
+    ]
     landed = {
         epic: landing.commit or ""
         for epic, landing in landings.items()
         if landing.status is LandingStatus.LANDED and epic in plan.epic
     }
-    ledger = Ledger(plan, landing_order(plan), recorder, states, landed, open_)
+    questions = Questions(plan, recorder, open_, said)
+    ledger = Ledger(plan, landing_order(plan), recorder, states, landed, questions)
     return ledger, durations

@@ -10,11 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from yokeflow.engine.attempt import Session
+from yokeflow.engine.attempt import Outcome, Session
 from yokeflow.engine.clashes import Clashes
+from yokeflow.engine.consent import Consent, take_up
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
+from yokeflow.engine.questions import refused
 from yokeflow.errors import (
     GitError,
     LimitError,
@@ -23,11 +25,11 @@ from yokeflow.errors import (
     YokeError,
     disk_full,
 )
-from yokeflow.model import Attempt, LandingStatus
+from yokeflow.model import Attempt, Failure, LandingStatus
 
 if TYPE_CHECKING:
-    from yokeflow.engine.attempt import Outcome
     from yokeflow.engine.context import Context
+    from yokeflow.engine.lanes import Place
     from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.report import LandingResult
     from yokeflow.engine.scheduler import Scheduler
@@ -53,6 +55,7 @@ class Workflow:
             batch=context.config.landing.batch,
             stop=context.stop,
         )
+        self._consent = Consent(context, ledger, scheduler)
         self._stops: dict[str, asyncio.Event] = {}
         #: Who asked to skip each task that still runs.
         self._skips: dict[str, str] = {}
@@ -118,6 +121,7 @@ class Workflow:
             self._ledger.reopen(item, by=by)
             self._scheduler.reopened(item)
             self._ledger.unblock(set(before) - set(self._scheduler.blocked))
+            self._consent.release(item)
         else:
             self._clashes.ended(item)
             if take:
@@ -125,6 +129,17 @@ class Workflow:
             self._clashes.again({item})
             self._ledger.requeue(item, by=by)
         self._advance()
+
+    def answer(self, intervention: str, choice: str, *, by: str, text: str = "") -> None:
+        """Do what a person answers to an approval or a question."""
+        entry = self._ledger.waiting.get(intervention)
+        reason = "the run is over" if self._over else refused(entry, choice)
+        if reason or entry is None:
+            hint = "`yoke attention` lists what waits for you"
+            self._context.recorder.emit("warning.raised", reason=reason, hint=hint)
+        else:
+            self._consent.answer(entry, choice, by=by, text=text)
+            self._advance()
 
     def skip(self, task: str, *, by: str) -> None:
         """Count a task as done without doing it; one that runs is stopped first."""
@@ -174,8 +189,7 @@ class Workflow:
     def _start_tasks(self) -> None:
         if self._resumed is not None or self._limit is not None or self._short:
             return
-        for name in self._scheduler.newly_ready():
-            self._ledger.ready(name)
+        self._consent.admit(self._scheduler.newly_ready())
         for task in self._scheduler.startable():
             self._scheduler.started(task.id)
             self._stops[task.id] = asyncio.Event()
@@ -185,12 +199,7 @@ class Workflow:
         """One attempt at a task and what follows from it."""
         settlements, refused = self._settlements, False
         try:
-            attempt = self._attempt(task)
-            place = await self._lanes.prepare(task, self._ledger.commit_of)
-            session = Session(self._context, self._lanes, attempt, place, self._stops[task.id])
-            async with self._context.worktrees.in_use(place.path):
-                outcome = await session.run()
-            self._start_learning(session)
+            outcome = await self._work_on(task)
         except HandOverConflictError as error:
             self._give_up(task, error.message, kind="hand_over")
         except (GitError, RepositoryError, ProjectBusyError) as error:
@@ -211,6 +220,30 @@ class Workflow:
             self._leave_out(task.id, by)
         self._advance()
 
+    async def _work_on(self, task: Task) -> Outcome:
+        """A session for a task; none where its finished work has been approved and counts now."""
+        attempt = self._attempt(task)
+        place = await self._lanes.prepare(task, self._ledger.commit_of)
+        if approved := self._ledger.questions.approved_work(task.id):
+            return await self._take_up(task, place, approved)
+        stop = self._stops[task.id]
+        session = Session(self._context, self._lanes, attempt, place, stop, self._ledger.ask_about)
+        async with self._context.worktrees.in_use(place.path):
+            outcome = await session.run()
+        self._start_learning(session)
+        return outcome
+
+    async def _take_up(self, task: Task, place: Place, approved: str) -> Outcome:
+        """Count work that a person approved; where that cannot be, the task is done again."""
+        commit = await take_up(self._context, self._lanes, place, task, approved)
+        if isinstance(commit, Failure):
+            self._ledger.questions.withdraw_approval(task.id, commit.reason)
+            return Outcome("interrupted", failure=commit, cost_usd=0.0)
+        self._context.recorder.emit(
+            "task.completed", epic=task.epic, task=task.id, commit=commit, seconds=0.0
+        )
+        return Outcome("completed", commit, cost_usd=0.0)
+
     def _attempt(self, task: Task) -> Attempt:
         number = self._ledger.failed_attempts(task.id) + 1
         agent, profile = self._context.role_of(task, number)
@@ -220,6 +253,7 @@ class Workflow:
             session=str(uuid4()),
             run=self._context.recorder.run,
             failures=tuple(self._ledger.failures(task.id)),
+            said=self._ledger.questions.said(task.id),
             agent=agent,
             profile=profile,
         )
@@ -244,7 +278,10 @@ class Workflow:
     def _settle(self, task: Task, outcome: Outcome) -> None:
         ledger = self._ledger
         ledger.account(outcome)
-        if outcome.state == "completed":
+        if outcome.waits:
+            self._consent.hold(task.id)
+            self._scheduler.released(task.id)
+        elif outcome.state == "completed":
             ledger.complete(task, outcome.commit)
             self._scheduler.completed(task.id)
         elif outcome.failure is None or outcome.state == "interrupted":

@@ -102,7 +102,7 @@ WITH reopened AS (
     GROUP BY failed.work_item_id
 )
 SELECT item.key, item.kind, item.status, item.attempts, CAST(item.cost_usd AS double precision) AS cost_usd,
-       item.commit, coalesce(failures.recent, 0) AS recent, CAST(failures.last AS text) AS last
+       item.commit, item.reason, coalesce(failures.recent, 0) AS recent, CAST(failures.last AS text) AS last
 FROM work_items item LEFT JOIN failures ON failures.work_item_id = item.id
 WHERE item.project_id = CAST(:project AS uuid) AND item.deleted_at IS NULL
 """)
@@ -125,6 +125,8 @@ class ItemState:
     commit: str | None
     #: The last three, newest last.
     failures: tuple[Failure, ...] = ()
+    #: Why it failed or is blocked.
+    reason: str = ""
 
 
 async def sync_plan(conn: AsyncConnection, project_id: UUID, plan: Plan) -> None:
@@ -224,6 +226,7 @@ async def load_states(conn: AsyncConnection, project_id: UUID) -> dict[str, Item
             cost_usd=row.cost_usd,
             commit=row.commit,
             failures=tuple(Failure(reason, output) for reason, output in json.loads(row.last or "[]")),
+            reason=row.reason,
         )
         for row in rows
     }

@@ -17,7 +17,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 # Importing them puts their handlers into the registry.
-from yokeflow.store.projections import evidence, items, landings, runs, sessions  # noqa: F401 - see above
+from yokeflow.store.projections import (  # noqa: F401 - see above
+    commits,
+    evidence,
+    interventions,
+    items,
+    landings,
+    runs,
+    sessions,
+)
 from yokeflow.store.projections.registry import handlers
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
@@ -38,6 +38,8 @@ class OpenIntervention:
     reason: str
     choices: tuple[str, ...]
     opened: datetime
+    #: What belongs to the question.
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ async def open_interventions(conn: AsyncConnection, project_id: UUID) -> list[Op
         .order_by(Intervention.opened_at, Intervention.id)
     )
     return [
-        OpenIntervention(str(r.id), r.kind, r.item or "", r.reason, tuple(r.choices), r.opened_at)
+        OpenIntervention(str(r.id), r.kind, r.item or "", r.reason, tuple(r.choices), r.opened_at, r.metadata)
         for r in rows
     ]
 

@@ -1,4 +1,4 @@
-"""Worktrees, results of checks, and what waits for a person."""
+"""Worktrees and results of checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from yokeflow.store.projections.landings import epic_id, latest_landing
 from yokeflow.store.projections.registry import as_uuid, commit, item_of, on
-from yokeflow.store.tables import CheckResult, Intervention, Run, Session, WorkItem, Worktree
+from yokeflow.store.tables import CheckResult, Session, WorkItem, Worktree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,41 +97,5 @@ async def check_finished(conn: AsyncConnection, project: UUID, event: Event) -> 
             seconds=data.get("seconds") or 0,
             log=data.get("log") or "",
             checked_at=event.at,
-        )
-    )
-
-
-@on("intervention.opened")
-async def intervention_opened(conn: AsyncConnection, project: UUID, event: Event) -> None:
-    """Something waits for a person."""
-    data = event.data
-    await conn.execute(
-        insert(Intervention)
-        .values(
-            id=as_uuid(data["intervention"]),
-            project_id=project,
-            run_id=select(Run.id).where(Run.id == as_uuid(event.run)).scalar_subquery(),
-            work_item_id=_item_id(project, event),
-            kind=data["kind"],
-            reason=data.get("reason") or "",
-            choices=list(data.get("choices") or ()),
-            opened_at=event.at,
-        )
-        .on_conflict_do_nothing()
-    )
-
-
-@on("intervention.resolved")
-async def intervention_resolved(conn: AsyncConnection, _project: UUID, event: Event) -> None:
-    """The first answer counts."""
-    data = event.data
-    await conn.execute(
-        update(Intervention)
-        .where(Intervention.id == as_uuid(data["intervention"]), Intervention.resolved_at.is_(None))
-        .values(
-            resolved_at=event.at,
-            choice=data.get("choice"),
-            resolved_by=data.get("by"),
-            version=Intervention.version + 1,
         )
     )

@@ -1,0 +1,81 @@
+"""What people answered that still counts: approvals, reasons of rejections, and answers to agents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+#: An answer counts until its task has been completed, or its epic has landed, after it was given.
+_ANSWERED = text("""
+SELECT question.kind, item.key AS item, question.reason, question.choice, question.resolved_by AS by,
+       question.resolved_at AS at, CAST(question.metadata AS text) AS more
+FROM interventions question JOIN work_items item ON item.id = question.work_item_id
+WHERE question.project_id = CAST(:project AS uuid) AND question.kind IN ('approval', 'question')
+  AND question.resolved_at IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1 FROM events done
+      WHERE done.project_id = question.project_id AND done.at > question.resolved_at
+        AND ((done.task <> '' AND done.task = item.key AND done.type = 'task.completed')
+          OR (done.epic <> '' AND done.epic = item.key AND done.type = 'landing.landed')))
+ORDER BY question.resolved_at, question.id
+""")
+
+#: How an intervention was answered.
+_OUTCOME = text("""
+SELECT question.choice, question.resolved_by AS by, question.resolved_at AS at
+FROM interventions question LEFT JOIN work_items item ON item.id = question.work_item_id
+WHERE question.project_id = CAST(:project AS uuid) AND question.resolved_at IS NOT NULL
+  AND (CAST(question.id AS text) LIKE :pattern OR item.key = :item)
+ORDER BY question.resolved_at DESC LIMIT 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An intervention of kind `approval` or `question` with its answer."""
+
+    kind: str
+    #: A task or an epic.
+    item: str
+    #: What was asked.
+    reason: str
+    choice: str
+    by: str
+    at: datetime
+    #: What belongs to the question (`stage`, `commits`, `kept_ref`) and to the answer (`text`).
+    more: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LastAnswer:
+    """How the last question about something was answered."""
+
+    choice: str
+    by: str
+    at: datetime
+
+
+async def answered(conn: AsyncConnection, project_id: UUID) -> list[Answered]:
+    """Answers that still count, oldest first."""
+    rows = await conn.execute(_ANSWERED, {"project": str(project_id)})
+    return [
+        Answered(row.kind, row.item, row.reason, row.choice or "", row.by or "", row.at, json.loads(row.more))
+        for row in rows
+    ]
+
+
+async def last_answer(conn: AsyncConnection, project_id: UUID, name: str) -> LastAnswer | None:
+    """The last answer about an item, or to the intervention whose id begins with `name`; None without one."""
+    pattern = name.replace("\\", "").replace("%", "").replace("_", "") + "%"
+    given = {"project": str(project_id), "item": name, "pattern": pattern if len(pattern) > 6 else ""}
+    row = (await conn.execute(_OUTCOME, given)).one_or_none()
+    return None if row is None else LastAnswer(row.choice or "", row.by or "", row.at)
