@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import Row
 from benchmarks.workshop import repository
-from yokeflow.git.forecast import trials
+from yokeflow.git.forecast import Trials, trials
 from yokeflow.git.repo import Repo
 
 if TYPE_CHECKING:
@@ -45,27 +45,43 @@ def rows() -> list[Row]:
 
 
 async def _measure(root: Path) -> tuple[float, float, int]:
+    """Seconds of a first forecast, and of the next one after an epic has gone on."""
     repo = await Repo.discover(root)
-    tips = [tip for name, tip in sorted((await repo.refs("refs/heads/epic/")).items())]
-    target = await repo.branch("main")
-    assert target is not None
-    everyone = [*tips, target]
-    full = list(combinations(everyone, 2))
-    one = [(tips[0], other) for other in everyone[1:]]
-    conflicts = 0
-    times: dict[str, list[float]] = {"full": [], "one": []}
+    full, one, conflicts = [], [], 0
     async with AsyncExitStack() as stack:
-        for number, (name, pairs) in enumerate([("full", full), ("one", one)] * ROUNDS):
-            # Each in a folder of its own, or the second would find the objects of the first. A run keeps
+        for number in range(ROUNDS):
+            # Each in a folder of its own, or a round would find the objects of the one before. A run keeps
             # its folder to its end, so nothing is removed in between here either.
             on_trial = await stack.enter_async_context(trials(repo, repo.state_dir / f"forecast-{number}"))
-            began = perf_counter()
-            found = await on_trial.merge(pairs)
-            times[name].append(perf_counter() - began)
-            assert None not in found
-            if name == "full":
-                conflicts = sum(not clash.clean for clash in found if clash is not None)
-    return median(times["full"]), median(times["one"]), conflicts
+            tips = await _tips(repo)
+            seconds, conflicts = await _merge(on_trial, list(combinations(tips, 2)))
+            full.append(seconds)
+            await asyncio.to_thread(_go_on, root, number)
+            tips = await _tips(repo)
+            seconds, _ = await _merge(on_trial, [(tips[0], other) for other in tips[1:]])
+            one.append(seconds)
+    return median(full), median(one), conflicts
+
+
+async def _tips(repo: Repo) -> list[str]:
+    return [tip for _, tip in sorted((await repo.refs("refs/heads/")).items())]
+
+
+async def _merge(on_trial: Trials, pairs: Sequence[tuple[str, str]]) -> tuple[float, int]:
+    """Seconds, and how many pairs conflict."""
+    began = perf_counter()
+    found = await on_trial.merge(pairs)
+    seconds = perf_counter() - began
+    assert None not in found
+    return seconds, sum(not clash.clean for clash in found if clash is not None)
+
+
+def _go_on(root: Path, number: int) -> None:
+    """One more commit on the first epic, in files that it changed before, one of them shared with another."""
+    files = [(f"part-0/file-{n}.txt", f"file {n}\nround {number}\n") for n in (0, 4000)]
+    stream = _commit("epic/e00", files)
+    stream[0] = stream[0].replace("data 6\nChange\n", "data 6\nChange\nfrom refs/heads/epic/e00^0\n")
+    _import(root, stream)
 
 
 def _fill(root: Path) -> None:
@@ -86,6 +102,10 @@ def _fill(root: Path) -> None:
             stream += _commit(branch, [*files, (f"new/{number}-{step}.txt", "new\n")])
         stream += _commit(branch, [(shared, f"{shared}\n" * 20 + f"{branch}\n")])
     stream += _commit("main", [(name, f"{name} changed\n") for name in names[-5:]])
+    _import(root, stream)
+
+
+def _import(root: Path, stream: Sequence[str]) -> None:
     command = ["git", "fast-import", "--quiet", "--force"]
     subprocess.run(command, cwd=root, input="".join(stream).encode(), check=True)
 

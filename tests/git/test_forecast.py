@@ -31,8 +31,11 @@ def branch(folder: Path, name: str, *, start: str = "main", task: str = "", **fi
 
 
 async def merged(repo: Repo, *pairs: tuple[str, str]) -> Sequence[Clash | None]:
+    named = [
+        (await repo.resolve(ours) or ours, await repo.resolve(theirs) or theirs) for ours, theirs in pairs
+    ]
     async with trials(repo, repo.state_dir / "trial") as on_trial:
-        return await on_trial.merge(pairs)
+        return await on_trial.merge(named)
 
 
 def conflict(*files: str) -> Clash:
@@ -84,21 +87,21 @@ async def test_a_renamed_folder_is_seen(repo: Repo, project: Path) -> None:
 
 
 async def test_nothing_of_it_stays(repo: Repo, project: Path) -> None:
-    branch(project, "one", **{"a.txt": "uno\n", "c.txt": "new\n"})
-    branch(project, "two", **{"b.txt": "dos\n"})
+    one = branch(project, "one", **{"a.txt": "uno\n", "c.txt": "new\n"})
+    two = branch(project, "two", **{"a.txt": "dos\n"})
 
     def everything() -> set[str]:
         return {str(path) for path in (project / ".git").rglob("*")}
 
     before = everything()
     async with trials(repo, repo.state_dir / "trial") as on_trial:
-        assert await on_trial.merge([("one", "two")]) == [CLEAN]
-        made = await on_trial.with_parents("one", ["two"])
+        assert await on_trial.merge([(one, two)]) == [conflict("a.txt")]
+        made = await on_trial.with_parents(one, [two])
         assert await repo.resolve(made) is None
     assert everything() - {str(repo.state_dir)} == before
     # What a killed process left does not stay either.
     (repo.state_dir / "trial" / "ab").mkdir(parents=True)
-    assert await merged(repo, ("one", "two")) == [CLEAN]
+    assert await merged(repo, ("one", "two")) == [conflict("a.txt")]
     assert everything() - {str(repo.state_dir)} == before
 
 
@@ -129,11 +132,16 @@ async def test_git_without_stdin_is_asked_pair_by_pair(
 
 
 async def test_cancelling_ends_git_and_leaves_nothing(
-    repo: Repo, tmp_path: Path, git_only_path: Callable[[str], None]
+    repo: Repo, project: Path, tmp_path: Path, git_only_path: Callable[[str], None]
 ) -> None:
-    """A git that prints without an end and never ends by itself."""
+    """A merge that prints without an end and never ends by itself."""
+    branch(project, "one", **{"a.txt": "uno\n"})
+    branch(project, "two", **{"a.txt": "dos\n"})
     pid = tmp_path / "pid"
-    git_only_path(f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec yes conflict")
+    endless = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec yes conflict"
+    git_only_path(
+        f'for arg; do if [ "$arg" = merge-tree ]; then {endless}; fi; done\nexec {shutil.which("git")} "$@"'
+    )
     task = asyncio.create_task(merged(repo, ("one", "two")))
     while not pid.exists():
         await asyncio.sleep(0.01)
@@ -142,6 +150,31 @@ async def test_cancelling_ends_git_and_leaves_nothing(
         await task
     assert not psutil.pid_exists(int(pid.read_text()))
     assert not (repo.state_dir / "trial").exists()
+
+
+async def test_pairs_without_a_path_in_common_are_merged_where_they_may_conflict(
+    repo: Repo, project: Path
+) -> None:
+    """A file where the other has a folder; a path that both changed to the same is none."""
+    one = branch(project, "one", **{"x": "file\n", "a.txt": "same\n"})
+    two = branch(project, "two", **{"x/y": "in a folder\n", "a.txt": "same\n"})
+    (found,) = await merged(repo, (one, two))
+    assert found is not None
+    assert not found.clean
+    far = branch(project, "far", **{"a.txt": "same\n", "src__c.txt": "far\n"})
+    assert await merged(repo, (one, far), (far, two), (far, "main")) == [CLEAN] * 3
+
+
+async def test_a_pair_is_merged_only_where_that_may_tell_something(
+    repo: Repo, project: Path, tmp_path: Path, git_only_path: Callable[[str], None]
+) -> None:
+    tips = [branch(project, f"b{n}", **{f"new-{n}.txt": "new\n"}) for n in range(4)]
+    asked = tmp_path / "asked"
+    git_only_path(f'echo "$@" >> {asked}\nexec {shutil.which("git")} "$@"')
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        assert await on_trial.merge([(tips[0], other) for other in tips[1:]]) == [CLEAN] * 3
+    assert "diff-tree" in asked.read_text()
+    assert "merge-tree" not in asked.read_text()
 
 
 async def test_work_that_was_handed_over_is_no_conflict(repo: Repo, project: Path) -> None:
