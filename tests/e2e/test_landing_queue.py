@@ -110,6 +110,24 @@ async def test_a_batch_is_tested_as_one_and_halved_when_it_is_red(workshop: Work
     assert workshop.git("log", "-1", "--format=%(trailers:key=Yoke-Checks)", "main").endswith("=passed")
 
 
+async def test_settings_that_would_stop_every_command_do_not_land(workshop: Workshop) -> None:
+    workshop.write(".gitignore", "plan.yaml\n")
+    workshop.config()
+    workshop.commit("Settings")
+    workshop.plan(
+        epic("bad", task("bad.a", "echo 'parallel: {max_concurrency: none}' > .yokeflow.yaml")),
+        epic("torn", task("torn.a", "echo 'a: [' > .yokeflow.yaml")),
+        epic("good", task("good.a", "echo 'checks: {timeout: 5m}' >> .yokeflow.yaml")),
+    )
+    report = await workshop.run()
+    assert [entry.epic for entry in report.landed] == ["good"], report
+    assert {waiting.item for waiting in report.waiting} == {"bad", "torn"}
+    assert any(
+        ".yokeflow.yaml would stop every later command: line 1" in each.reason for each in report.waiting
+    )
+    assert workshop.yoke("status").returncode == 0
+
+
 async def test_the_urgent_and_those_that_others_wait_for_land_first(workshop: Workshop) -> None:
     gate = workshop.root.parent / "gate"
     hold = f"n=0; while ! test -e {gate} && test $n -lt 600; do sleep 0.05; n=$((n+1)); done"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
+from yokeflow.engine.landed_settings import wrong_settings
 from yokeflow.engine.landing_queue import Built, Member
 from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
 from yokeflow.engine.report import LandingResult
@@ -172,14 +173,17 @@ class Landings:
         """Run the checks on exactly the tree of the last commit; None when all pass."""
         for member in built.members:
             self._context.recorder.emit("landing.testing", **self._facts(member))
+        last = built.members[-1]
+        if wrong := await wrong_settings(self._context, built.members[0].old, last.commit):
+            return _rejection(last.epic, "red_check", wrong)
         commands = self._commands(built.members)
         if not commands:
             return None
         async with self._slot() as slot:
             try:
-                return await self._check(built.members[-1], commands, slot, stop)
+                return await self._check(last, commands, slot, stop)
             except _FAULTS as error:
-                return _rejection(built.members[-1].epic, "checkout", error.message)
+                return _rejection(last.epic, "checkout", error.message)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[int]:
