@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers, consequence, place_of
-from yokeflow.cli.opened import opened
+from yokeflow.cli.opened import project_status
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
+from yokeflow.engine.layers import read_status
+from yokeflow.engine.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +44,13 @@ def command(*, as_json: bool) -> None:
 
 
 async def _read() -> tuple[dict[str, Any], Place]:
-    async with opened() as found:
-        return await found.status(), await place_of(found.project)
+    project = await Project.open(Path.cwd())
+    state = await read_status(Path.cwd(), project_status)
+    if reason := state["source"].get("reason"):
+        output.warn(
+            reason, hint="answers are kept until the store is back; `yoke db status` shows what is wrong"
+        )
+    return state, await place_of(project)
 
 
 def _lines(

@@ -10,6 +10,7 @@ from yokeflow.engine.glance import in_landing_order, lands_later, truthful
 from yokeflow.engine.lock import holder
 from yokeflow.engine.project import Project
 from yokeflow.store import items
+from yokeflow.store.cache import CACHE
 from yokeflow.store.status import epic_edges, status
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ class Opened(NamedTuple):
     async def status(self) -> dict[str, Any]:
         """The object of `yoke status --json`. A plan that was never run is brought in first."""
         held = holder(self.project.lock_file)
+        cache = self.project.repo.state_dir / CACHE
         async with self.store.begin() as connection:
-            answer = await status(connection, self.id)
+            answer = await status(connection, self.id, cache)
             if not answer["items"] and (self.project.repo.root / self.project.config.plan).exists():
                 await items.sync_plan(connection, self.id, self.project.load_plan())
-                answer = await status(connection, self.id)
+                answer = await status(connection, self.id, cache)
             edges = await epic_edges(connection, self.id) if lands_later(answer) else ()
             answer = in_landing_order(answer, edges)
         return truthful(answer, held, self.project.lock_file)

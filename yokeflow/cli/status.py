@@ -12,7 +12,8 @@ import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.status_view import status_lines
-from yokeflow.engine.glance import Glance, glimpse
+from yokeflow.engine.glance import Glance
+from yokeflow.engine.layers import read_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,13 +38,12 @@ def command(*, as_json: bool, watch: bool, everything: bool) -> None:
 
 
 async def _status(*, as_json: bool, watch: bool, everything: bool) -> None:
-    state = None if watch else await glimpse(Path.cwd())
-    if state is None:
-        place = await Glance.open(Path.cwd())
-        state = await _state(place)
-        if watch:
-            await _watch(place, as_json=as_json, everything=everything)
-            return
+    if watch:
+        await _watch(await Glance.open(Path.cwd()), as_json=as_json, everything=everything)
+        return
+    state = await read_status(Path.cwd(), _whole)
+    if reason := state["source"].get("reason"):
+        output.warn(reason, hint="`yoke db status` shows what is wrong; this is what is known without it")
     _show(state, as_json=as_json, everything=everything)
 
 
@@ -63,10 +63,13 @@ async def _watch(place: Glance, *, as_json: bool, everything: bool) -> None:
 
 
 async def _state(place: Glance) -> dict[str, Any]:
-    state = await place.state()
-    if state is None:
-        # Loaded by name since it takes longer than all the rest, and is seldom needed.
-        state = await import_module("yokeflow.cli.opened").project_status()
+    return await place.state() or await _whole()
+
+
+async def _whole() -> dict[str, Any]:
+    """The state, with everything brought up to date before."""
+    # Loaded by name since it takes longer than all the rest, and is seldom needed.
+    state: dict[str, Any] = await import_module("yokeflow.cli.opened").project_status()
     return state
 
 

@@ -58,6 +58,8 @@ class Project(Section):
     """Branch on which epics land; the branch that is checked out when empty."""
     branch_prefix: Annotated[str, AfterValidator(prefix)] = "epic/"
     """Put before an epic's id to name its branch."""
+    status_file: bool = False
+    """Write `.yokeflow/STATUS.md` into your checkout at the end of every run."""
 
 
 class Database(Section):
@@ -113,12 +115,16 @@ class Landing(Section):
 
 
 class Hooks(Section):
-    """What git hooks record. For plugins: nothing built in reads it."""
+    """What git hooks do where `yoke hooks install` has put them."""
 
     commit: bool = True
-    """Record commits. For plugins; nothing built in reads it."""
+    """Record commits on their items, and which of them were amended, rebased or dropped."""
     merge: bool = True
-    """Record merges. For plugins; nothing built in reads it."""
+    """Record merges on the epics that they merge."""
+    close_tasks: bool = False
+    """A person's commit with `Yoke-Task: ID` on the target or on the epic's branch completes that task."""
+    refuse_red_push: bool = False
+    """Refuse to push the very commit at which the last landing of an epic was rejected."""
 
 
 class Plugins(Section):

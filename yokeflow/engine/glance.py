@@ -20,6 +20,7 @@ from yokeflow.errors import StoreError
 from yokeflow.git.repo import Repo
 from yokeflow.places import FILE_NAME, user_file
 from yokeflow.store.announcements import announcements
+from yokeflow.store.cache import CACHE, write_cache
 from yokeflow.store.driver import connection
 from yokeflow.store.journal import Journal
 from yokeflow.store.server import embedded_address, ensure_server, normalise
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 _URL = "YOKE_DATABASE_URL"
 #: What a store raises that is gone, or older than we are.
 GONE = (StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-#: Seconds for a connection to a server that may be gone.
+#: Seconds for a connection to a server that may only have to be started, and to any other that may be gone.
 _SOON = 1.0
+PATIENCE = 2.0
 #: A project and how far its journal was applied.
 _PROJECT = "SELECT id, metadata -> 'journal' AS journal FROM projects WHERE repo_key = $1"
 
@@ -53,14 +55,18 @@ class Glance:
     url: str
 
     @classmethod
-    async def open(cls, start: Path) -> Glance:
+    async def open(cls, start: Path, *, patience: float | None = None) -> Glance:
         """The project of the repository around `start`.
 
-        Raises RepositoryError, DocumentError or StoreError.
+        `patience` are seconds for a server to answer, where the settings allow more. Raises RepositoryError,
+        DocumentError or StoreError.
         """
         repo = await Repo.discover(start)
         config = await asyncio.to_thread(_config, repo)
-        url = await asyncio.to_thread(ensure_server, config.database)
+        database = config.database
+        if patience is not None and patience < database.connect_timeout:
+            database = database.model_copy(update={"connect_timeout": patience})
+        url = await asyncio.to_thread(ensure_server, database)
         return cls(repo, config, url)
 
     async def state(self) -> dict[str, Any] | None:
@@ -68,7 +74,7 @@ class Glance:
 
         None when something has to be done first: a migration, a journal to be drained, a plan to be read.
         """
-        return await _state(self.repo, self.url)
+        return await glance_state(self.repo, self.url)
 
     @property
     def view(self) -> View:
@@ -125,11 +131,23 @@ class View:
 
 
 async def glimpse(start: Path) -> dict[str, Any] | None:
-    """What `Glance.state` gives, at the price of a `View`; None when that must be asked."""
+    """What `Glance.state` gives, at the price of a `View`; None when that must be asked.
+
+    Raises StoreError for a server that the environment names and that is away: to ask it again is no use.
+    """
     view = await View.open(start)
-    # Whatever is wrong will be found again, and told.
-    with suppress(*GONE):
-        return None if view is None else await _state(view.repo, view.url, patience=_SOON)
+    if view is None:
+        return None
+    named = _URL in os.environ
+    try:
+        return await glance_state(view.repo, view.url, patience=PATIENCE if named else _SOON)
+    except StoreError:
+        if named:
+            raise
+    except GONE:
+        # Whatever is wrong will be found again, and told.
+        pass
+    # The embedded server may only have to be started.
     return None
 
 
@@ -214,7 +232,8 @@ def _sources(repo: Repo) -> str:
     return sha256(repr((__version__, said, read)).encode(errors="replace")).hexdigest()
 
 
-async def _state(repo: Repo, url: str, patience: float = 5.0) -> dict[str, Any] | None:
+async def glance_state(repo: Repo, url: str, patience: float = 5.0) -> dict[str, Any] | None:
+    """The state as `Glance.state` gives it, which is kept for when the store is away."""
     lock = repo.state_dir / "run.lock"
     held = holder(lock)
     async with connection(url, patience) as opened:
@@ -228,6 +247,8 @@ async def _state(repo: Repo, url: str, patience: float = 5.0) -> dict[str, Any] 
 
 class _Project(NamedTuple):
     id: UUID
+    #: How far the journal was applied.
+    position: Mapping[str, Any]
     #: Whether the journal has events that were not applied yet.
     behind: bool
 
@@ -242,7 +263,7 @@ async def _project(opened: asyncpg.Connection[Any], repo: Repo) -> _Project | No
     at = json.loads(found["journal"] or "{}")
     journal = Journal(repo.state_dir / "journal.jsonl")
     unread = journal.read(at.get("generation", ""), at.get("offset", 0), limit=1).events
-    return _Project(found["id"], bool(unread))
+    return _Project(found["id"], at, bool(unread))
 
 
 async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] | None:
@@ -251,12 +272,12 @@ async def _read(opened: asyncpg.Connection[Any], repo: Repo) -> dict[str, Any] |
         return None
     # Compiling the statement takes longer than running it.
     await opened.execute("SET jit = off")
-    state: dict[str, Any] = json.loads(
-        await opened.fetchval(STATUS.replace(":project", "$1"), str(project.id))
-    )
+    told: str = await opened.fetchval(STATUS.replace(":project", "$1"), str(project.id))
+    state: dict[str, Any] = json.loads(told)
     if not state["items"]:
         return None
     edges: Iterable[tuple[str, str]] = ()
     if lands_later(state):
         edges = await opened.fetch(EPIC_EDGES.replace(":project", "$1"), str(project.id))
+    write_cache(repo.state_dir / CACHE, told, project.position)
     return in_landing_order(state, edges)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from yokeflow.engine.control import Control
 from yokeflow.engine.decide import EventHook
+from yokeflow.engine.keeping import keep_status
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.opening import open_context
@@ -102,6 +103,7 @@ class Run:
             self._recorder.emit(
                 "run.finished", state=report.state, exit_code=int(report.exit_code), reason=report.reason
             )
+        await keep_status(self._project, store, project_id)
         return report
 
     async def _tidy(self, context: Context, ledger: Ledger) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.store.cache import write_cache
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -73,6 +76,11 @@ SELECT CAST(json_build_object(
 ) AS text)
 """
 
+#: How far the journal was applied, as the state shows it.
+_POSITION = (
+    "SELECT CAST(coalesce(metadata -> 'journal', '{}') AS text) FROM projects WHERE id = CAST($1 AS uuid)"
+)
+
 #: Pairs of epics of which the first takes in work of the second, by hard dependencies, its tasks' too.
 EPIC_EDGES = """
 SELECT DISTINCT coalesce(epic.key, after.key), coalesce(above.key, before.key)
@@ -86,12 +94,19 @@ WHERE after.project_id = CAST(:project AS uuid) AND edge.strength = 'hard'
 """
 
 
-async def status(conn: AsyncConnection, project_id: UUID) -> dict[str, Any]:
-    """The object of `yoke status --json`; `source.age_seconds` is 0 since the caller drained before."""
+async def status(conn: AsyncConnection, project_id: UUID, cache: Path | None = None) -> dict[str, Any]:
+    """The object of `yoke status --json`; `source.age_seconds` is 0 since the caller drained before.
+
+    `cache` is the file that keeps it for when the store is away.
+    """
     # Compiling the statement takes longer than running it.
     await conn.exec_driver_sql("SET LOCAL jit = off")
     found = await conn.exec_driver_sql(STATUS.replace(":project", "$1"), (str(project_id),))
-    answer: dict[str, Any] = json.loads(found.scalar_one())
+    told = found.scalar_one()
+    if cache is not None:
+        position = await conn.exec_driver_sql(_POSITION, (str(project_id),))
+        write_cache(cache, told, json.loads(position.scalar_one()))
+    answer: dict[str, Any] = json.loads(told)
     return answer
 
 

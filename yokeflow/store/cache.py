@@ -1,0 +1,64 @@
+"""The last answer of the store, kept for when it does not answer. Does not import SQLAlchemy."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: Name of the file in the state folder.
+CACHE: Final = "status.json"
+#: Of the file's form; another one is as good as no file.
+_VERSION: Final = 1
+#: Seconds after which an answer is shown as stale. It is shown all the same: nothing better is at hand.
+LIFETIME: Final = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """An answer of the store, and how far the journal was in it."""
+
+    state: dict[str, Any]
+    at: datetime
+    generation: str
+    offset: int
+
+
+def write_cache(path: Path, state: str, position: Mapping[str, Any]) -> None:
+    """Keep a state, as JSON text, at once or not at all. `position` is where the store is in the journal.
+
+    A disk without room, or one that cannot be written, costs the copy alone.
+    """
+    about = {"version": _VERSION, "at": datetime.now(UTC).isoformat(), "journal": dict(position)}
+    # The state is not taken apart again: of a large project it is some megabytes.
+    text = f'{json.dumps(about)[:-1]}, "state": {state}}}'
+    new = path.with_name(f"{path.name}.{uuid4().hex}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def read_cache(path: Path) -> Cached | None:
+    """What was kept last; None when there is nothing that can be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["version"] == _VERSION and isinstance(kept["state"]["items"], list):
+            position = kept["journal"]
+            at = datetime.fromisoformat(kept["at"])
+            generation, offset = str(position.get("generation", "")), int(position.get("offset", 0))
+            return Cached(kept["state"], at, generation, offset)
+    return None
