@@ -41,3 +41,38 @@ async def test_a_landing_check_that_damages_its_worktree(workshop: Workshop) -> 
     assert report.exit_code is ExitCode.OK, (report.failed, report.waiting)
     assert sorted(landed.epic for landed in report.landed) == ["one", "two"]
     workshop.assert_tidy()
+
+
+async def test_a_damaged_index_costs_nothing(workshop: Workshop) -> None:
+    """The files tell what was done; the next task of the lane starts with what counts, no more."""
+    workshop.config(agents={"max_attempts": 1})
+    mess = (
+        f"echo more >> a.txt; git add a.txt; git commit -qm a; echo rubbish > {ADMIN}/index; echo b > b.txt"
+    )
+    workshop.plan(
+        epic(
+            "one",
+            task("one.a", mess),
+            task("one.b", "cat a.txt > c.txt", verify=["test $(wc -l < c.txt) -eq 1"]),
+        )
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report.failed
+    assert workshop.git("ls-tree", "--name-only", "main").split() == [
+        ".gitignore",
+        "README.md",
+        "a.txt",
+        "b.txt",
+        "c.txt",
+    ]
+    workshop.assert_tidy()
+
+
+async def test_a_branch_that_leads_nowhere_is_kept_and_removed(workshop: Workshop) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    stray = "git switch -q --orphan stray; echo x > x; git add x; git commit -qm stray"
+    workshop.plan(epic("one", task("one.a", stray)))
+    report = await workshop.run()
+    assert "did not build on it" in report.failed["one.a"]
+    assert sorted(workshop.branches()) == ["epic/one", "main"]
+    assert "stray" in workshop.git("log", "--format=%s", "--glob=refs/yoke/keep/branch")

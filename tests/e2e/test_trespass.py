@@ -137,3 +137,66 @@ async def test_messages_are_utf_8_whatever_the_project_encodes(workshop: Worksho
     await workshop.run()
     workshop.git("config", "--unset", "i18n.commitEncoding")
     assert workshop.git("log", "-1", "--format=%s", "main^2") == "Größe"
+
+
+async def test_an_agent_that_turns_the_target_away_from_a_landing_gains_nothing(workshop: Workshop) -> None:
+    """Its branch is older than what landed meanwhile: setting the target to it would lose that landing."""
+    workshop.config(agents={"max_attempts": 1})
+    landed = "git log --format=%s main | grep -q Land"
+    wait = f"until {landed}; do sleep 0.05; done"
+    move = f"{wait}; echo x > x; git add x; git commit -qm x; git update-ref refs/heads/main HEAD"
+    workshop.plan(epic("good", task("good.a")), epic("bad", task("bad.a", move)))
+    report = await workshop.run()
+    assert report.failed == {"bad.a": "the agent moved main, where only tested work may land"}
+    assert workshop.git("log", "-1", "--format=%s", "main") == "Land good: Epic good"
+    assert workshop.git("status", "--porcelain") == ""
+
+
+async def test_an_agent_that_merges_in_the_checkout_itself_gains_nothing(workshop: Workshop) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    merge = "echo x > x; git add x; git commit -qm x; git -C ../.. merge -q --ff-only $(git rev-parse HEAD)"
+    workshop.plan(epic("one", task("one.a", merge)))
+    before = workshop.git("rev-parse", "main")
+    workshop.write("README.md", "# Mine\n")
+    report = await workshop.run()
+    assert report.failed == {"one.a": "the agent moved main, where only tested work may land"}
+    assert workshop.git("rev-parse", "main") == before
+    assert workshop.git("status", "--porcelain") == " M README.md"
+    assert not (workshop.root / "x").exists()
+    assert (workshop.root / "README.md").read_text() == "# Mine\n"
+
+
+async def test_a_run_that_is_killed_leaves_nothing_untested_on_the_target(workshop: Workshop) -> None:
+    """What the agent brought there while nobody watched goes back at the next start."""
+    kill = (
+        'kill -9 $(sed \'s/.*"pid": *\\([0-9]*\\).*/\\1/\' "$(git rev-parse --git-common-dir)/yoke/run.lock")'
+    )
+    move = "git add bad; git commit -qm bad; git update-ref refs/heads/main HEAD"
+    bad = f"echo bad > bad; {move}; {kill}; sleep 600"
+    workshop.plan(epic("one", task("one.a", f"test -e ../../go || {{ {bad}; }}; echo a > a.txt")))
+    assert workshop.yoke("run").returncode == -9
+    assert workshop.git("log", "-1", "--format=%s", "main") == "bad"
+    (workshop.root / "go").touch()
+    report = await workshop.run()
+    (workshop.root / "go").unlink()
+    assert report.exit_code is ExitCode.OK
+    assert "bad" not in workshop.git("log", "--first-parent", "--format=%s", "main").splitlines()
+    assert workshop.git("status", "--porcelain") == ""
+
+
+async def test_a_person_who_brings_finished_work_to_the_target_is_left_alone(workshop: Workshop) -> None:
+    """Also while another task of that lane is at work."""
+    merge = "git -C ../.. merge -q --ff-only $(git rev-parse HEAD)"
+    workshop.plan(epic("one", task("one.a"), task("one.b", f"{merge}; echo b > b.txt", depends_on=["one.a"])))
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report.failed
+    assert workshop.git("log", "--format=%s", "main").count("Do one.a") == 1
+
+
+async def test_without_its_git_file_a_lane_does_not_pass_for_the_users_checkout(workshop: Workshop) -> None:
+    """What a person commits meanwhile is not the agent's."""
+    person = "cd ../..; echo p > p; git add p; git commit -qm person"
+    workshop.config(agents={"max_attempts": 1})
+    workshop.plan(epic("one", task("one.a", f"echo a > a; rm .git; {person}")))
+    await workshop.run()
+    assert "person" in workshop.git("log", "--format=%s", "main").splitlines()

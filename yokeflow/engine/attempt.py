@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< Updated upstream
 from collections.abc import Callable
+=======
+from contextlib import suppress
+>>>>>>> Stashed changes
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -116,6 +120,9 @@ class Session:
         except GitError as error:
             # An agent can wreck a worktree in ways git cannot read; that costs the attempt, not the run.
             work = _Work(self._report, self._place.base, Failure(redact(error.message)))
+            # What the agent did is kept by this; the next one must not start with it.
+            with suppress(GitError):
+                await self._lanes.restore(self._place)
             state = "interrupted" if self._stop.is_set() else "failed"
             outcome = Outcome(state, "", work.failure, round(monotonic() - started, 3), self._cost_usd)
             self._record(work, outcome, "")
@@ -182,9 +189,13 @@ class Session:
         worked = await process.run(request, self._folder / "output.log")
         report, code = worked.report, worked.ended.code
         self._account(report)
+<<<<<<< Updated upstream
         may_ask = self._context.config.agents.questions and _may_ask(worked)
         question = asked_in(request) if may_ask else ""
         moved = await guard_target(self._context, self._place.path, target)
+=======
+        moved = await guard_target(self._context, self._place.path, target, self._place.base)
+>>>>>>> Stashed changes
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"

@@ -5,37 +5,83 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from yokeflow.errors import RefMovedError
-from yokeflow.git.save import is_folder
+from yokeflow.errors import GitError, RefMovedError
+from yokeflow.git.checkouts import checkouts, find
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from yokeflow.engine.context import Context
+    from yokeflow.git.repo import Repo
+
+_TAKEN_BACK = "yoke: take back what was not tested"
 
 
-async def guard_target(context: Context, path: Path, before: str | None) -> str:
+async def guard_target(context: Context, path: Path, before: str | None, base: str | None = None) -> str:
     """Why the work in the worktree `path` does not count, when it was brought onto the target; else empty.
 
-    `before` is where the target was when the agent started. The target goes back if nothing else came there
-    meanwhile; else the landing tests what is there.
+    `before` is where the target was when the agent started, `base` where its lane was: what is in there, a
+    person may have brought to the target. The target goes back to where it was last, unless something else
+    came on top of the agent's commits: then the landing tests what is there.
     """
     repo, target = context.repo, context.target
     now = await repo.branch(target)
-    if now is None or before is None or now == before or not is_folder(path):
+    if now is None or before is None or now == before:
         return ""
-    made = await _made_in(context, path)
-    gained = {commit.oid for commit in await repo.commits(before, now)}
-    if not made & gained:
+    made = await _made_in(repo, path, base, now)
+    if not made or not made & {commit.oid for commit in await repo.commits(before, now)}:
         return ""
-    if gained <= made and await repo.is_ancestor(before, now):
-        with suppress(RefMovedError):
-            await repo.update_ref(f"refs/heads/{target}", before, now, "yoke: take back what was not tested")
+    if now in made:
+        await _go_back(repo, target, now, await _place_before(repo, target, made) or before)
     return f"the agent moved {target}, where only tested work may land"
 
 
-async def _made_in(context: Context, path: Path) -> set[str]:
-    """The commits that were made in a worktree, by what git noted of its HEAD."""
-    noted = await context.repo.git("log", "-g", "--format=%H %gs", "HEAD", cwd=path, ok=(0, 128))
+async def take_back_target(context: Context, path: Path, base: str) -> str:
+    """Undo what an agent did to the target in a run that was killed; what was done, empty for nothing."""
+    repo, target = context.repo, context.target
+    now = await repo.branch(target)
+    made = await _made_in(repo, path, base, now) if now else set()
+    if now is None or now not in made:
+        return ""
+    back = await _place_before(repo, target, made)
+    if back is None or not await _go_back(repo, target, now, back):
+        return ""
+    return f"an agent had moved {target} to its own {now[:12]}, which was not tested: back at {back[:12]}"
+
+
+async def _made_in(repo: Repo, path: Path, base: str | None, now: str) -> set[str]:
+    """Commits that were made in a lane's worktree, by what git noted of its HEAD: in `now`, not in `base`."""
+    # Without its `.git` file, git would tell of the checkout around it.
+    checkout = find(repo, path)
+    if checkout is None:
+        return set()
+    noted = await checkout.git("log", "-g", "--format=%H %gs", "HEAD", ok=(0, 128))
     entries = (line.partition(" ") for line in noted.text.splitlines())
-    return {oid for oid, _, what in entries if what.startswith(("commit", "cherry-pick", "revert"))}
+    made = {oid for oid, _, what in entries if what.startswith(("commit", "cherry-pick", "revert"))}
+    return made & {commit.oid for commit in await repo.commits(base, now)} if made and base else made
+
+
+async def _place_before(repo: Repo, target: str, made: set[str]) -> str | None:
+    """Where the target was before commits of `made` came there; None when git took no notes."""
+    noted = await repo.git("log", "-g", "--format=%H", f"refs/heads/{target}", "--", ok=(0, 128))
+    return next((oid for oid in noted.text.split() if oid not in made), None)
+
+
+async def _go_back(repo: Repo, target: str, now: str, back: str) -> bool:
+    """Move the target, with the checkout that an agent brought along; False when it moved meanwhile."""
+    for checkout in checkouts(repo):
+        if await checkout.branch() != target:
+            continue
+        paths = await repo.changed_files(back, now)
+        came_along = await checkout.git(
+            "--literal-pathspecs", "diff-index", "--cached", "--quiet", now, "--", *paths, ok=(0, 1, 128)
+        )
+        if paths and came_along.returncode == 0:
+            # Refuses to overwrite what the user has changed; then only the branch goes back.
+            with suppress(GitError):
+                await checkout.git("reset", "-q", "--keep", back)
+                return True
+    with suppress(RefMovedError):
+        await repo.update_ref(f"refs/heads/{target}", back, now, _TAKEN_BACK)
+        return True
+    return False

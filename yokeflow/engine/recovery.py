@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.checks import proof_of
+from yokeflow.engine.guard import take_back_target
 from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
@@ -80,6 +81,7 @@ async def recover(context: Context, remains: Remains) -> None:
     """
     await _stop_processes(remains)
     await finish_advance(context.repo)
+    await _guard_target(context, remains)
     for repaired in await context.worktrees.repair():
         context.recorder.emit("warning.raised", reason=repaired, hint="")
     await leave_all(context)
@@ -96,6 +98,14 @@ async def _stop_processes(remains: Remains) -> None:
     """Agents die with the run that started them; this is for machines where they cannot."""
     for session in remains.sessions:
         await asyncio.to_thread(sweep, "YOKE_SESSION", session.id)
+
+
+async def _guard_target(context: Context, remains: Remains) -> None:
+    """Take back what agents brought onto the target before the run could look at it."""
+    for session in remains.sessions:
+        path = context.worktrees.path(session.lane)
+        if session.base_commit and (done := await take_back_target(context, path, session.base_commit)):
+            context.recorder.emit("warning.raised", reason=done, hint="")
 
 
 async def _close_session(context: Context, session: OpenSession, branch: str) -> None:

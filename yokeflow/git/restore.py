@@ -130,6 +130,8 @@ async def adopt(checkout: Checkout, branch: str, base: str, before: Collection[s
     repo = checkout.repo
     head, current = await checkout.head(), await checkout.branch()
     if head is None or not await repo.is_ancestor(base, head):
+        if head and current and current != branch and current not in before:
+            await _put_away(checkout, current, head)
         return None
     if current == branch:
         return head
@@ -143,3 +145,11 @@ async def adopt(checkout: Checkout, branch: str, base: str, before: Collection[s
     if current and current not in before:
         await repo.delete_ref(f"refs/heads/{current}", head)
     return head
+
+
+async def _put_away(checkout: Checkout, branch: str, head: str) -> None:
+    """Keep what an agent has on a branch of its own that leads nowhere, and remove the branch."""
+    checkout.remove_locks()
+    await checkout.repo.keep(f"branch/{branch}/{head[:12]}", head)
+    await checkout.git("update-ref", "--no-deref", "-m", "yoke: put away", "HEAD", head)
+    await checkout.repo.delete_ref(f"refs/heads/{branch}", head)

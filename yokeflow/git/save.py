@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from yokeflow.errors import GitError
 from yokeflow.git import submodules
-from yokeflow.git.checkouts import find, set_aside
+from yokeflow.git.checkouts import find, remove, set_aside
 from yokeflow.git.commits import commit_tree, with_trailers
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ async def commit_all(
     if checkout is None or not is_folder(worktree):
         return None
     checkout.remove_locks()
+    await _mend_index(checkout)
     merging = await _merging(checkout)
     if await checkout.head() != base:
         await flatten(checkout)
@@ -58,6 +59,14 @@ async def commit_all(
         raise GitError(("commit",), out.returncode, out.stderr)
     await submodules.keep(checkout)
     return None if out.returncode else await checkout.head()
+
+
+async def _mend_index(checkout: Checkout) -> None:
+    """Start anew from HEAD where somebody damaged the index."""
+    index = checkout.git_dir / "index"
+    if is_anything(index) and not checkout.has_index():
+        remove(index)
+        await checkout.git("read-tree", "HEAD", ok=(0, 128))
 
 
 async def snapshot(checkout: Checkout, message: str, *, users: bool = False) -> str | None:
