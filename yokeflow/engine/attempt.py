@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< Updated upstream
 from collections.abc import Callable
-=======
 from contextlib import suppress
->>>>>>> Stashed changes
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -189,13 +186,9 @@ class Session:
         worked = await process.run(request, self._folder / "output.log")
         report, code = worked.report, worked.ended.code
         self._account(report)
-<<<<<<< Updated upstream
         may_ask = self._context.config.agents.questions and _may_ask(worked)
         question = asked_in(request) if may_ask else ""
-        moved = await guard_target(self._context, self._place.path, target)
-=======
         moved = await guard_target(self._context, self._place.path, target, self._place.base)
->>>>>>> Stashed changes
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
