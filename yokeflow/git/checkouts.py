@@ -50,6 +50,7 @@ _OPERATION_FILES = (
 )
 
 
+_DETACHED = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\n?")
 _HEAD = re.compile(r"(?:ref: refs/[^\n]+|[0-9a-f]{40}|[0-9a-f]{64})\n?")
 
 
@@ -99,6 +100,8 @@ class Checkout:
         head = _text(self.git_dir / "HEAD")
         if head.startswith("ref: refs/heads/") and not head.endswith("/.invalid\n"):
             return head.removeprefix("ref: refs/heads/").removesuffix("\n")
+        if _DETACHED.fullmatch(head):
+            return ""
         out = await self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1, 128))
         return out.text.removeprefix("refs/heads/") if out.returncode == 0 else ""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 _IN_USE = "yoke: in use by process"
 
@@ -62,3 +62,21 @@ def user_of(reason: str) -> int | None:
     except psutil.NoSuchProcess:
         return None
     return int(pid) if alive else None
+
+
+def anybody_in(folder: Path) -> bool:
+    """Whether some process has its working directory in there."""
+    return any(Path(cwd).is_relative_to(folder) for cwd in _working_directories())
+
+
+def _working_directories() -> set[str]:
+    """Those of all processes that we may look at."""
+    processes = Path("/proc")
+    if not (processes / "self" / "cwd").exists():
+        return {process.info["cwd"] for process in psutil.process_iter(["cwd"]) if process.info["cwd"]}
+    found = set()
+    for name in os.listdir(processes):  # noqa: PTH208 - only the names
+        if name.isdigit():
+            with suppress(OSError):
+                found.add(os.readlink(f"/proc/{name}/cwd"))  # noqa: PTH115 - there are many
+    return found

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import DiskFullError, GitError, RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 #: What `git rev-parse --local-env-vars` names, and other variables that redirect or reinterpret a command.
@@ -71,6 +73,9 @@ _BUSY = re.compile(
     r"failed to read .*/worktrees/.*/commondir|could not lock config|Unable to create '.*\.lock': File exists"
     r"|unable to create '.*\.lock': File exists|failed to lock .*: File exists"
 )
+#: Whether git only gets the time that nobody else needs.
+_IDLE: ContextVar[bool] = ContextVar("idle", default=False)
+_LEAST_PRIORITY = 19
 _DELAYS = (0.01, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 1.0)
 
 
@@ -91,6 +96,16 @@ class GitOutput:
     def parts(self) -> list[str]:
         """The pieces of output that ends every piece with NUL."""
         return os.fsdecode(self.stdout).split("\0")[:-1]
+
+
+@contextmanager
+def idle(*, on: bool = True) -> Iterator[None]:
+    """While the block runs, its git commands get only the time that nobody else needs, or not (`on`)."""
+    token = _IDLE.set(on)
+    try:
+        yield
+    finally:
+        _IDLE.reset(token)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -156,6 +171,10 @@ async def _once(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, s
         )
     except FileNotFoundError as error:
         raise _missing(cwd) from error
+    if _IDLE.get():
+        # It may have ended by now.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _LEAST_PRIORITY)
     stdout, stderr = await process.communicate(stdin or None)
     return GitOutput(process.returncode or 0, stdout, os.fsdecode(stderr))
 

@@ -96,6 +96,8 @@ def _in_use(reason: str) -> bool:
 
 async def repair(trees: Worktrees) -> list[str]:
     """See `Worktrees.repair`."""
+    # What a run had closed comes first: a crash may have left its git folder without a place.
+    await trees.pool.empty()
     done = []
     for checkout in linked(trees.repo):
         if checkout.path.parent != trees.folder or not (broken := _broken(trees, checkout)):
@@ -153,6 +155,7 @@ async def clean(trees: Worktrees, target: str, prefixes: Sequence[str], *, dry_r
     """See `Worktrees.clean`."""
     if not dry_run:
         await trees.close_scratch()
+        await trees.pool.empty()
     removed: list[str] = []
     kept: dict[str, str] = {}
     for one in await listing(trees):

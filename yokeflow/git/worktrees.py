@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
-from yokeflow.git import restore, submodules, upkeep
+from yokeflow.git import restore, submodules, trash, upkeep
 from yokeflow.git.checkouts import Checkout, find, linked, set_aside
 from yokeflow.git.locks import file_lock, in_use_reason, is_ours, user_of
-from yokeflow.git.save import is_anything, is_folder, make_writable, names_in, snapshot
+from yokeflow.git.pool import Pool
+from yokeflow.git.save import is_anything, is_folder, names_in, snapshot
 from yokeflow.git.upkeep import Cleaned, Worktree
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Worktrees:
         self.repo = repo
         self.folder = folder.resolve()
         self.trash = self.folder / _TRASH
+        self.pool = Pool(self)
+        #: How many worktrees are being made right now.
+        self.adding = 0
         self._one = asyncio.Lock()
         # More at once only makes each of them slower.
         self._few = asyncio.Semaphore(2 * (os.cpu_count() or 2))
@@ -96,7 +100,8 @@ class Worktrees:
         checkout = await self._existing(path, lane, branch)
         if checkout is None or not await self._put_back(checkout, lane, branch, commit):
             await restore.keep_lost(self.repo, lane, {await self.repo.branch(branch)}, branch, commit)
-            await self._add(path, lane, ("--no-track", "-B", branch), commit)
+            if not await self.pool.take(path, lane, branch, commit):
+                await self._add(path, lane, ("--no-track", "-B", branch), commit)
 
     async def _put_back(self, checkout: Checkout, lane: str, branch: str, commit: str) -> bool:
         """`reset` of a checkout that is there; False when that cannot be done, and nothing is left of it."""
@@ -130,23 +135,28 @@ class Worktrees:
         """Remove the worktree, not its branch. What was not committed is kept first."""
         await self.discard(self.path(lane), lane)
 
+    async def retire(self, lane: str) -> None:
+        """`close`, but what takes long is done later where a pool works. HEAD no longer holds the branch."""
+        if not await self.pool.retire(lane):
+            await self.close(lane)
+
     async def discard(self, path: Path, lane: str) -> None:
         """`close` by path, whatever state it is in. The files go to the trash in one rename."""
         checkout = find(self.repo, path)
-        if checkout and not await self._rescued(checkout, lane):
+        if checkout and not await self.rescued(checkout, lane):
             # Git works on nothing that is damaged: from here on it is a folder like any other.
             await self._forget(checkout, lane)
             checkout = None
         if checkout is None and is_folder(path):
             await self._keep_files(path, lane)
         try:
-            await self._remove(checkout, path)
+            await self.remove(checkout, path)
         except OSError as error:
             raise RepositoryError(
                 f"{path} cannot be moved away: {error.strerror}", hint="remove that folder yourself"
             ) from error
 
-    async def _rescued(self, checkout: Checkout, lane: str) -> bool:
+    async def rescued(self, checkout: Checkout, lane: str) -> bool:
         """Keep what only this checkout has; False when it is too damaged to tell."""
         if not checkout.is_whole():
             return False
@@ -166,7 +176,8 @@ class Worktrees:
         if last and await self.repo.resolve(last):
             await restore.keep_lost(self.repo, lane, {last}, "", None)
 
-    async def _remove(self, checkout: Checkout | None, path: Path) -> None:
+    async def remove(self, checkout: Checkout | None, path: Path) -> None:
+        """Move a worktree away in two renames, whatever is in it."""
         async with self.exclusive():
             set_aside(path, self.trash)
             if checkout:
@@ -208,7 +219,7 @@ class Worktrees:
     async def _close_scratch(self, path: Path) -> None:
         # A folder that nobody may move is in nobody's way until the next landing says so.
         with suppress(OSError):
-            await self._remove(find(self.repo, path), path)
+            await self.remove(find(self.repo, path), path)
 
     async def ignore(self) -> None:
         """Make git ignore our folder, without touching the user's files."""
@@ -226,17 +237,24 @@ class Worktrees:
             draft.write_bytes(ended + os.fsencode(line) + b"\n")
             draft.replace(exclude)
 
-    async def empty_trash(self) -> int:
-        """Delete for good what was removed; the number of things deleted. What nobody may delete stays."""
+    async def empty_trash(self, within: float | None = None) -> int:
+        """Delete for good what was removed; the number of things deleted. What nobody may delete stays.
+
+        So does what is left after `within` seconds, until the next time.
+        """
+        until = None if within is None else monotonic() + within
         count = 0
-        for folder in (self.trash, self.repo.state_dir / "trash"):
-            for path in list(folder.iterdir()) if folder.is_dir() else []:
-                await asyncio.to_thread(_delete, path)
-                count += not is_anything(path)
+        for path in self.removed():
+            if until is None or monotonic() < until:
+                count += await trash.delete(path, until)
         async with self.exclusive():
             for folder in (self.trash, self.repo.state_dir / "trash", self.folder):
                 _remove_empty(folder)
         return count
+
+    def removed(self) -> Sequence[Path]:
+        """What was removed and is not deleted yet."""
+        return trash.lying_in((self.repo.state_dir / "trash", self.trash))
 
     async def repair(self) -> Sequence[str]:
         """Put right what a crash or an agent left; a line for each thing done. Not while a run uses them."""
@@ -250,6 +268,15 @@ class Worktrees:
         """Whether all files were written once; else the making of it was interrupted."""
         # Git writes the index last; an agent may remove it.
         return any((checkout.git_dir / name).is_file() for name in (_READY, "index"))
+
+    def mark_ready(self, checkout: Checkout, lane: str) -> None:
+        """All files of the lane's worktree are written."""
+        (checkout.git_dir / _READY).write_text(lane, encoding="utf-8")
+
+    def lane_of(self, checkout: Checkout) -> str:
+        """The lane that a worktree was made for; empty for none."""
+        marker = checkout.git_dir / _READY
+        return marker.read_text(encoding="utf-8", errors="replace") if marker.is_file() else ""
 
     def locked(self, checkout: Checkout) -> str | None:
         """Why it is locked; None when it is not."""
@@ -280,13 +307,12 @@ class Worktrees:
             others = reason is not None and (not is_ours(reason) or user_of(reason))
             if others or not await self._holds(checkout, lane, branch):
                 continue
-            await self._rescued(checkout, lane)
+            await self.rescued(checkout, lane)
             await self._forget(checkout, lane)
 
     async def _holds(self, checkout: Checkout, lane: str, branch: str) -> bool:
-        marker = checkout.git_dir / _READY
-        if marker.is_file():
-            return marker.read_text(encoding="utf-8", errors="replace") == lane
+        if owner := self.lane_of(checkout):
+            return owner == lane
         return not is_anything(checkout.path / ".git") and await checkout.branch() == branch
 
     async def _keep_files(self, path: Path, lane: str) -> None:
@@ -308,12 +334,23 @@ class Worktrees:
 
     async def _create(self, path: Path, lane: str, branch: str, base: str) -> None:
         """Add a worktree on a new branch, which is the common case, else on the branch that is there."""
+        commit = await self.repo.resolve(base)
+        if commit and await self.pool.take(path, lane, branch, commit):
+            return
         try:
             await self._add(path, lane, ("--no-track", "-b", branch), base)
         except GitError:
             await self._add(path, lane, ("--no-track", "-B", branch), await self._start(branch, base))
 
     async def _add(self, path: Path, lane: str, head: Sequence[str], commit: str) -> None:
+        self.adding += 1
+        try:
+            await self._add_cold(path, lane, head, commit)
+        finally:
+            self.adding -= 1
+            self.pool.wake()
+
+    async def _add_cold(self, path: Path, lane: str, head: Sequence[str], commit: str) -> None:
         await self.ignore()
         async with self.exclusive():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -335,7 +372,7 @@ class Worktrees:
         async with self._few:
             await checkout.git(*restore.WORKERS, "reset", "-q", "--hard")
         await submodules.fill(checkout)
-        (checkout.git_dir / _READY).write_text(lane, encoding="utf-8")
+        self.mark_ready(checkout, lane)
 
     async def list(self) -> list[Worktree]:
         """Every worktree below our folder, also the broken ones; not the scratch worktree."""
@@ -350,12 +387,3 @@ def _escape(name: str) -> str:
 def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        make_writable(path)
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with suppress(OSError):
-        path.unlink()
