@@ -38,6 +38,10 @@ common fields; `[]` marks a list, `?` what may be missing:
                           old_commit?, tree?, target?, tasks{task: commit}?
     landing.rejected      reason, output
     landing.conflicted    files[path], with_commit, old_commit, epic_commit
+    forecast.conflicted   with_epic (empty for the target), target, files[path], more, new[path],
+                          tasks{epic: [task]}
+    forecast.cleared      with_epic, target, files[path]
+    handover.conflicted   with_epic, files[path]
     intervention.opened   intervention, kind, reason, choices[], stage? (before, after), commits?[],
                           kept_ref?, rejected?
     intervention.resolved intervention, choice, by, text?
@@ -74,7 +78,7 @@ _COMMON = ("id", "at", "run", "type", "epic", "task", "session")
 CORE_SUBJECTS = frozenset(
     (
         *("run", "task", "epic", "session", "check", "worktree", "landing", "intervention", "control"),
-        *("store", "agent", "plugin", "warning", "event", "commit", "merge"),
+        *("store", "agent", "plugin", "warning", "event", "commit", "merge", "forecast", "handover"),
     )
 )
 

@@ -43,6 +43,8 @@ async def test_a_plan_before_its_first_run(look):
         ],
         "landings": [],
         "interventions": [],
+        "forecasts": [],
+        "hot_files": [],
         "source": {"layer": "postgres", "age_seconds": 0.0},
     }
 

@@ -116,6 +116,19 @@ def _cost(data: Data) -> str:
     return "" if data.get("cost_usd") is None else money(data["cost_usd"])
 
 
+def _other(data: Data) -> str:
+    return str(data.get("with_epic") or data.get("target") or "the target")
+
+
+def _foreseen(data: Data) -> str:
+    more = f" and {data['more']} more" if data.get("more") else ""
+    return f"will conflict with {_other(data)} in {', '.join(data.get('files', ()))}{more}"
+
+
+def _not_taken_in(data: Data) -> str:
+    return f"cannot take in the work of {_other(data)}: conflicts in {', '.join(data.get('files', ()))}"
+
+
 def _plugin(data: Data) -> str:
     return f"plugin {data.get('plugin')} failed in {data.get('hook')}: {data.get('error')}"
 
@@ -128,6 +141,18 @@ def _rebuilt(data: Data) -> str:
 def _learned(data: Data) -> str:
     items = data.get("items", 0)
     return f"learned {count(items if isinstance(items, int) else len(items), 'lesson')}"
+
+
+def _commit(data: Data) -> str:
+    who = {"agent": "an agent", "yoke": "YokeFlow"}.get(str(data.get("writer")), str(data.get("author", "")))
+    where = f" on {data['branch']}" if data.get("branch") else ""
+    return f"{short(str(data.get('commit', '')))}{where} by {who}: {data.get('subject', '')}"
+
+
+def _replaced(data: Data) -> str:
+    by = f" by {short(str(data['by']))}" if data.get("by") else ""
+    how = {"amend": "amended", "rebase": "rebased"}.get(str(data.get("how")), "gone from all branches")
+    return f"commit {short(str(data.get('commit', '')))} {how}{by and f', replaced{by}'}"
 
 
 _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
@@ -156,12 +181,18 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "landing.landed": (_landed, "green"),
     "landing.rejected": (lambda data: f"landing rejected{_because(data)}", "red"),
     "landing.conflicted": (lambda data: f"landing conflicts in {', '.join(data.get('files', ()))}", "red"),
+    "forecast.conflicted": (_foreseen, "yellow"),
+    "forecast.cleared": (lambda data: f"will not conflict with {_other(data)} any more", "green"),
+    "handover.conflicted": (_not_taken_in, "red"),
     "intervention.opened": (lambda data: f"waits for you{_because(data)}", "yellow"),
     "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
     "expertise.recalled": (lambda data: f"was told {count(len(data.get('given', ())), 'lesson')}", None),
     "expertise.learned": (_learned, None),
     "agent.asked": (_asked, None),
     "control.requested": (_control, "cyan"),
+    "commit.recorded": (lambda data: f"commit {_commit(data)}", None),
+    "commit.replaced": (_replaced, None),
+    "merge.recorded": (lambda data: f"merged as {_commit(data)}", None),
     "store.lost": (lambda data: f"the store is down, the journal goes on{_because(data)}", "yellow"),
     "store.rebuilt": (_rebuilt, "cyan"),
     "store.found": (lambda _: "the store is back", "green"),

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from yokeflow.store.projections import (  # noqa: F401 - see above
     commits,
     evidence,
+    forecast,
     interventions,
     items,
     landings,

@@ -72,6 +72,24 @@ SELECT CAST(json_build_object(
             'id', id, 'kind', kind, 'item', item, 'reason', reason, 'opened', opened_at, 'choices', choices)
             ORDER BY opened_at, id), '[]')
         FROM question),
+    'forecasts', (
+        SELECT coalesce(json_agg(json_build_object(
+            'epics', CASE WHEN with_epic = '' THEN json_build_array(epic)
+                          ELSE json_build_array(epic, with_epic) END,
+            'target', nullif(CASE WHEN with_epic = '' THEN target END, ''),
+            'files', files, 'more', more, 'tasks', tasks, 'since', opened_at,
+            'meaning', epic || CASE WHEN with_epic = ''
+                THEN ' does not merge into ' || target || ' as it is now: its landing will conflict'
+                ELSE ' and ' || with_epic || ' do not merge: whichever lands second will conflict' END)
+            ORDER BY opened_at, epic, with_epic), '[]')
+        FROM conflict_forecasts
+        WHERE project_id = CAST(:project AS uuid) AND cleared_at IS NULL),
+    'hot_files', (
+        SELECT coalesce(json_agg(json_build_object('path', path, 'conflicts', conflicts)
+            ORDER BY conflicts DESC, path), '[]')
+        FROM (SELECT path, forecasts + hand_overs + landings AS conflicts FROM conflict_files
+              WHERE project_id = CAST(:project AS uuid) AND forecasts + hand_overs + landings >= 3
+              ORDER BY conflicts DESC, last_at DESC, path LIMIT 5) hot),
     'source', json_build_object('layer', 'postgres', 'age_seconds', 0.0)
 ) AS text)
 """
