@@ -135,6 +135,25 @@ async def test_a_checkout_in_the_way_is_left_alone_and_the_landing_waits(worksho
     assert (await workshop.run(land=("one",))).exit_code is ExitCode.OK
 
 
+async def test_a_landing_that_a_person_takes_back_in_mid_run_does_not_come_back(workshop: Workshop) -> None:
+    """An epic that was built on it would bring it along."""
+    reset = f"git -C {workshop.root} reset -q --hard HEAD~1 && test ! -e {workshop.root}/low.a.txt"
+    workshop.config(agents={"pass_env": ["GIT_*"]})
+    workshop.plan(
+        epic("low", task("low.a")),
+        epic("high", task("high.a", depends_on=["low.a"]), task("high.b", _when_landed(workshop, reset))),
+    )
+    report = await workshop.run()
+    assert [(waiting.item, waiting.kind) for waiting in report.waiting] == [("high", "checkout")], report
+    assert "taken back to before low landed" in report.waiting[0].reason
+    assert workshop.git("log", "--format=%s", "main") == "Start"
+
+
+def _when_landed(workshop: Workshop, command: str) -> str:
+    wait = f"while ! test -e {workshop.root}/low.a.txt; do sleep 0.05; done"
+    return f"{wait}; sleep 0.3; {command} && echo b > b.txt"
+
+
 async def test_a_person_commits_to_the_target_in_mid_run(workshop: Workshop) -> None:
     """The commit comes while the landing checks run: the landing starts anew on top of it."""
     commit = "echo mine > mine.txt && git add mine.txt && git commit -qm mine"

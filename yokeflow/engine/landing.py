@@ -60,12 +60,20 @@ class Landings:
             self._slots.put_nowait(slot)
         #: When each epic was first merged, on the monotonic clock.
         self._started: dict[str, float] = {}
+        #: Where the target was last, and whether somebody has taken it back since the run began.
+        self._seen, self._rewound = "", False
+        #: The commits by which epics landed in this run.
+        self._landed: dict[str, str] = {}
         #: What proved the commits that passed, until they land.
         self._proofs: dict[str, tuple[Proof, ...]] = {}
 
     async def tip(self) -> str:
         """Where the target is; empty when it is gone."""
-        return await self._context.repo.branch(self._context.target) or ""
+        repo, seen = self._context.repo, self._seen
+        self._seen = await repo.branch(self._context.target) or ""
+        if seen not in {"", self._seen}:
+            self._rewound |= not self._seen or not await repo.is_ancestor(seen, self._seen)
+        return self._seen
 
     async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
         """Merge epics one after the other onto `base`, up to the first that does not fit."""
@@ -100,6 +108,9 @@ class Landings:
         context, commits = self._context, self._commits_of(name)
         if not base:
             return _rejection(name, "checkout", f"the target branch {context.target} is gone")
+        if self._rewound and (gone := await self._gone(name, base)):
+            reason = f"{context.target} was taken back to before {gone} landed, on which {name} is built"
+            return _rejection(name, "checkout", reason)
         tip = await self._tip(context.plan.epic[name], commits)
         if tip is None:
             reason = f"branch {context.epic_branch(name)} lacks commits of its completed tasks"
@@ -136,6 +147,14 @@ class Landings:
             if task not in carried and not await _is_in(repo, commit, [tip, *before]):
                 return None
         return tip
+
+    async def _gone(self, name: str, base: str) -> str | None:
+        """An epic that `name` builds on and that has landed in this run, but is not in `base` any more."""
+        for epic, commit in self._landed.items():
+            builds = epic in self._context.order.builds_on(name)
+            if builds and not await self._context.repo.is_ancestor(commit, base):
+                return epic
+        return None
 
     async def _commit(self, member: Member, proof: str) -> Member:
         """With its commit: the target itself when somebody has brought all of the epic there already."""
@@ -226,7 +245,8 @@ class Landings:
         context, last = self._context, built.members[-1]
         for member in built.members:
             await keep_squashed(context.repo, member.epic, member.tip, member.commit)
-        await attach(context.repo, last.commit, last.tree, self._proofs.pop(last.commit, ()))
+        proofs = self._proofs.pop(last.commit, ())
+        await attach(context.repo, last.commit, last.tree, proofs)
         context.recorder.record(
             *(
                 context.recorder.event(
@@ -241,8 +261,10 @@ class Landings:
             )
         )
         for member in built.members:
+            self._landed[member.epic] = member.commit
             await self._clear(member.epic)
-            self._ended(LandingResult(member.epic, LandingStatus.LANDED, member.commit))
+            seconds = sum(proof.seconds for proof in proofs) if member is last else 0.0
+            self._ended(LandingResult(member.epic, LandingStatus.LANDED, member.commit, seconds=seconds))
 
     def _facts(self, member: Member) -> dict[str, str]:
         return {

@@ -339,6 +339,7 @@ class Ledger:
             self.landed.add(result.epic)
             self.questions.forget(result.epic)
             self.landing_commits[result.epic] = result.commit
+            self.work_seconds += result.seconds
             self.landed_now.append(Landed(result.epic, result.commit, tuple(self.commits_of(result.epic))))
             return
         self._held.add(result.epic)

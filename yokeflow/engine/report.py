@@ -34,6 +34,8 @@ class LandingResult:
     reason: str = ""
     #: What the failed check printed last, or what git says about a conflict.
     output: str = ""
+    #: How long the checks of what landed took.
+    seconds: float = 0.0
     #: Of a conflict: its paths, where the target was, and the tip of the epic's branch.
     files: tuple[str, ...] = ()
     old: str = ""
@@ -66,7 +68,7 @@ class RunReport:
     target: str
     #: Seconds on the clock.
     seconds: float
-    #: Seconds of the sessions whose work counts, added up: what one at a time would have taken.
+    #: Seconds of the sessions and landing checks whose work counts: what one at a time would have taken.
     work_seconds: float
     #: Dollars of the sessions that know their cost; None when none does.
     cost_usd: float | None
