@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yokeflow.cli import output
-from yokeflow.engine.control import request
+from yokeflow.engine.control import Became, request
 from yokeflow.engine.project import Project
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:
     from yokeflow.engine.control import Action
+
+#: For a request that nobody can carry out now.
+KEPT = "The store is not reachable: this is kept, and is done once the store is back."
 
 
 async def ask(action: Action, item: str = "", *, done: str, plan: Path | None = None) -> ExitCode:
@@ -20,7 +23,10 @@ async def ask(action: Action, item: str = "", *, done: str, plan: Path | None = 
     `plan` is read only when no run is going on, which has its own.
     """
     project = await Project.open(Path.cwd())
-    if await request(project, lambda: project.load_plan(str(plan) if plan else None), action, item):
+    became = await request(project, lambda: project.load_plan(str(plan) if plan else None), action, item)
+    if became is Became.KEPT:
+        output.line(KEPT)
+    elif became is Became.DONE:
         output.line(done)
     else:
         about = f" {item}" if item else ""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from yokeflow.cli import options, output
+from yokeflow.cli.asking import KEPT
 from yokeflow.cli.running import run_and_show
-from yokeflow.engine.control import request
+from yokeflow.engine.control import Became, request
 from yokeflow.engine.lock import holder
 from yokeflow.engine.project import Project
 from yokeflow.engine.selection import RunOptions
@@ -42,8 +43,8 @@ async def _land(epic: str, path: Path | None, *, as_json: bool) -> ExitCode:
         plan = load()
         _check(plan, epic)
         return await run_and_show(project, plan, RunOptions(land=(epic,)), as_json=as_json)
-    await request(project, load, "land", epic)
-    output.line(f"The run that is going on was asked to land {epic}.")
+    kept = await request(project, load, "land", epic) is Became.KEPT
+    output.line(KEPT if kept else f"The run that is going on was asked to land {epic}.")
     return ExitCode.OK
 
 

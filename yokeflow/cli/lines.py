@@ -94,6 +94,11 @@ def _control(data: Data) -> str:
     return f"asked to {data.get('action', '')} {data.get('item') or 'the run'}{_by(data)}"
 
 
+def _applied(data: Data) -> str:
+    ended = {"done": "did what was asked"}.get(str(data.get("outcome")), "could not do what was asked")
+    return f"{ended} ({data.get('action', '')} {data.get('item') or 'the run'}){_because(data)}"
+
+
 def _reserved(data: Data) -> str:
     dollars = "" if data.get("amount_usd") is None else money(data["amount_usd"])
     tokens = "" if data.get("tokens") is None else f"{data['tokens']:,} tokens"
@@ -190,6 +195,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "expertise.learned": (_learned, None),
     "agent.asked": (_asked, None),
     "control.requested": (_control, "cyan"),
+    "control.applied": (_applied, "cyan"),
     "commit.recorded": (lambda data: f"commit {_commit(data)}", None),
     "commit.replaced": (_replaced, None),
     "merge.recorded": (lambda data: f"merged as {_commit(data)}", None),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yokeflow.engine.glance import in_landing_order, lands_later, truthful
+from yokeflow.engine.kept import settle_kept
 from yokeflow.engine.lock import holder
 from yokeflow.engine.project import Project
 from yokeflow.store import items
@@ -49,6 +50,7 @@ async def opened() -> AsyncIterator[Opened]:
     """
     project = await Project.open(Path.cwd())
     async with project.store() as (store, project_id):
+        await settle_kept(project, store, project_id)
         yield Opened(project, store, project_id)
 
 

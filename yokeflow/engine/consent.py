@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from yokeflow.model import Task
 
 #: What a person can answer to an approval or a question; everything else is a request of its own.
-ANSWERS = frozenset({"approve", "reject", "answer"})
+ANSWERS = frozenset({"approve", "reject", "answer", "dismiss"})
 
 
 class Consent:

@@ -8,12 +8,13 @@ import os
 import signal
 import socket
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Literal, Self
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from yokeflow.engine.consent import ANSWERS, not_approved
+from yokeflow.engine.consent import ANSWERS
+from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project, holder
-from yokeflow.engine.questions import refused
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DiskFullError, ProjectBusyError, StoreError, UsageError, YokeError
 from yokeflow.events import Event
@@ -26,17 +27,27 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-    from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.lock import Holder
     from yokeflow.engine.project import Project
     from yokeflow.engine.workflow import Workflow
     from yokeflow.model import Plan
     from yokeflow.store.connection import Store
 
-Action = Literal["pause", "continue", "cancel", "retry", "skip", "land", "approve", "reject", "answer"]
+Action = Literal[
+    "pause", "continue", "cancel", "retry", "skip", "land", "approve", "reject", "answer", "dismiss"
+]
 
-#: Actions that need an item of the plan.
-_ON_ITEMS = {"retry", "skip", "land"}
+
+class Became(IntEnum):
+    """What came of a request."""
+
+    #: The run that is going on was asked.
+    ASKED = 0
+    DONE = 1
+    #: The store is away: it is carried out when the store is back.
+    KEPT = 2
+
+
 #: How long a run that lost the database waits before it listens again.
 _AGAIN = 1.0
 #: Looks at who holds the project while another request does, and seconds between them.
@@ -48,25 +59,24 @@ _GIVE_UP = 5.0
 
 async def request(
     project: Project, plan: Plan | Callable[[], Plan], action: Action, item: str = "", **more: str
-) -> bool:
-    """Ask the run that is going on for something; without one, do it now.
+) -> Became:
+    """Ask the run that is going on for something; without one, do it now; without a store, keep it for later.
 
-    True when it was done, False when a run was asked and will do it, or say why it makes no sense: only the
-    run knows what its plan is. Without one, `plan` (or what it gives) tells. Raises UsageError for an item
+    A run that was asked will do it, or say why it makes no sense: only the run knows what its plan is.
+    Without one, `plan` (or what it gives) tells. Raises UsageError for an item
     that the plan does not have, or when the action needs a run and there is none. An answer has the
     `intervention` it answers, and maybe a `text`, in `more`.
     """
     by = f"human:{getpass.getuser()}"
+    data = {"action": action, "item": item, "by": by, "confirm": True, **more}
     live = await _live(project)
     if live is not None:
-        await _ask(project, live, {"action": action, "item": item, "by": by, **more})
-        return False
-    if action not in _ON_ITEMS | ANSWERS:
+        return await _ask(project, live, data)
+    if action not in ON_ITEMS | ANSWERS:
         raise UsageError("no run of this project is going on", hint="start one with `yoke run`")
     plan = plan() if callable(plan) else plan
-    _check(plan, action, item)
-    await _do(project, plan, action, item, by, more)
-    return True
+    check(plan, action, item)
+    return await _do(project, plan, data)
 
 
 async def _live(project: Project) -> Holder | None:
@@ -79,56 +89,36 @@ async def _live(project: Project) -> Holder | None:
     raise ProjectBusyError("another command is busy with this project", hint="try again when it is done")
 
 
-def _check(plan: Plan, action: str, item: str) -> None:
-    if action in _ON_ITEMS and item not in plan.tasks and item not in plan.epic:
-        raise UsageError(f"the plan has no item {item}", hint="`yoke plan show` lists them")
-    if action == "skip" and item not in plan.tasks:
-        raise UsageError(f"{item} is an epic; only tasks can be skipped", hint="name its tasks one by one")
-    if action == "land" and item not in plan.epic:
-        raise UsageError(
-            f"{item} is a task; only epics land", hint=f"try `yoke land {plan.tasks[item].epic}`"
-        )
-
-
-async def _ask(project: Project, live: Holder, data: Mapping[str, str]) -> None:
+async def _ask(project: Project, live: Holder, data: Mapping[str, Any]) -> Became:
     project.journal.append(Event("control.requested", run=live.run, data=data))
     try:
         async with project.store():
             # Opening the store drains the journal, and that wakes the run.
-            return
+            return Became.ASKED
     except StoreError:
-        if data["action"] != "cancel" or live.host != socket.gethostname():
-            raise
-        os.kill(live.pid, signal.SIGINT)
+        if data["action"] == "cancel" and live.host == socket.gethostname():
+            os.kill(live.pid, signal.SIGINT)
+            return Became.ASKED
+        # The run hears it when it finds the store again; if it ends before, the next command carries it out.
+        return Became.KEPT
 
 
-async def _do(
-    project: Project, plan: Plan, action: Action, item: str, by: str, more: Mapping[str, str]
-) -> None:
+async def _do(project: Project, plan: Plan, data: Mapping[str, Any]) -> Became:
+    action, item, by = data["action"], data["item"], data["by"]
     recorder = Recorder("", project.journal)
     with hold_project(project.lock_file, ""):
-        async with project.store() as (store, project_id):
-            ledger, _ = await load_ledger(store, project_id, plan, recorder)
-            if action in ANSWERS:
-                _answer(ledger, action, by, more)
-            elif reason := ledger.refusal(action, item):
-                raise UsageError(reason, hint="`yoke status` shows where it is")
-            elif action == "skip":
-                ledger.skip(item, by=by)
-            elif item in plan.tasks:
-                ledger.reopen(item, by=by)
-            else:
-                ledger.requeue(item, by=by)
-            await drain(store, project_id, project.journal)
-
-
-def _answer(ledger: Ledger, choice: str, by: str, more: Mapping[str, str]) -> None:
-    """Answer an approval or a question while nothing runs."""
-    entry, text = ledger.waiting.get(more["intervention"]), more.get("text", "")
-    if entry is None or refused(entry, choice):
-        raise UsageError(refused(entry, choice), hint="`yoke attention` lists what waits for you")
-    for task in ledger.answer(entry, choice, by=by, text=text):
-        ledger.give_up(task, not_approved(by, text), kind="", blocked=())
+        try:
+            async with project.store() as (store, project_id):
+                await apply_kept(project, plan, store, project_id)
+                ledger, _ = await load_ledger(store, project_id, plan, recorder)
+                carry_out(ledger, plan, action, item, by, data)
+                # What is in the journal is done, whenever it gets into the store.
+                with suppress(StoreError):
+                    await drain(store, project_id, project.journal)
+        except StoreError:
+            project.journal.append(Event("control.requested", data=data))
+            return Became.KEPT
+    return Became.DONE
 
 
 class Control:
@@ -178,16 +168,30 @@ class Control:
                 async with aclosing(requests) as entries:
                     async for entry in entries:
                         after = entry.seq
-                        self._try(entry.event.data)
+                        self._answer(entry.event)
             except (StoreError, *CONNECTION_ERRORS):
                 await asyncio.sleep(_AGAIN)
 
-    def _try(self, data: Mapping[str, str]) -> None:
+    def _answer(self, request: Event) -> None:
+        """Carry out a request, and say that it needs nobody else."""
+        data = request.data
+        reason = self._try(data)
+        with suppress(DiskFullError):
+            self._recorder.emit(
+                "control.applied",
+                request=request.id,
+                **{name: data.get(name, "") for name in ("action", "item", "by")},
+                outcome="refused" if reason else "done",
+                reason=reason,
+            )
+
+    def _try(self, data: Mapping[str, str]) -> str:
+        """Why a request could not be carried out; empty when it was."""
         try:
             self._carry_out(data)
-        except DiskFullError:
+        except DiskFullError as error:
             # The run meets the same and ends in its own way; there is no room to tell it twice.
-            return
+            return error.message
         # RuntimeError: the run has just come to its end and takes no more work.
         except (YokeError, RuntimeError, LookupError) as error:
             asked = f"{data.get('action', '')} {data.get('item', '')}".strip()
@@ -198,11 +202,13 @@ class Control:
                     reason=f"could not {asked}: {reason}",
                     hint=getattr(error, "hint", "") or "ask again when the run is over",
                 )
+            return reason
+        return ""
 
     def _carry_out(self, data: Mapping[str, str]) -> None:
         action, item, by = data.get("action"), data.get("item", ""), data.get("by", "")
         if self._plan is not None and action is not None:
-            _check(self._plan, action, item)
+            check(self._plan, action, item)
         match action:
             case "cancel":
                 self._workflow.stop()
@@ -214,6 +220,6 @@ class Control:
                 self._workflow.retry(item, by=by)
             case "skip":
                 self._workflow.skip(item, by=by)
-            case "approve" | "reject" | "answer":
+            case "approve" | "reject" | "answer" | "dismiss":
                 text, asked = data.get("text", ""), data.get("intervention", "")
                 self._workflow.answer(asked, action, by=by, text=text)

@@ -28,11 +28,14 @@ CHOICES = {
     "taken_back": ("land",),
     "approval": ("approve", "reject"),
     "question": ("answer", "skip"),
+    "clash": ("dismiss",),
 }
 #: Who answers where nobody was needed.
 SYSTEM = "system"
 #: What waits for a person's word and for nothing else: no change in the repository settles it.
 _WORDS = frozenset({"approval", "question"})
+#: What keeps no epic from landing.
+_FREE = _WORDS | {"clash"}
 #: What a person can ask for instead of answering.
 _INSTEAD = frozenset({"retry", "skip", "land"})
 
@@ -57,7 +60,7 @@ class Questions:
     def held(self) -> set[str]:
         """Epics whose landing failed and waits for a person."""
         entries = self.open.values()
-        return {entry.item for entry in entries if entry.item in self._plan.epic and entry.kind not in _WORDS}
+        return {entry.item for entry in entries if entry.item in self._plan.epic and entry.kind not in _FREE}
 
     def ask(self, kind: str, reason: str, *, epic: str, task: str = "", **more: Any) -> Event:
         """Open an intervention; `more` belongs to what is asked."""
@@ -81,6 +84,10 @@ class Questions:
             for entry in list(self.open.values())
             if entry.item == item and _fits(entry, choice, by)
         ]
+
+    def settle_all(self, item: str, choice: str, by: str) -> list[Event]:
+        """Close everything that is asked about an item, whose answer is something else that was done."""
+        return [self._close(entry, choice, by) for entry in list(self.open.values()) if entry.item == item]
 
     def about(self, item: str, *kinds: str) -> Waiting | None:
         """What is asked about an item."""

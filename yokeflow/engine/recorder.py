@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yokeflow.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from yokeflow.store.journal import Journal
+
+class Appendable(Protocol):
+    """What events are written to first."""
+
+    def append(self, *events: Event) -> None:
+        """Add events, all or none of them."""
+        ...
 
 
 class Recorder:
     """Appends events to the journal and hands them on, in order."""
 
-    def __init__(self, run: str, journal: Journal, listeners: Iterable[Callable[[Event], None]] = ()) -> None:
+    def __init__(
+        self, run: str, journal: Appendable, listeners: Iterable[Callable[[Event], None]] = ()
+    ) -> None:
         self.run = run
         self._journal = journal
         self._listeners = list(listeners)
