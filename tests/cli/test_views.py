@@ -13,6 +13,7 @@ from yokeflow.cli.advice import answers, consequence
 from yokeflow.cli.live_frame import frame
 from yokeflow.cli.status_view import status_lines
 from yokeflow.cli.words import clock, money, span, spent
+from yokeflow.engine.consequence import Held
 from yokeflow.engine.glance import in_landing_order
 
 
@@ -261,5 +262,6 @@ def test_numbers_are_put_into_words():
 
 
 def test_the_consequence_of_not_answering_is_told():
-    assert consequence("a", of_epic=True).startswith("a stays on its branch")
-    assert consequence("a.one", of_epic=False) == "what depends on a.one waits; everything else goes on"
+    assert consequence(Held(("a.one", "a.two"), ("a",))) == "2 tasks and 1 landing wait"
+    assert consequence(Held((), ("a",))) == "1 landing waits"
+    assert consequence(Held((), ())) == "nothing waits for it"

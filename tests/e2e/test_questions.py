@@ -61,9 +61,7 @@ async def say(workshop: Workshop, entry: Waiting, choice: Any, text: str = "") -
 def prompts(workshop: Workshop) -> list[str]:
     """What agents were told in the last run."""
     folder = workshop.root / ".git/yoke/sessions"
-    return [
-        (folder / event["session"] / "prompt.md").read_text() for event in workshop.of("session.started")
-    ]
+    return [(folder / event["session"] / "prompt.md").read_text() for event in workshop.of("session.started")]
 
 
 async def test_a_question_waits_and_its_answer_is_in_the_next_prompt(workshop: Workshop) -> None:

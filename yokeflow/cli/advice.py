@@ -6,10 +6,13 @@ import os
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
+from yokeflow.cli.words import count
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from yokeflow.engine.consequence import Held
     from yokeflow.engine.project import Project
 
 
@@ -49,11 +52,18 @@ async def place_of(project: Project) -> Place:
     return Place(worktrees, config.project.branch_prefix, target)
 
 
+#: Choices with commands of their own, by what they are about.
 _OF_TASK = {
     "retry": "try it again, with a fresh count of attempts",
     "skip": "leave it out; what depends on it goes on without it",
 }
 _OF_EPIC = {"land": "try to land it again, after you corrected its branch or the target"}
+#: Choices that `yoke attention answer` takes, with what comes behind the item.
+_WORDS = {
+    "answer": (" --text '…'", "answer its question; it goes on with what you say"),
+    "approve": (" approve", "let it go on"),
+    "reject": (" reject --text '…'", "do not let it go on as it is, and say why"),
+}
 
 
 def answers(item: str, choices: Iterable[str], *, of_epic: bool) -> list[Answer]:
@@ -62,12 +72,23 @@ def answers(item: str, choices: Iterable[str], *, of_epic: bool) -> list[Answer]
     An epic is landed, a task is tried again or skipped: choices that do not fit the item are left out.
     """
     effects = _OF_EPIC if of_epic else _OF_TASK
-    known = [choice for choice in choices if choice in effects] or list(effects)
-    return [Answer(f"yoke {choice} {quote(item)}", effects[choice]) for choice in known]
+    known = [choice for choice in choices if choice in effects or choice in _WORDS] or list(effects)
+    return [_answer(item, choice, effects) for choice in known]
 
 
-def consequence(item: str, *, of_epic: bool) -> str:
-    """What happens as long as nobody answers."""
-    if of_epic:
-        return f"{item} stays on its branch, off the target; what must land after it waits"
-    return f"what depends on {item} waits; everything else goes on"
+def _answer(item: str, choice: str, effects: Mapping[str, str]) -> Answer:
+    if choice in _WORDS:
+        more, effect = _WORDS[choice]
+        return Answer(f"yoke attention answer {quote(item)}{more}", effect)
+    return Answer(f"yoke {choice} {quote(item)}", effects[choice])
+
+
+def consequence(held: Held) -> str:
+    """What waits as long as nobody answers."""
+    parts = [
+        count(len(names), noun) for names, noun in ((held.tasks, "task"), (held.landings, "landing")) if names
+    ]
+    if not parts:
+        return "nothing waits for it"
+    alone = len(held.tasks) + len(held.landings) == 1
+    return f"{' and '.join(parts)} {'waits' if alone else 'wait'}"

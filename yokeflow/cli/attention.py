@@ -1,36 +1,52 @@
-"""`yoke attention`: what waits for a person."""
+"""`yoke attention`: what waits for a person, and their answers."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers, consequence, place_of
-from yokeflow.cli.opened import project_status
+from yokeflow.cli.answering import give
+from yokeflow.cli.opened import opened
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
-from yokeflow.engine.layers import read_status
-from yokeflow.engine.project import Project
+from yokeflow.engine.consequence import Held, consequences
+from yokeflow.store.status import epic_edges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from yokeflow.cli.advice import Answer, Place
+    from yokeflow.errors import ExitCode
+
+_NOTHING = Held((), ())
 
 
-@click.command(epilog=options.examples("yoke attention", "yoke attention --json"))
+@click.group(
+    invoke_without_command=True,
+    epilog=options.examples(
+        "yoke attention", "yoke attention answer auth.model approve", "yoke attention --json"
+    ),
+)
 @options.as_json
-def command(*, as_json: bool) -> None:
-    """Show what waits for you: why, since when, what it holds up, and the commands that answer it."""
-    state, place = asyncio.run(_read())
-    waiting = state["interventions"]
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> None:
+    """Show what waits for you: why, since when, what it holds up, and the commands that answer it.
+
+    What holds up most comes first, the oldest of equals.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    state, held, place = asyncio.run(_read())
+    now = datetime.now(UTC)
+    waiting = sorted(state["interventions"], key=lambda entry: _rank(entry, held))
     if as_json:
-        output.data(waiting)
+        output.data([_told(entry, held.get(entry["id"], _NOTHING), now) for entry in waiting])
     elif not waiting:
         output.line("Nothing waits for you.")
     else:
@@ -39,29 +55,65 @@ def command(*, as_json: bool) -> None:
         for entry in waiting:
             item = entry["item"]
             merge = [place.merge(item)] if entry["kind"] == "conflict" and item in conflicts else []
-            for line in _lines(entry, datetime.now(UTC), merge, of_epic=item in epics):
+            what = held.get(entry["id"], _NOTHING)
+            for line in _lines(entry, now, merge, what, of_epic=item in epics):
                 output.line(line)
 
 
-async def _read() -> tuple[dict[str, Any], Place]:
-    project = await Project.open(Path.cwd())
-    state = await read_status(Path.cwd(), project_status)
-    if reason := state["source"].get("reason"):
-        output.warn(
-            reason, hint="answers are kept until the store is back; `yoke db status` shows what is wrong"
-        )
-    return state, await place_of(project)
+@command.command(
+    epilog=options.examples(
+        "yoke attention answer auth.model approve",
+        "yoke attention answer auth reject --text 'the form has no labels'",
+        "yoke attention answer auth.captcha --text 'Use the one of the shop.'",
+    )
+)
+@click.argument("item", metavar="ITEM|ID")
+@click.argument("choice", required=False, default="")
+@click.option("--text", default="", help="What you have to say; an agent reads it.")
+@options.plan
+def answer(*, item: str, choice: str, text: str, plan: Path | None) -> ExitCode:
+    """Answer what is asked about ITEM, or the question with this ID (its beginning is enough).
+
+    `yoke attention` shows the choices: CHOICE is one of them, and need not be said with --text for a question
+    of an agent. A run that is going on acts at once; otherwise the next `yoke run` does.
+    """
+    return asyncio.run(give(item, choice, text, plan))
+
+
+async def _read() -> tuple[dict[str, Any], dict[str, Held], Place]:
+    async with opened() as found:
+        state = await found.status()
+        edges: Sequence[tuple[str, str]] = ()
+        if state["interventions"]:
+            async with found.store.begin() as connection:
+                edges = await epic_edges(connection, found.id)
+        return state, consequences(state, edges), await place_of(found.project)
+
+
+def _rank(entry: Mapping[str, Any], held: Mapping[str, Held]) -> tuple[int, str]:
+    what = held.get(entry["id"], _NOTHING)
+    return -len(what.tasks) - len(what.landings), entry["opened"]
+
+
+def _told(entry: Mapping[str, Any], held: Held, now: datetime) -> dict[str, Any]:
+    age = (now - datetime.fromisoformat(entry["opened"])).total_seconds()
+    waiting = {"tasks": list(held.tasks), "landings": list(held.landings)}
+    return {**entry, "age_seconds": round(max(age, 0.0), 3), "waiting": waiting}
 
 
 def _lines(
-    entry: Mapping[str, Any], now: datetime, first: Sequence[Answer], *, of_epic: bool
+    entry: Mapping[str, Any], now: datetime, first: Sequence[Answer], held: Held, *, of_epic: bool
 ) -> Iterator[str]:
     item = entry["item"] or "the run"
     age = ago(datetime.fromisoformat(entry["opened"]), now)
     mark = style("!", fg="yellow", bold=True)
     yield f"{mark} {style(clean(item), bold=True)}  {clean(first_line(entry['reason']))}"
-    yield f"    waits for {age}; {consequence(item, of_epic=of_epic)}"
-    rows = [(f"yoke show {item}", "see what happened")]
+    if entry["kind"] == "question":
+        for said in entry["reason"].strip().splitlines()[1:]:
+            yield f"    {style('│', dim=True)} {clean(said)}"
+    about = style(f"{entry['kind']} {entry['id'][:8]}", dim=True)
+    yield f"    waits for {age}; {consequence(held)}  {about}"
+    rows = [(f"yoke show {item}", "see what happened")] if entry["item"] else []
     offered = [*first, *answers(item, entry["choices"], of_epic=of_epic)]
     rows += [(answer.command, answer.effect) for answer in offered]
     size = max(len(command) for command, _ in rows)

@@ -1,0 +1,131 @@
+"""A person's answer to an intervention, on its way to whoever acts on it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, get_args
+
+from yokeflow.cli import output
+from yokeflow.cli.opened import opened
+from yokeflow.cli.words import ago
+from yokeflow.engine.control import Action, request
+from yokeflow.engine.redact import redact
+from yokeflow.errors import ExitCode, UsageError
+from yokeflow.store.answered import last_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from yokeflow.cli.opened import Opened
+
+_HINT = "`yoke attention` lists what waits for you"
+#: Characters of a person's words that are kept.
+_LONGEST = 4000
+#: Fewer letters of an id would be a matter of luck.
+_SHORTEST_ID = 4
+#: Looks whether a run has taken the answer, and seconds between them.
+_LOOKS = 40
+_PAUSE = 0.05
+
+_DONE = {
+    "approve": "{item} is approved",
+    "reject": "{item} is rejected",
+    "answer": "{item} gets your answer",
+    "retry": "{item} is open again",
+    "skip": "{item} is left out",
+    "land": "{item} is to be landed again",
+}
+
+
+async def give(name: str, choice: str, text: str, plan: Path | None) -> ExitCode:
+    """Answer the intervention about an item, or of an id, and say what became of it.
+
+    Raises UsageError when nothing is asked, the choice is none, or somebody else was faster.
+    """
+    async with opened() as place:
+        state = await place.status()
+        entry = await _find(place, state["interventions"], name)
+        choice = _chosen(entry, choice, text)
+        item, project = entry["item"] or "", place.project
+        more = {"intervention": entry["id"], "text": redact(text.strip())[:_LONGEST]}
+        done = await request(
+            project,
+            lambda: project.load_plan(str(plan) if plan else None),
+            choice,
+            item,
+            **{key: value for key, value in more.items() if value},
+        )
+        if done:
+            output.line(f"{_DONE[choice].format(item=item)}; `yoke run` goes on with it.")
+        elif await _taken(place, entry["id"]):
+            await _check_ours(place, entry["id"], choice)
+            output.line(f"{_DONE[choice].format(item=item)}; the run that is going on knows.")
+        else:
+            output.line(f"The run that is going on was told to {choice} {item}.")
+        return ExitCode.OK
+
+
+async def _find(place: Opened, waiting: list[dict[str, Any]], name: str) -> Mapping[str, Any]:
+    """The one open intervention that is meant."""
+    by_id = [entry for entry in waiting if len(name) >= _SHORTEST_ID and entry["id"].startswith(name)]
+    found = [entry for entry in waiting if entry["item"] == name] or by_id
+    if len(found) > 1:
+        listed = ", ".join(f"{entry['id'][:8]} ({entry['kind']})" for entry in found)
+        raise UsageError(f"several things are asked about {name}: {listed}", hint="name one by its id")
+    if not found:
+        await _refuse_late(place, name)
+        raise UsageError(f"nothing is asked about {name}", hint=_HINT)
+    return found[0]
+
+
+async def _refuse_late(place: Opened, name: str) -> None:
+    """Tell who has answered already."""
+    async with place.store.begin() as connection:
+        last = await last_answer(connection, place.id, name)
+    if last is not None:
+        when = ago(last.at, datetime.now(UTC))
+        raise UsageError(
+            f"nothing is asked about {name} any more: "
+            f"{last.by or 'somebody'} answered {last.choice} {when} ago",
+            hint=_HINT,
+        )
+
+
+def _chosen(entry: Mapping[str, Any], choice: str, text: str) -> Action:
+    """The choice, where it is one.
+
+    Raises UsageError.
+    """
+    choices = [each for each in entry["choices"] if each in _DONE]
+    asked = entry["item"] or "this"
+    listed = " or ".join(choices)
+    if not choice and (len(choices) == 1 or (text.strip() and "answer" in choices)):
+        choice = "answer" if "answer" in choices else choices[0]
+    if not choice:
+        raise UsageError(f"how do you answer about {asked}?", hint=f"say {listed}")
+    if choice not in choices:
+        raise UsageError(f"{asked} cannot be answered with {choice}", hint=f"say {listed}")
+    if choice == "answer" and not text.strip():
+        raise UsageError(f"the answer to {asked} has no text", hint="say it with --text '…'")
+    action: Action = next(each for each in get_args(Action) if each == choice)
+    return action
+
+
+async def _taken(place: Opened, intervention: str) -> bool:
+    """Whether the run has acted on an answer."""
+    for _ in range(_LOOKS):
+        async with place.store.begin() as connection:
+            if await last_answer(connection, place.id, intervention) is not None:
+                return True
+        await asyncio.sleep(_PAUSE)
+    return False
+
+
+async def _check_ours(place: Opened, intervention: str, choice: str) -> None:
+    """Raises UsageError when somebody else's answer came first."""
+    async with place.store.begin() as connection:
+        last = await last_answer(connection, place.id, intervention)
+    if last is not None and last.choice != choice:
+        raise UsageError(f"{last.by or 'somebody'} was faster and answered {last.choice}", hint=_HINT)
