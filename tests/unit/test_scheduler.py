@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from yoke_resolver import order_ready
 from yoke_resolver.resolve import resolve
+from yokeflow.engine.caution import Wishes
 from yokeflow.engine.ready import ReadyQueue
 from yokeflow.engine.scheduler import Scheduler
 from yokeflow.errors import PluginError
@@ -18,7 +19,7 @@ from yokeflow.globs import overlaps
 from yokeflow.model import Dependency, Epic, Plan, Resolution, Strategy, Strength, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def task(name: str, after: str = "", **fields: object) -> Task:
@@ -339,6 +340,96 @@ def test_what_waits_names_a_few_and_expands_no_groups() -> None:
     assert scheduler.waiting["b.7"] == tuple(f"a.{n}" for n in range(5))
 
 
+def wishes(apart: Sequence[str], hot: Sequence[str] = ()) -> Callable[[Task], Wishes]:
+    """Tasks of different epics in `apart` are worth to wait for, two in `hot` are not."""
+
+    def wishes_of(one: Task) -> Wishes:
+        others = {other.split(".", maxsplit=1)[0] for other in apart} - {one.epic}
+        mild = frozenset({"hot"} if one.id in hot else ())
+        if one.id not in apart:
+            return Wishes(mild, frozenset(), mild)
+        return Wishes(mild | {one.epic}, frozenset(others), mild)
+
+    return wishes_of
+
+
+def test_tasks_that_should_not_meet_wait_for_each_other() -> None:
+    plan = plan_of(
+        *(task(f"a.{n}", estimate=9.0) for n in range(2)),
+        *(task(f"b.{n}", estimate=8.0) for n in range(2)),
+        *(task(f"c.{n}", estimate=1.0) for n in range(2)),
+    )
+    scheduler = scheduler_of(plan, strategy=Strategy.BY_EPIC)
+    scheduler.heed(wishes(["a.0", "a.1", "b.0", "b.1"]))
+    assert start(scheduler) == ["a.0", "c.0"]
+    assert scheduler.waits_for("b.0") == ("a.0",)
+    scheduler.completed("c.0")
+    assert start(scheduler) == ["c.1"]
+    scheduler.completed("a.0")
+    # Whoever is more urgent goes first.
+    assert start(scheduler) == ["a.1"]
+    scheduler.completed("a.1")
+    assert start(scheduler) == ["b.0"]
+    scheduler.heed(None)
+    assert scheduler.waits_for("b.1") == ("b.0",)
+
+
+def test_what_need_not_be_avoided_goes_on_in_the_same_lane() -> None:
+    plan = plan_of(
+        task("a.0", estimate=9.0),
+        task("b.0", estimate=8.0),
+        task("b.1", estimate=6.0),
+        task("b.2", "b.1", estimate=1.0),
+    )
+    scheduler = scheduler_of(plan, strategy=Strategy.BY_EPIC)
+    scheduler.heed(wishes(["a.0", "b.0"]))
+    assert start(scheduler) == ["a.0", "b.1"]
+    scheduler.completed("b.1")
+    assert start(scheduler) == ["b.2"]
+    scheduler.completed("a.0")
+    scheduler.completed("b.2")
+    assert start(scheduler) == ["b.0"]
+
+
+def test_no_more_wait_for_wishes_than_run() -> None:
+    plan = plan_of(*(task(f"{epic}.0") for epic in "abcdefgh"))
+    scheduler = scheduler_of(plan, strategy=Strategy.BY_EPIC)
+    scheduler.heed(wishes([f"{epic}.0" for epic in "abcdefgh"]))
+    assert start(scheduler) == ["a.0", "b.0", "c.0", "d.0"]
+    scheduler.completed("a.0")
+    assert start(scheduler) == ["e.0"]
+    # A slot that others can use goes to them.
+    scheduler = scheduler_of(plan, concurrency=3, strategy=Strategy.BY_EPIC)
+    scheduler.heed(wishes(["a.0", "b.0", "c.0"]))
+    assert start(scheduler) == ["a.0", "d.0", "e.0"]
+
+
+def test_a_hot_file_empties_no_slot() -> None:
+    plan = plan_of(task("a.0", estimate=9.0), task("b.0", estimate=8.0), task("c.0", estimate=7.0))
+    scheduler = scheduler_of(plan, concurrency=2)
+    scheduler.heed(wishes([], ["a.0", "b.0"]))
+    assert start(scheduler) == ["a.0", "c.0"]
+    scheduler = scheduler_of(plan, concurrency=3)
+    scheduler.heed(wishes([], ["a.0", "b.0"]))
+    assert start(scheduler) == ["a.0", "c.0", "b.0"]
+
+
+def test_wishes_that_come_while_tasks_run_count_for_the_next() -> None:
+    plan = plan_of(task("a.0"), task("b.0"), task("a.1", "a.0"), task("b.1", "b.0"))
+    scheduler = scheduler_of(plan)
+    assert start(scheduler) == ["a.0", "b.0"]
+    scheduler.heed(wishes(names_of(plan)))
+    scheduler.completed("a.0")
+    assert start(scheduler) == []
+    assert scheduler.waiting["a.1"] == ("b.0",)
+    scheduler.completed("b.0")
+    assert start(scheduler) == ["a.1"]
+
+
+def names_of(plan: Plan) -> list[str]:
+    return list(plan.tasks)
+
+
 names = [f"e{epic}.{n}" for epic in range(3) for n in range(4)]
 globs = st.lists(
     st.sampled_from(["src/", "src/a.py", "src/b.py", "docs/*.md", "docs/a.md", "**"]), max_size=2
@@ -402,6 +493,23 @@ class Machine(RuleBasedStateMachine):
     @rule(held=st.lists(st.sampled_from(names), max_size=3))
     def hold(self, held: list[str]) -> None:
         self.scheduler.held(held)
+
+    @rule(
+        apart=st.lists(st.sampled_from(names), max_size=8), hot=st.lists(st.sampled_from(names), max_size=5)
+    )
+    def wish(self, apart: list[str], hot: list[str]) -> None:
+        """Tasks of different epics in `apart` should not meet, and no two in `hot`."""
+        self.scheduler.heed(wishes(apart, hot))
+
+    @invariant()
+    def wishes_keep_no_more_lanes_waiting_than_run(self) -> None:
+        offered = offers(self.scheduler)
+        active = len(self.scheduler.running) + len(offered)
+        if active < self.scheduler.concurrency:
+            lanes = {self.resolution.lanes[name] for name in self.scheduler._waiting}
+            taken = {self.resolution.lanes[name] for name in (*self.scheduler.running, *offered)}
+            assert len(lanes - taken) <= active
+            assert not list(self.scheduler._yielding)
 
     @invariant()
     def nothing_runs_that_must_not(self) -> None:

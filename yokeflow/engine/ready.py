@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final, TypeAlias
 
 from yokeflow.errors import PluginError
@@ -34,6 +35,10 @@ class ReadyQueue:
 
     def __len__(self) -> int:
         return len(self._front) + len(self._rest) + len(self._fresh)
+
+    def __iter__(self) -> Iterator[str]:
+        """The tasks, in no order that matters."""
+        return chain(self._front, self._fresh, self._rest)
 
     def add(self, task: str) -> None:
         self._fresh[task] = None

@@ -3,6 +3,9 @@
 A task that cannot start now waits where the obstacle is: at its lane, at its agent, or behind a running task
 whose files it shares. Only the first of a queue comes back when the obstacle goes, so an event costs what it
 affects and not what the plan holds.
+
+Beside these rules there are wishes (see `caution`): a task waits for them at most as long as no more lanes
+wait so than tasks run, so wishes never empty more than half of what could be done, and never stop a run.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections import Counter, defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.caution import Caution
 from yokeflow.engine.gates import Gates
 from yokeflow.engine.ready import ReadyQueue
 from yokeflow.globs import overlaps
@@ -18,11 +22,14 @@ from yokeflow.globs import overlaps
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from yokeflow.engine.caution import Wishes
     from yokeflow.engine.ready import Order
     from yokeflow.model import Plan, Resolution, Task
 
 #: Names that are enough to tell what a task waits for.
 _FEW = 5
+#: Which wishes a look at a task takes into account.
+_NO_WISH, _STRONG, _EVERY = range(3)
 
 
 class Scheduler:
@@ -68,6 +75,10 @@ class Scheduler:
         self._at_lane: dict[str, dict[str, ReadyQueue]] = defaultdict(lambda: defaultdict(queue))
         self._at_agent: dict[str, ReadyQueue] = defaultdict(queue)
         self._behind: dict[str, ReadyQueue] = defaultdict(queue)
+        self._caution = Caution()
+        #: Nothing but a wish stands in their way: one worth to wait for, or one to let others go first.
+        self._waiting = queue()
+        self._yielding = queue()
         #: The queue in which each ready task stands.
         self._place: dict[str, ReadyQueue] = {}
         self._known_ready: set[str] = set()
@@ -123,7 +134,12 @@ class Scheduler:
 
     def _in_the_way(self, task: str, limit: int | None = None) -> tuple[str, ...]:
         """Running tasks with which it must not run."""
-        others = (name for name in (*self._running, *self._offered) if self._excludes(name, task))
+        wishes = self._place.get(task) in {self._waiting, self._yielding}
+        others = (
+            name
+            for name in (*self._running, *self._offered)
+            if self._excludes(name, task) or (wishes and self._caution.between(name, self._tasks[task]))
+        )
         return tuple(islice(others, limit))
 
     def startable(self) -> list[Task]:
@@ -135,11 +151,16 @@ class Scheduler:
             self._leave(name)
             self._consider(name)
         while len(self._running) + len(self._offered) < self.concurrency:
-            first = self._pool.pop()
-            if first is None:
+            if (first := self._pool.pop()) is not None:
+                wishes = _EVERY
+            elif (first := self._yielding.pop()) is not None:
+                wishes = _STRONG
+            elif self._too_many_wait() and (first := self._waiting.pop()) is not None:
+                wishes = _NO_WISH
+            else:
                 break
             del self._place[first]
-            self._look_at(first)
+            self._look_at(first, wishes)
         return [self._tasks[name] for name in self._offered]
 
     def newly_ready(self) -> list[str]:
@@ -218,6 +239,29 @@ class Scheduler:
             if name in self._tasks:
                 self._consider(name)
 
+    def heed(self, wishes_of: Callable[[Task], Wishes] | None) -> None:
+        """With what each task should rather not run, from here on."""
+        self._caution.heed(wishes_of, [self._tasks[name] for name in (*self._running, *self._offered)])
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for queue in (self._waiting, self._yielding):
+            for name in queue.clear():
+                self._put(name, self._pool)
+
+    def _too_many_wait(self) -> bool:
+        """Whether more lanes wait for wishes to come true than tasks run."""
+        active = len(self._running) + len(self._offered)
+        if len(self._waiting) <= active:
+            return False
+        lanes: set[str] = set()
+        for name in self._waiting:
+            if self._lanes[name] not in self._lane_of_running:
+                lanes.add(self._lanes[name])
+                if len(lanes) > active:
+                    return True
+        return False
+
     def _settle(self, task: str) -> None:
         self._withdraw(task)
         self._done.add(task)
@@ -247,7 +291,7 @@ class Scheduler:
         queue.add(task)
         self._place[task] = queue
 
-    def _look_at(self, task: str) -> None:
+    def _look_at(self, task: str, wishes: int) -> None:
         """Offer a task, or make it wait where its obstacle is; then let the next in line have a look."""
         lane, agent = self._lanes[task], self._agents[task]
         if lane in self._lane_of_running:
@@ -258,10 +302,21 @@ class Scheduler:
         elif obstacle := self._rival(task):
             self._put(task, self._behind[obstacle])
             self._next(self._at_lane[lane][agent])
+        elif queue := self._wished(task, wishes):
+            self._put(task, queue[0])
+            self._next(self._at_lane[lane][agent])
         else:
             self._occupy(task)
         if self._has_room(agent):
             self._next(self._at_agent[agent])
+
+    def _wished(self, task: str, wishes: int) -> tuple[ReadyQueue, ...]:
+        """The queue in which a task had better wait; none when it may start."""
+        if wishes >= _STRONG and self._caution.should_wait(self._tasks[task]):
+            return (self._waiting,)
+        if wishes >= _EVERY and self._caution.should_yield(self._tasks[task]):
+            return (self._yielding,)
+        return ()
 
     def _rival(self, task: str) -> str | None:
         """A running task that must not run at the same time, lanes aside."""
@@ -282,6 +337,7 @@ class Scheduler:
         self._offered[task] = None
         self._lane_of_running[self._lanes[task]] = task
         self._busy_agents[self._agents[task]] += 1
+        self._caution.enter(self._tasks[task])
 
     def _leave(self, task: str) -> None:
         """Free what a running or offered task holds, and let those who waited for it have a look."""
@@ -293,6 +349,8 @@ class Scheduler:
         if self._lane_of_running.get(lane) == task:
             del self._lane_of_running[lane]
         self._busy_agents[agent] -= 1
+        if self._caution.leave(task):
+            self._look_again()
         for queue in self._at_lane.get(lane, {}).values():
             self._next(queue)
         self._next(self._at_agent[agent])
