@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from yokeflow.engine.environment import git_settings
 from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.redact import redact
 from yokeflow.errors import PluginError, YokeError
@@ -99,7 +100,7 @@ class AgentProcess:
             ended = await run_process(
                 launch,
                 cwd=request.worktree,
-                env={**scrubbed_environment(names), **options.env, **self._marks(), **self._asking(request)},
+                env=self._environment(request, {**scrubbed_environment(names), **options.env}),
                 transcript=transcript,
                 limit=settings.transcript_limit,
                 timeout=self._attempt.task.timeout or settings.timeout,
@@ -145,6 +146,12 @@ class AgentProcess:
             self._overspent = self._context.decide.spending(self._attempt, tuple(self._usage.values()))
             if self._overspent:
                 self._halt.set()
+
+    def _environment(self, request: AgentRequest, usual: dict[str, str]) -> dict[str, str]:
+        """What the agent sees: git's hooks of ours in its worktree, where it belongs, how it can ask."""
+        hooks = git_settings(usual, self._context.session_git)
+        marks = {**self._marks(), "YOKE_WORKTREE": str(request.worktree)}
+        return {**usual, **hooks, **marks, **self._asking(request)}
 
     def _marks(self) -> dict[str, str]:
         """How processes of the session, and the git hooks they run, know where they belong."""

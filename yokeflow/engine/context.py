@@ -46,6 +46,8 @@ class Context:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     #: Held while an agent is asked something for a plugin.
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Settings of git, by key, that sessions get beside the ones that all of them have.
+    session_git: Mapping[str, str] = field(default_factory=dict)
     #: By epic, whose lines a person wants where its next landing conflicts: the target's (`ours`) or the
     #: epic's (`theirs`).
     takes: dict[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 #: Let through to every agent and check. Left out on purpose: keys of all kinds, database addresses,
 #: SSH_AUTH_SOCK (it signs anywhere as you), git's own variables, and all of YokeFlow's.
@@ -60,6 +60,16 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
 def scrubbed_environment(extra: Iterable[str] = ()) -> dict[str, str]:
     """The allow-listed part of our environment and the variables named by `extra`, which may use `*`."""
     return {**named_environment(ALLOWED), **_GIT, **named_environment(extra)}
+
+
+def git_settings(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Variables that add settings of git to those in an environment."""
+    known = environment.get("GIT_CONFIG_COUNT", "")
+    start = int(known) if known.isdecimal() else 0
+    added: dict[str, str] = {}
+    for number, (key, value) in enumerate(settings.items(), start):
+        added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return {**added, "GIT_CONFIG_COUNT": str(start + len(settings))} if added else {}
 
 
 def sweep(mark_name: str, mark_value: str = "") -> tuple[int, ...]:

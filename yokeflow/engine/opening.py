@@ -10,6 +10,7 @@ from yokeflow.engine.context import Context
 from yokeflow.engine.decide import Decisions
 from yokeflow.engine.hosting import Lender
 from yokeflow.engine.interview import interview
+from yokeflow.git.hooks import session_hooks
 from yokeflow.store import evidence
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ async def open_context(
         worktrees=project.worktrees,
         agents=project.plugins.agents(),
         only_agent=only_agent,
+        session_git=await session_hooks(project.repo),
     )
     lender.interview = partial(interview, context)
     return context

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.engine import rebuild
+from yokeflow.engine import claims, commits, rebuild
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Worktrees
 from yokeflow.plan.load import load_plan
@@ -93,10 +93,14 @@ class Project:
                 )
                 known = await has_items(connection, project_id)
             if known:
+                await commits.ingest(self, store, project_id)
                 await drain.drain(store, project_id, self.journal)
+                await claims.close_tasks_if_idle(self, store, project_id)
             else:
                 await rebuild.bring_in(self, store, project_id, record or self.journal.append)
+            await commits.publish_red(self, store, project_id)
             yield store, project_id
+            await commits.publish_red(self, store, project_id)
         finally:
             await store.close()
 

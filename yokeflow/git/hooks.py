@@ -175,12 +175,14 @@ class Hooks:
             return
         scope = "worktree" if any(each.scope == "worktree" for each in found) else "local"
         file = hook_config.file_of(self._repo, scope)
-        before = hook_config.read(file)
+        # Left over from an installation of which nothing is known any more: there is nothing to go back to.
+        left = any(each.value == str(self._own) for each in found)
+        before = "" if left else hook_config.read(file)
         values = tuple(each.value for each in others if each.scope == scope)
         # Written first: what is known to be changed can be taken back after a crash.
         self._write_record(_Record(own=True, scope=scope, before=before, values=values))
         await hook_config.write(self._repo, scope, [str(self._own)])
-        after = hook_config.read(file)
+        after = "" if left else hook_config.read(file)
         self._write_record(_Record(own=True, scope=scope, before=before, after=after, values=values))
 
     def _without_us(self, others: list[hook_config.Setting], record: _Record | None) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,6 +51,14 @@ class Claim:
     author: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedAt:
+    """The state of one record."""
+
+    changed: datetime
+    replaced: bool
+
+
 async def items(conn: AsyncConnection, project_id: UUID) -> dict[str, str]:
     """Every item of the plan; the epic of a task, empty for an epic."""
     rows = await conn.execute(_ITEMS, {"project": str(project_id)})
@@ -62,14 +71,17 @@ async def claims(conn: AsyncConnection, project_id: UUID) -> list[Claim]:
     return [Claim(row.task, row.commit, row.author) for row in rows]
 
 
-async def known(conn: AsyncConnection, project_id: UUID, oids: Collection[str]) -> set[str]:
-    """Those of the commits that are recorded and in place."""
+async def known(
+    conn: AsyncConnection, project_id: UUID, oids: Collection[str]
+) -> dict[tuple[str, str], RecordedAt]:
+    """What is recorded of these commits, by item and commit."""
     query = text("""
-        SELECT commit FROM commits
-        WHERE project_id = CAST(:project AS uuid) AND commit = ANY(:oids) AND replaced_at IS NULL
+        SELECT item.key, made.commit, made.updated_at, made.replaced_at IS NOT NULL AS replaced
+        FROM commits made JOIN work_items item ON item.id = made.work_item_id
+        WHERE made.project_id = CAST(:project AS uuid) AND made.commit = ANY(:oids)
     """)
     rows = await conn.execute(query, {"project": str(project_id), "oids": list(oids)})
-    return set(rows.scalars())
+    return {(row.key, row.commit): RecordedAt(row.updated_at, row.replaced) for row in rows}
 
 
 async def applied(conn: AsyncConnection, ids: Collection[str]) -> set[str]:

@@ -118,10 +118,12 @@ class Drainer:
         on_lost: Callable[[str], None],
         on_found: Callable[[], None],
         reconnect: Callable[[], Awaitable[object]] | None = None,
+        first: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """`on_lost` gets the reason when the database is gone; `on_found` follows when it is back: once each.
 
         `reconnect` is awaited before every new try and may start the server; its StoreError means "not yet".
+        `first` is awaited before every drain and may add to the journal.
         """
         self._store = store
         self._project_id = project_id
@@ -129,6 +131,7 @@ class Drainer:
         self._on_lost = on_lost
         self._on_found = on_found
         self._reconnect = reconnect
+        self._first = first
         self._woken = asyncio.Event()
         self._closed = asyncio.Event()
         self._lost = False
@@ -177,6 +180,8 @@ class Drainer:
 
     async def _try(self) -> bool:
         try:
+            if self._first is not None:
+                await self._first()
             await drain(self._store, self._project_id, self._journal)
         except (StoreError, OSError) as error:
             if not self._lost:

@@ -1,0 +1,99 @@
+"""Tasks that are completed by a person's commit which names them, where `hooks.close_tasks` says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yokeflow.engine.commits import event_id
+from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.lock import hold_project
+from yokeflow.engine.recorder import Recorder
+from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError
+from yokeflow.events import Event
+from yokeflow.git.hooks import Hooks
+from yokeflow.store import commits
+from yokeflow.store.drain import drain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from yokeflow.engine.ledger import Ledger
+    from yokeflow.engine.project import Project
+    from yokeflow.model import Plan
+    from yokeflow.store.commits import Claim
+    from yokeflow.store.connection import Store
+
+
+async def close_tasks_if_idle(project: Project, store: Store, project_id: UUID) -> None:
+    """What `close_tasks` does, unless a run is going on or the plan cannot be read: then it is for later."""
+    if not await _open_claims(project, store, project_id):
+        return
+    try:
+        plan = project.load_plan()
+        with hold_project(project.lock_file, ""):
+            if await close_tasks(project, plan, store, project_id, Recorder("", project.journal)):
+                await drain(store, project_id, project.journal)
+    except (ProjectBusyError, DocumentError, GitError, RepositoryError):
+        return
+
+
+async def close_tasks(
+    project: Project, plan: Plan, store: Store, project_id: UUID, recorder: Recorder
+) -> bool:
+    """Complete tasks that commits of people name, each commit once; whether there was one.
+
+    Only what is on the epic's branch or on the target counts: else a landing would leave it out. The caller
+    holds the project, so no task runs.
+    """
+    claims = [claim for claim in await _open_claims(project, store, project_id) if claim.task in plan.tasks]
+    there = [claim for claim in claims if await _is_there(project, plan, claim)]
+    if not there:
+        return False
+    ledger, _ = await load_ledger(store, project_id, plan, recorder)
+    for claim in there:
+        if not ledger.is_done(claim.task):
+            _complete(project, plan, ledger, recorder, claim)
+    return True
+
+
+async def _open_claims(project: Project, store: Store, project_id: UUID) -> Sequence[Claim]:
+    """Commits that name an open task and did not complete it before: who reopened it knew of them."""
+    if not project.config.hooks.close_tasks or not Hooks(project.repo).installed:
+        return ()
+    async with store.begin() as connection:
+        claims = await commits.claims(connection, project_id)
+        if not claims:
+            return ()
+        ids = {_id(project, claim): claim for claim in claims}
+        applied = await commits.applied(connection, list(ids))
+    return [claim for id_, claim in ids.items() if id_ not in applied]
+
+
+def _id(project: Project, claim: Claim) -> str:
+    return event_id(project.repo, "claim", claim.task, claim.commit)
+
+
+async def _is_there(project: Project, plan: Plan, claim: Claim) -> bool:
+    repo = project.repo
+    target = await repo.target_branch(project.config.project.target)
+    branches = (target, f"{project.config.project.branch_prefix}{plan.tasks[claim.task].epic}")
+    tips = [tip for branch in branches if (tip := await repo.branch(branch))]
+    return bool(await repo.resolve(claim.commit)) and any(
+        [await repo.is_ancestor(claim.commit, tip) for tip in tips]
+    )
+
+
+def _complete(project: Project, plan: Plan, ledger: Ledger, recorder: Recorder, claim: Claim) -> None:
+    task, by = plan.tasks[claim.task], f"human:{claim.author}"
+    done = Event(
+        "task.completed",
+        run=recorder.run,
+        epic=task.epic,
+        task=task.id,
+        data={"commit": claim.commit, "seconds": 0.0, "by": by},
+        id=_id(project, claim),
+    )
+    recorder.record(*ledger.questions.settle_all(task.id, "done", by), done)
+    ledger.failed.pop(task.id, None)
+    ledger.complete(task, claim.commit)
