@@ -82,6 +82,8 @@ class Parallel(Section):
     """`by_epic`: a worktree an epic; `by_task`: one a task; `smart`: one a task where files are disjoint."""
     worktree_dir: Annotated[str, AfterValidator(inside)] = ".worktrees"
     """Folder of the worktrees, inside the repository; git is told to ignore it."""
+    pool: Annotated[int, Field(ge=0, le=64), NUMBER] = 2
+    """Worktrees that wait for epics to come; 0 for none, as in repositories of less than 1,000 files."""
     merge_strategy: MergeStrategy = MergeStrategy.MERGE
     """`merge` keeps an epic's commits, `squash` makes one of them."""
 

@@ -18,7 +18,7 @@ from yokeflow.git.repo import KEPT_LANDED, RefMovedError
 from yokeflow.model import Strategy, Strength
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from yokeflow.engine.context import Context
@@ -71,6 +71,13 @@ class Lanes:
         self._resolution = resolution
         #: Lanes whose worktree this run has opened and left clean.
         self._open: dict[str, Lane] = {}
+        #: Lanes whose worktree is still to be opened.
+        self._coming: set[str] = set()
+
+    def expect(self, tasks: Iterable[Task]) -> None:
+        """These tasks will want their lanes."""
+        self._coming = {self.lane(task).id for task in tasks}
+        self._context.worktrees.pool.expect(len(self._coming))
 
     def lane(self, task: Task) -> Lane:
         """The lane of a task."""
@@ -100,6 +107,8 @@ class Lanes:
         if lane.id not in self._open or not lane.direct:
             await worktrees.reset(path, lane.branch, tip)
         if lane.id not in self._open:
+            self._coming.discard(lane.id)
+            worktrees.pool.expect(len(self._coming))
             self._context.recorder.emit(
                 "worktree.created",
                 epic=lane.epic,
@@ -272,7 +281,7 @@ async def remove_lanes(context: Context, epic: str) -> None:
     names = [epic, *(task.id for task in context.plan.epic[epic].tasks)]
     for lane in names:
         if context.worktrees.path(lane).exists():
-            await context.worktrees.close(lane)
+            await context.worktrees.retire(lane)
             context.recorder.emit("worktree.removed", epic=epic, lane=lane)
     present = await context.repo.branches()
     for branch in (context.epic_branch(epic), *(f"lane/{lane}" for lane in names)):

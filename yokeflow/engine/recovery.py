@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.checks import proof_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 #: States of a landing that is not over.
 OPEN = {LandingStatus.QUEUED, LandingStatus.TESTING}
 _KILLED = "the run was killed"
+#: Seconds that the end of a run spends on deleting what was removed in it.
+_LONGEST_DELETION = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,4 +236,10 @@ async def tidy(context: Context, landed: Iterable[str]) -> None:
         if names & branches or any(context.worktrees.path(lane).exists() for lane in lanes):
             await remove_lanes(context, epic)
     await context.worktrees.close_scratch()
-    await context.worktrees.empty_trash()
+    await context.worktrees.pool.empty()
+    began = monotonic()
+    await context.worktrees.empty_trash(_LONGEST_DELETION)
+    left = len(context.worktrees.removed())
+    if left and monotonic() - began > _LONGEST_DELETION:
+        reason = f"{left} things that were removed are still to be deleted: the next run goes on with that"
+        context.recorder.emit("warning.raised", reason=reason, hint="yoke worktree clean")

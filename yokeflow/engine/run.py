@@ -96,7 +96,9 @@ class Run:
         started = monotonic()
         async with self._recording(store, project_id):
             await self._announce(context, resolution, ledger)
-            async with Control(self._project, store, project_id, self._workflow, self._recorder, self._plan):
+            control = Control(self._project, store, project_id, self._workflow, self._recorder, self._plan)
+            pool = context.worktrees.pool.working(context.config.parallel.pool, context.target)
+            async with control, pool:
                 error = await self._work()
             await self._tidy(context, ledger)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)

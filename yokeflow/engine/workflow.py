@@ -81,6 +81,8 @@ class Workflow:
 
         Raises the error that ended the run early, after all sessions have stopped.
         """
+        held, tasks = self._scheduler.holding, self._context.plan.tasks
+        self._lanes.expect(tasks[name] for name in self._resolution.hard if name not in held)
         async with asyncio.TaskGroup() as self._group:
             self._advance()
         self._over = True
