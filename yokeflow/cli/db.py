@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.engine.lock import holder
+from yokeflow.cli.words import count
+from yokeflow.engine.lock import hold_project, holder
+from yokeflow.engine.project import Project
+from yokeflow.engine.rebuild import Missing, find_missing
+from yokeflow.engine.rebuild import rebuild as rebuild_store
 from yokeflow.errors import ExitCode, ProjectBusyError, UsageError
 from yokeflow.places import find_root
 from yokeflow.plugin_manager import load_plugins
@@ -131,6 +136,62 @@ def restore(file: Path, yes: bool) -> None:  # noqa: FBT001 - a flag of the comm
     backups.restore(url, file)
     asyncio.run(migrate.upgrade(url, _migrations(config)))
     output.line(f"restored from {file}")
+
+
+@command.command(
+    epilog=options.examples("yoke db rebuild", "yoke db rebuild --dry-run", "yoke db rebuild --json")
+)
+@click.option("--dry-run", is_flag=True, help="Say what would come back; change nothing.")
+@_yes
+@options.as_json
+def rebuild(*, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Bring back from git what the store has lost: items, sessions, landings in their order, evidence.
+
+    Nothing that the store knows is changed, so it can be done at any time, and twice. Commands do it by
+    themselves where the store knows nothing of the project, and `yoke run` for landings that came with
+    `git pull`. What git does not know stays lost: costs, and attempts that committed nothing.
+    """
+    missing = asyncio.run(_missing())
+    if as_json:
+        output.data({**asdict(missing.rebuilt), "dry_run": dry_run})
+    else:
+        output.line(_summary(missing))
+    if dry_run or not missing.rebuilt:
+        return
+    if missing.store_knows:
+        _confirm("Add this to what the store knows?", yes=yes)
+    asyncio.run(_rebuild())
+    if not as_json:
+        output.line("the store knows it now; `yoke status` shows it")
+
+
+async def _missing() -> Missing:
+    return await find_missing(await Project.open(Path.cwd()))
+
+
+async def _rebuild() -> None:
+    """Holds the project meanwhile: a run would tell the same in its own words."""
+    project = await Project.open(Path.cwd())
+    with hold_project(project.lock_file, ""):
+        async with project.store() as (store, project_id):
+            await rebuild_store(project, store, project_id)
+
+
+def _summary(missing: Missing) -> str:
+    found = missing.rebuilt
+    if not found:
+        return "git knows nothing that the store does not"
+    numbers = (
+        (found.landings, "landing"),
+        (found.undone, "undone landing"),
+        (found.tasks, "completed task"),
+        (found.sessions, "session"),
+        (found.runs, "run"),
+        (found.checks, "check"),
+        (len(found.items), "item"),
+    )
+    listed = ", ".join(count(number, noun) for number, noun in numbers if number)
+    return f"git knows what the store does not: {listed}"
 
 
 def _refuse_while_running(url: str) -> None:

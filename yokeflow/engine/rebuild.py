@@ -16,7 +16,7 @@ from yokeflow.errors import DocumentError, RepositoryError
 from yokeflow.events import Event
 from yokeflow.git import evidence
 from yokeflow.git.history import History, newest_landing, read_history
-from yokeflow.store import items
+from yokeflow.store import items, projects
 from yokeflow.store import rebuild as known_facts
 from yokeflow.store.drain import drain
 from yokeflow.store.rebuild import Known, Lost
@@ -72,7 +72,33 @@ class Rebuilt:
         return {"landings": self.landings, "sessions": self.sessions, "items": list(self.items)}
 
 
-async def rebuild(project: Project, store: Store, project_id: UUID, *, dry_run: bool = False) -> Rebuilt:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What git knows and a store does not."""
+
+    rebuilt: Rebuilt
+    #: Whether the store knows anything of the project; then it is for a person to say that more comes in.
+    store_knows: bool
+
+
+async def find_missing(project: Project) -> Missing:
+    """What `rebuild` would bring back; changes nothing. Raises StoreError, RepositoryError."""
+    history = await history_of(project)
+    store = await project.connect()
+    try:
+        async with store.begin() as connection:
+            project_id = await projects.find(connection, str(project.repo.common_dir))
+            known = Known()
+            if project_id is not None:
+                known = await known_facts.known(connection, project_id, set(named(history)))
+    finally:
+        await store.close()
+    plan = plan_of(project)
+    facts = await facts_of(project, plan, history, known)
+    return Missing(Rebuilt.of(facts.events(), _lost(facts, plan)), bool(known.items))
+
+
+async def rebuild(project: Project, store: Store, project_id: UUID) -> Rebuilt:
     """Bring into the store what git knows and the store does not; nothing that is there is changed.
 
     The caller has drained the journal. Raises RepositoryError when there is no target branch.
@@ -82,10 +108,8 @@ async def rebuild(project: Project, store: Store, project_id: UUID, *, dry_run: 
     async with store.begin() as connection:
         known = await known_facts.known(connection, project_id, set(named(history)))
     facts = await facts_of(project, plan, history, known)
-    there = known.items or (plan.epic.keys() | plan.tasks.keys() if plan else set[str]())
-    lost = [item for name, item in facts.items().items() if name not in there]
-    events = facts.events()
-    if not dry_run and (events or lost):
+    lost, events = _lost(facts, plan), facts.events()
+    if events or lost:
         async with store.begin() as connection:
             if plan and not known.items:
                 await items.sync_plan(connection, project_id, plan)
@@ -95,6 +119,12 @@ async def rebuild(project: Project, store: Store, project_id: UUID, *, dry_run: 
         async with store.begin() as connection:
             await known_facts.show_finished(connection, project_id, lost)
     return Rebuilt.of(events, lost)
+
+
+def _lost(facts: Facts, plan: Plan | None) -> list[Lost]:
+    """Items that neither the store nor, where it is empty, the plan has."""
+    there = facts.known.items or (plan.epic.keys() | plan.tasks.keys() if plan else set[str]())
+    return [item for name, item in facts.items().items() if name not in there]
 
 
 async def bring_in(project: Project, store: Store, project_id: UUID, record: Record) -> None:

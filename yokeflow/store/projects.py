@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
+async def find(conn: AsyncConnection, repo_key: str) -> UUID | None:
+    """The id of a repository's project; None when it was never seen."""
+    return (await conn.execute(select(Project.id).where(Project.repo_key == repo_key))).scalar_one_or_none()
+
+
 async def register(conn: AsyncConnection, repo_key: str, name: str, root: Path) -> UUID:
     """The id of a repository's project, made when it is first seen; its name and folder are kept current."""
     new = insert(Project).values(repo_key=repo_key, name=name, root=str(root))
