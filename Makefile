@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 # Compiled modules make every start of `yoke` three times as fast.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint types imports unit bench reference agents clean
+.PHONY: setup demo test lint types imports unit torture bench reference agents clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,11 @@ imports: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+
+# make torture SECONDS=3600, make torture SEED=1 ROUNDS=500
+torture: setup
+	$(BIN)/python -m tests.torture --seed $(or $(SEED),1) --seconds $(or $(SECONDS),$(if $(ROUNDS),0,600)) \
+		--rounds $(or $(ROUNDS),100000) --keep-going
 
 bench: setup
 	$(BIN)/python -m benchmarks

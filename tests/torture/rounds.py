@@ -1,0 +1,171 @@
+"""One round: runs that are killed one after the other, then one that ends by itself, then the checker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.torture.deeds import BETWEEN, Deeds
+from tests.torture.look import belongings
+
+if TYPE_CHECKING:
+    from tests.torture.scenario import Kill, Phase
+    from tests.torture.world import World
+
+#: Seconds after which a run counts as one that never ends.
+_PATIENCE = 150.0
+#: Runs at the end until nothing is left to do.
+_LAST_RUNS = 8
+_PAUSE = 0.01
+#: Seconds for processes to go once the last run has ended.
+_GOING = 5.0
+
+
+class TortureError(Exception):
+    """A promise was broken; the message says which."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a round went."""
+
+    broken: list[str]
+    #: Exit codes of all runs, negative for signals.
+    codes: list[int]
+
+
+def torture(world: World, database: str) -> Outcome:
+    """Do the round in its folder, which is new; `database` is where the checker looks."""
+    world.build()
+    before = belongings(world.shop)
+    world.describe(before=before, database=database)
+    deeds = Deeds(world)
+    codes: list[int] = []
+    try:
+        codes.extend(_phase(world, phase, deeds) for phase in world.scenario.phases)
+        ended = _to_the_end(world, codes)
+    except TortureError as error:
+        return Outcome([str(error)], codes)
+    finally:
+        _end_processes(world)
+    world.describe(before=before, database=database, exit_codes=codes, ended=ended)
+    return Outcome([*_surprises(world), *_verdict(world)], codes)
+
+
+def _phase(world: World, phase: Phase, deeds: Deeds) -> int:
+    """One run with what happens meanwhile; its exit code."""
+    to_do = [deed for deed in phase.deeds if deed.what not in BETWEEN]
+    base, begin = world.records(), time.monotonic()
+    run = world.start("run", kill=phase.kill)
+    while run.poll() is None:
+        elapsed = time.monotonic() - begin
+        if phase.kill.how == "time" and elapsed > phase.kill.at:
+            run.kill()
+        if to_do and world.records() - base >= to_do[0].after:
+            deeds.do(to_do.pop(0), run)
+        _bound(world, run, elapsed)
+        time.sleep(_PAUSE)
+    deeds.undo()
+    _settled(world, phase.kill)
+    for deed in (*to_do, *(deed for deed in phase.deeds if deed.what in BETWEEN)):
+        deeds.do(deed, None)
+    deeds.undo()
+    return run.returncode
+
+
+def _bound(world: World, run: subprocess.Popen[bytes], elapsed: float) -> None:
+    if elapsed < _PATIENCE:
+        return
+    # The fault handler prints where every thread was.
+    run.send_signal(signal.SIGABRT)
+    run.wait(10)
+    raise TortureError(f"a run did not end within {_PATIENCE:.0f} s:\n{world.last_log()[-3000:]}")
+
+
+def _settled(world: World, kill: Kill) -> None:
+    """Let a git that outlives its orchestrator be at work while the next run starts, unless it would not."""
+    if kill.how == "git" and kill.mode in {"meanwhile", "late"}:
+        return
+    time.sleep(0.02)
+
+
+def _to_the_end(world: World, codes: list[int]) -> bool:
+    """Run until all is done, as a person would: who is asked tries again. False when that is no use."""
+    for _ in range(_LAST_RUNS):
+        codes.append(_run(world, "run"))
+        if codes[-1] == 0:
+            return True
+        if codes[-1] == 3:
+            return False
+        waiting = _waiting(world)
+        hopeless = {"conflict": "conflict", "red": "red_check"}.get(world.scenario.work.clash)
+        again = [item for item, kind in waiting.items() if kind != hopeless]
+        if not again or codes[-1] == 4:
+            return False
+        for item in again:
+            _run(world, "retry", item)
+    return False
+
+
+def _run(world: World, *args: str) -> int:
+    run, begin = world.start(*args), time.monotonic()
+    while run.poll() is None:
+        _bound(world, run, time.monotonic() - begin)
+        time.sleep(_PAUSE)
+    return run.returncode
+
+
+def _waiting(world: World) -> dict[str, str]:
+    """Items that wait for a person -> kind of the intervention."""
+    if _run(world, "attention", "--json") == 3:
+        return {}
+    start = world.last_log().find("[")
+    found = json.loads(world.last_log()[start:]) if start >= 0 else []
+    return {each["item"]: each["kind"] for each in found}
+
+
+def _surprises(world: World) -> list[str]:
+    """Errors that nobody expected, in any run."""
+    return [
+        f"{log.name}: an unexpected error:\n{log.read_text(errors='replace')[-1500:]}"
+        for log in sorted((world.folder / "log").iterdir())
+        if "Traceback" in log.read_text(errors="replace") or "unexpected" in log.read_text(errors="replace")
+    ]
+
+
+def _verdict(world: World) -> list[str]:
+    """What the checker says, which is a program of its own."""
+    done = subprocess.run(
+        (sys.executable, "-m", "tests.torture.checker", str(world.folder)),
+        cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "YOKE_"))},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if done.returncode not in {0, 1}:
+        return [f"the checker failed:\n{done.stdout}{done.stderr}"]
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def _end_processes(world: World) -> None:
+    """Note what is left for the checker, then end it. Who was killed may need a moment to go."""
+    until = time.monotonic() + _GOING
+    while (left := world.processes()) and time.monotonic() < until:
+        time.sleep(0.05)
+    for process in left:
+        try:
+            line = " ".join(process.cmdline())
+            world.note("processes.log", process.pid, line)
+            process.kill()
+        except Exception as error:  # noqa: BLE001 - it ended meanwhile
+            world.note("processes-gone.log", error)
