@@ -88,7 +88,7 @@ def item_lines(data: Data) -> Iterator[str]:
         ("Attempts", [_attempt(n, session) for n, session in enumerate(data["sessions"], 1)]),
         ("Checks", [_check(check) for check in data["checks"]]),
         ("Landings", [_landing(landing) for landing in data["landings"]]),
-        ("Commits", [short(commit) for commit in data["commits"]]),
+        ("Commits", _commits(data)),
         ("Waits for you", _questions(data)),
     ):
         yield from _section(title, rows)
@@ -174,6 +174,24 @@ def _landing(landing: Data) -> str:
     onto = f" on {landing['target']}" if landing["target"] else ""
     because = "" if listed and landing["reason"] == f"conflict in {listed}" else _because(landing)
     return f"{landing['status']}{onto}{commit}{files}{because}"
+
+
+def _commits(data: Data) -> list[str]:
+    """Where the work ended, and what git hooks recorded."""
+    told = [_recorded(each) for each in data["recorded"]]
+    known = {each["commit"] for each in data["recorded"]}
+    return [*told, *(short(commit) for commit in data["commits"] if commit not in known)]
+
+
+def _recorded(each: Data) -> str:
+    who = {"agent": "an agent", "yoke": "YokeFlow"}.get(each["writer"], each["author"])
+    where = f" on {each['branch']}" if each["branch"] else ""
+    merged = "merged " if each["kind"] == "merge" else ""
+    how = {"amend": "amended", "rebase": "rebased", "gone": "on no branch any more"}.get(
+        each["replaced_how"], ""
+    )
+    by = f", now {short(each['replaced_by'])}" if each["replaced_by"] else ""
+    return f"{short(each['commit'])} {each['subject']} ({merged}by {who}{where}{how and f'; {how}{by}'})"
 
 
 def _questions(data: Data) -> list[str]:

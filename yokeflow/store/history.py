@@ -82,6 +82,13 @@ SELECT CAST(json_build_object(
             SELECT commit, position, false AS is_epic FROM family WHERE commit IS NOT NULL
             UNION ALL
             SELECT item.commit, item.position, true WHERE item.commit IS NOT NULL) own),
+    'recorded', (
+        SELECT coalesce(json_agg(json_build_object(
+            'commit', commit, 'kind', kind, 'subject', subject, 'author', author, 'writer', writer,
+            'branch', branch, 'session', session, 'at', authored_at, 'replaced', replaced_at,
+            'replaced_by', replaced_by, 'replaced_how', replaced_how)
+            ORDER BY authored_at, created_at, commit), '[]')
+        FROM commits WHERE work_item_id = item.id),
     'landings', (
         SELECT coalesce(json_agg(json_build_object(
             'id', id, 'status', status, 'commit', commit, 'target', target, 'strategy', strategy,
