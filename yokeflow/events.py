@@ -33,7 +33,8 @@ common fields; `[]` marks a list, `?` what may be missing:
     landing.queued
     landing.testing       commit, tree, old_commit, epic_commit, target
     landing.landed        commit, tree, tested_tree (of the batch, else the same), old_commit, epic_commit,
-                          target, strategy, seconds, tasks[task], brings_back? (the commit that undid it)
+                          target, strategy, seconds, tasks[task], brings_back? (the commit that undid it),
+                          conflicts? (ours, theirs)
     landing.undone        commit (which took it back), landing (the commit that landed), by, reason,
                           old_commit?, tree?, target?, tasks{task: commit}?
     landing.rejected      reason, output
@@ -42,6 +43,8 @@ common fields; `[]` marks a list, `?` what may be missing:
                           tasks{epic: [task]}
     forecast.cleared      with_epic, target, files[path]
     handover.conflicted   with_epic, files[path]
+    landing.resolved      how (agent, ours, theirs), files[path], with_commit, old_commit, commit (the new tip
+                          of the epic's branch)
     intervention.opened   intervention, kind, reason, choices[], stage? (before, after), commits?[],
                           kept_ref?, rejected?
     intervention.resolved intervention, choice, by, text?
@@ -50,7 +53,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     expertise.revised     versions{domain: number}, validated[memory], pruned[memory]
     agent.asked           operation, agent, model, seconds, ok, cost_usd?, cost_source, usage[] as above
     control.requested     action (pause, continue, cancel, retry, skip, land, approve, reject, answer), item,
-                          by, intervention?, text?, confirm?
+                          by, intervention?, text?, confirm?, take? (ours, theirs)
     control.applied       request, action, item, by, outcome (done, refused, clash), reason
     commit.recorded       commit, parents[], subject, author, writer (agent, person, yoke), branch, named
     commit.replaced       commit, by?, how (amend, rebase, gone)

@@ -300,7 +300,7 @@ class Hooks:
         The plugin decides, and changes nothing: an agent's work is done, tested and taken back by the core.
         After `landing.conflict_tries` tries of an agent a person is asked, whatever the answer is.
 
-        Fails soft: a `plugin.failed` event, everything stays as it is, and a person is asked at once.
+        Where it fails, everything stays as it is, and a person is asked at once. Fails soft.
         """
 
     @hookspec()

@@ -90,6 +90,12 @@ def _landed(data: Data) -> str:
     return f"landed on {data.get('target', 'the target')} as {short(str(data.get('commit', '')))}"
 
 
+def _resolved(data: Data) -> str:
+    sides = {"ours": "the target's lines were taken", "theirs": "the epic's lines were taken"}
+    how = sides.get(data.get("how", ""), "an agent did it")
+    return f"conflict resolved in {', '.join(data.get('files', ()))}: {how}"
+
+
 def _control(data: Data) -> str:
     return f"asked to {data.get('action', '')} {data.get('item') or 'the run'}{_by(data)}"
 
@@ -189,6 +195,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "forecast.conflicted": (_foreseen, "yellow"),
     "forecast.cleared": (lambda data: f"will not conflict with {_other(data)} any more", "green"),
     "handover.conflicted": (_not_taken_in, "red"),
+    "landing.resolved": (_resolved, "green"),
     "intervention.opened": (lambda data: f"waits for you{_because(data)}", "yellow"),
     "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
     "expertise.recalled": (lambda data: f"was told {count(len(data.get('given', ())), 'lesson')}", None),

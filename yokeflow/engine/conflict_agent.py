@@ -27,8 +27,8 @@ OPERATION = "conflict"
 _TAIL = 1000
 
 
-async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, prompt: str) -> None:
-    """Run the agent in `worktree` and put what it cost on the books.
+async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, base: str, prompt: str) -> None:
+    """Run the agent in `worktree`, which is at `base`, and put what it cost on the books.
 
     Raises UnresolvedError when it failed or was stopped, LimitError when the budget does not reach.
     """
@@ -43,7 +43,7 @@ async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, pro
         report = worked.report
     finally:
         await account(context, attempt, report, OPERATION, monotonic() - started)
-    if moved := await guard_target(context, worktree, target):
+    if moved := await guard_target(context, worktree, target, base):
         raise UnresolvedError(moved)
     if why := _failure(worked):
         raise UnresolvedError(redact(f"{why}\n{worked.ended.tail[-_TAIL:]}".strip()))

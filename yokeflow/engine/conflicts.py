@@ -158,7 +158,7 @@ class Conflicts:
         async with bench(context, conflict.epic.id, conflict.tip, case.theirs) as place:
             await place.begin()
             prompt = build_prompt(conflict, self._commands(conflict))
-            await let_agent_work(context, attempt, place.path, prompt)
+            await let_agent_work(context, attempt, place.path, conflict.tip, prompt)
             return None if context.stop.is_set() else await self._conclude(case, place)
 
     async def _case(self, conflict: Conflict, how: str) -> _Case:
@@ -188,13 +188,13 @@ class Conflicts:
             strays = await place.strays(commit, conflict.files)
             await place.put(commit)
             await self._check(case, place, commit)
+            if not context.stop.is_set():
+                await place.accept(commit)
         except UnresolvedError:
             await context.repo.keep(f"{conflict.epic.id}+conflict/{case.session}", commit)
             raise
-        if context.stop.is_set():
+        if not place.accepted:
             return None
-        ref = f"refs/heads/{conflict.branch}"
-        await context.repo.update_ref(ref, commit, conflict.tip, f"yoke: resolve with {conflict.target}")
         self._tell(case, commit, strays)
         return Resolved(commit, case.how)
 

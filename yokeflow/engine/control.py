@@ -65,7 +65,8 @@ async def request(
     A run that was asked will do it, or say why it makes no sense: only the run knows what its plan is.
     Without one, `plan` (or what it gives) tells. Raises UsageError for an item
     that the plan does not have, or when the action needs a run and there is none. An answer has the
-    `intervention` it answers, and maybe a `text`, in `more`.
+    `intervention` it answers, and maybe a `text`, in `more`; `land` may have `take` there: whose lines that
+    landing takes where it conflicts.
     """
     by = f"human:{getpass.getuser()}"
     data = {"action": action, "item": item, "by": by, "confirm": True, **more}
@@ -216,8 +217,11 @@ class Control:
                 self._workflow.pause(by=by)
             case "continue":
                 self._workflow.unpause(by=by)
-            case "retry" | "land":
+            case "retry":
                 self._workflow.retry(item, by=by)
+            case "land":
+                take = data.get("take", "")
+                self._workflow.retry(item, by=by, take=take if take in {"ours", "theirs"} else "")
             case "skip":
                 self._workflow.skip(item, by=by)
             case "approve" | "reject" | "answer" | "dismiss":

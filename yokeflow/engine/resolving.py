@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from yokeflow.errors import GitError, RefMovedError, YokeError
 from yokeflow.git.checkouts import checkouts, find
 from yokeflow.git.commits import commit_tree
+from yokeflow.git.save import is_folder
 from yokeflow.model import Strategy
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Bench:
     #: Files that git could not merge, each with a hash of what it left there.
     left: Mapping[str, str] = field(default_factory=dict)
     branches: Collection[str] = ()
+    #: Where the epic's branch is now, once something has passed.
+    accepted: str = ""
 
     @property
     def path(self) -> Path:
@@ -83,7 +86,7 @@ class Bench:
         """
         repo = self.context.repo
         checkout = find(repo, self.path)
-        if checkout is None or not checkout.is_whole():
+        if checkout is None or not checkout.is_whole() or not is_folder(self.path):
             raise UnresolvedError("nothing is left of the worktree")
         merging = self.theirs in _merge_heads(checkout)
         head = await self.context.worktrees.adopt(self.path, self.branch, self.tip, self.branches)
@@ -133,6 +136,27 @@ class Bench:
                 raise UnresolvedError(f"what one side did in {listed}, which did not conflict, is gone")
         return sorted(strays)
 
+    async def accept(self, commit: str) -> None:
+        """Move the epic's branch to what has passed. Raises UnresolvedError when somebody else moved it."""
+        context, name = self.context, self.context.epic_branch(self.epic)
+        why = f"yoke: resolve with {context.target}"
+        try:
+            await context.repo.update_ref(f"refs/heads/{name}", commit, self.tip, why)
+        except RefMovedError as error:
+            raise UnresolvedError(f"{name} is not where it was") from error
+        self.accepted = commit
+
+    async def hold(self) -> None:
+        """Take the epic's branch back to where it belongs if an agent moved it, and keep what it moved to."""
+        context, name = self.context, self.context.epic_branch(self.epic)
+        wanted, now = self.accepted or self.tip, await context.repo.branch(name)
+        if now == wanted:
+            return
+        if now:
+            await context.repo.keep(f"{self.epic}{_SUFFIX}/{now[:12]}", now)
+        why = "yoke: take back what was not tested"
+        await context.repo.update_ref(f"refs/heads/{name}", wanted, now, why)
+
     async def put(self, commit: str) -> None:
         """The private branch and the files exactly at a commit."""
         await self.context.worktrees.reset(self.path, self.branch, commit)
@@ -161,6 +185,7 @@ async def bench(context: Context, epic: str, tip: str, theirs: str) -> AsyncIter
         async with context.worktrees.in_use(place.path):
             yield place
     finally:
+        await place.hold()
         await _leave(context, epic)
 
 

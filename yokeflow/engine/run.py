@@ -151,6 +151,8 @@ class Run:
             scheduler.failed(task)
         ledger.unblock(ledger.blocked - set(scheduler.blocked))
         self._land_only(ledger)
+        if self._options.take:
+            context.takes.update(dict.fromkeys(self._options.land, self._options.take))
         return resolution, ledger, scheduler
 
     def _land_only(self, ledger: Ledger) -> None:

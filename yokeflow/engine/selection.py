@@ -21,6 +21,9 @@ class RunOptions:
     tasks: tuple[str, ...] = ()
     #: Only land these epics, and do no task.
     land: tuple[str, ...] = ()
+    #: Whose lines those take where they conflict: the target's (`ours`) or the epic's (`theirs`); empty for
+    #: the usual way.
+    take: str = ""
     #: One agent for every task.
     agent: str = ""
 
