@@ -28,6 +28,7 @@ CORE: dict[str, Entry] = {
     "retry": Entry("yokeflow.cli.retry", "Try a failed task or epic again."),
     "skip": Entry("yokeflow.cli.skip", "Leave a task out; what depends on it goes on."),
     "land": Entry("yokeflow.cli.land", "Try again to land an epic that was rejected or conflicted."),
+    "undo": Entry("yokeflow.cli.undo", "Take landings back off the target, by new commits."),
     "pause": Entry("yokeflow.cli.pause", "Start no new tasks; running ones finish."),
     "cancel": Entry("yokeflow.cli.cancel", "Stop the run that is going on."),
     "worktree": Entry("yokeflow.cli.worktree", "List, clean or repair the worktrees."),

@@ -11,12 +11,17 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.lines import event_lines
 from yokeflow.cli.opened import opened
+from yokeflow.cli.output import clean, style
+from yokeflow.cli.words import few, short
+from yokeflow.errors import UsageError
 from yokeflow.store import history
+from yokeflow.store import operations as store_operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from yokeflow.store.history import Entry
+    from yokeflow.store.operations import Operation
 
 
 class _Wanted(NamedTuple):
@@ -31,7 +36,11 @@ class _Wanted(NamedTuple):
 
 @click.command(
     epilog=options.examples(
-        "yoke log", "yoke log -f", "yoke log --item auth.model -n 200", "yoke log --json | jq .type"
+        "yoke log",
+        "yoke log -f",
+        "yoke log --item auth.model -n 200",
+        "yoke log --operations",
+        "yoke log --json | jq .type",
     )
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens next, until ^C.")
@@ -40,9 +49,19 @@ class _Wanted(NamedTuple):
 @click.option(
     "-n", "number", type=click.IntRange(1), default=50, show_default=True, help="How many of the newest."
 )
-@options.json_option("Print one JSON object a line.")
-def command(*, follow: bool, item: str, run: str, number: int, as_json: bool) -> None:
+@click.option(
+    "--operations",
+    is_flag=True,
+    help="What changed the target or the plan, with ids for `yoke undo`.",
+)
+@options.json_option("Print one JSON object a line; of --operations, a list.")
+def command(*, follow: bool, item: str, run: str, number: int, operations: bool, as_json: bool) -> None:
     """Show the newest events, newest last."""
+    if operations:
+        if follow:
+            raise UsageError("--operations does not follow", hint="leave -f out")
+        asyncio.run(_operations(_Wanted(run, item), number, as_json=as_json))
+        return
     asyncio.run(_log(_Wanted(run, item), number, follow=follow, as_json=as_json))
 
 
@@ -68,3 +87,38 @@ def _print(entries: Iterable[Entry], *, as_json: bool) -> None:
         else:
             for line in event_lines(entry.event, date=True):
                 output.line(line)
+
+
+async def _operations(wanted: _Wanted, number: int, *, as_json: bool) -> None:
+    async with opened() as place, place.store.begin() as connection:
+        done = await store_operations.operations(connection, place.id)
+    fitting = [
+        each
+        for each in done
+        if (not wanted.item or wanted.item in each.items) and each.id.startswith(wanted.run)
+    ][-number:]
+    if as_json:
+        output.data([each.told() for each in fitting])
+        return
+    for each in fitting:
+        output.line(operation_line(each))
+
+
+def operation_line(done: Operation) -> str:
+    """One line: when, what, by whom, what came of it, and whether that can be undone."""
+    when = f"{done.at.astimezone():%Y-%m-%d %H:%M:%S}"
+    what = f"{done.kind} {done.id[:8]}"
+    state = f"{done.state}" if done.state else ""
+    by = f"by {done.by}" if done.by else ""
+    parts = (state, by, *_results(done))
+    undo = style("  can be undone", fg="green") if done.can_undo else ""
+    told = ", ".join(clean(part) for part in parts if part)
+    return f"{style(when, dim=True)}  {style(clean(what), bold=True)}{f': {told}' if told else ''}{undo}"
+
+
+def _results(done: Operation) -> Iterator[str]:
+    for verb, commits in (("landed", done.landed), ("took back", done.undone)):
+        if commits:
+            yield f"{verb} {', '.join(f'{epic} ({short(commit)})' for epic, commit in commits.items())}"
+    if done.items and not (done.landed or done.undone):
+        yield few(done.items, 5)

@@ -14,9 +14,11 @@ from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
 from yokeflow.engine.resolving import leave_all
+from yokeflow.engine.taken_back import offer_again
 from yokeflow.events import Event
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import finish_advance
+from yokeflow.git.reverts import Reverts, find_reverts, positions
 from yokeflow.model import LandingStatus
 from yokeflow.store import evidence, unfinished
 
@@ -195,8 +197,8 @@ async def compare_with_git(
     """Where the store and git differ, git is right; gives the landings as the store has them.
 
     A completed task whose commit is not in the repository is to be done again. An epic whose landing is no
-    longer on the target was taken back by a person, who is asked. A landing that waits for a person is tried
-    again once what was in its way has changed.
+    longer on the target, or reverted there, was taken back by a person, who is asked. A landing that waits for
+    a person is tried again once what was in its way has changed.
     """
     async with store.begin() as connection:
         landings = await unfinished.latest_landings(connection, project_id)
@@ -204,15 +206,30 @@ async def compare_with_git(
     for task, commit in list(ledger.commits.items()):
         if await repo.resolve(commit) is None:
             ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
-    on_target = set((await repo.git("rev-list", f"refs/heads/{context.target}")).text.split())
+    places = await positions(repo, f"refs/heads/{context.target}")
+    reverts = await _reverts(context, landings.values(), places)
     for epic, commit in ledger.landing_commits.items():
-        here = commit and landings[epic].target == context.target
-        if epic in ledger.landed and here and commit not in on_target:
+        if epic not in ledger.landed or not commit or landings[epic].target != context.target:
+            continue
+        if commit not in places:
             ledger.take_back(epic, f"its landing {commit[:12]} is no longer on {context.target}")
+        elif revert := reverts.of(commit):
+            await offer_again(context, epic, revert.commit)
+            by = f"by {revert.commit[:12]} on {context.target}"
+            ledger.take_back(epic, f"its landing {commit[:12]} was reverted {by}")
     for epic in sorted(ledger.held & set(landings)):
         if await _changed(context, ledger, landings[epic]):
             ledger.requeue(epic, by="system")
     return landings
+
+
+async def _reverts(context: Context, landings: Iterable[EpicLanding], places: Mapping[str, int]) -> Reverts:
+    """What was taken back on the target since the first landing there."""
+    before = [landing.old_commit for landing in landings if landing.old_commit in places]
+    oldest = max((commit for commit in before if commit), key=lambda commit: places[commit], default=None)
+    if oldest is None:
+        return Reverts(())
+    return await find_reverts(context.repo, f"refs/heads/{context.target}", oldest)
 
 
 async def _changed(context: Context, ledger: Ledger, landing: EpicLanding) -> bool:

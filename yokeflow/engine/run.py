@@ -23,6 +23,7 @@ from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recov
 from yokeflow.engine.report import RunReport
 from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
+from yokeflow.engine.taken_back import record_found
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, UsageError, YokeError
 from yokeflow.store import items
@@ -128,6 +129,7 @@ class Run:
         await recover(context, await find_remains(store, project_id))
         await drain(store, project_id, self._project.journal, must_finish=True)
         await catch_up(self._project, store, project_id, context.target, self._recorder.record)
+        await record_found(context, store, project_id)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})

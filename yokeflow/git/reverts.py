@@ -98,10 +98,10 @@ async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
     return Reverts(found)
 
 
-async def inverse(repo: Repo, commit: str) -> str:
+async def inverse(repo: Repo, commit: str, message: str = "") -> str:
     """A child of `commit` with the files of its first parent. No ref leads to it."""
     tree = await repo.tree_of(f"{commit}^1")
-    return await commit_tree(repo, tree, [commit], f"Turn {commit[:12]} around".encode())
+    return await commit_tree(repo, tree, [commit], (message or f"Turn {commit[:12]} around").encode())
 
 
 async def take_back(repo: Repo, tip: str, commits: Sequence[str]) -> TakenBack:

@@ -1,0 +1,134 @@
+"""`yoke undo`: take landings back."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yokeflow.cli import options, output
+from yokeflow.cli.lines import event_lines
+from yokeflow.cli.output import clean, style
+from yokeflow.cli.words import count, short
+from yokeflow.engine.project import Project
+from yokeflow.engine.undo import Undo
+from yokeflow.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from yokeflow.engine.undo import Undone
+    from yokeflow.engine.undo_choice import Undoing
+    from yokeflow.events import Event
+
+#: What a person who waits wants to see of the events of an undo.
+_SHOWN = {"check.finished", "warning.raised"}
+
+
+@click.command(
+    epilog=options.examples(
+        "yoke undo --dry-run", "yoke undo auth", "yoke undo last --yes", "yoke log --operations"
+    )
+)
+@click.argument("what", metavar="[LANDING|RUN]", default="")
+@click.option("--with-dependents", is_flag=True, help="Also undo later landings that built on it.")
+@click.option("--dry-run", is_flag=True, help="Say what would be undone, and change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@options.plan
+@options.as_json
+def command(
+    *, what: str, with_dependents: bool, dry_run: bool, yes: bool, plan: Path | None, as_json: bool
+) -> ExitCode:
+    """Take landings back off the target, by a new commit that is tested like any landing.
+
+    LANDING is an epic or the beginning of a landing commit, RUN the beginning of the id of a run or of an
+    earlier undo, or `last` for the last run that landed something. Without either, the last of all that can
+    be undone. The epics' tasks are open again, and the next `yoke run` does them anew. To undo an undo brings
+    everything back.
+    """
+    asked = _Asked(what, yes=yes, dry_run=dry_run, as_json=as_json)
+    undone = asyncio.run(_undo(asked, what, plan, with_dependents=with_dependents))
+    if undone is not None:
+        _report(undone, as_json=as_json)
+    return ExitCode.OK if undone is not None or dry_run else ExitCode.FAILED
+
+
+async def _undo(asked: _Asked, what: str, path: Path | None, *, with_dependents: bool) -> Undone | None:
+    project = await Project.open(Path.cwd())
+    plan = project.load_plan(str(path) if path else None)
+    undo = Undo(project, plan, by=f"human:{getpass.getuser()}", listen=[asked.listener()])
+    return await undo.execute(what, asked.agree, with_dependents=with_dependents)
+
+
+class _Asked:
+    """How a person agrees."""
+
+    def __init__(self, what: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+        self._named = bool(what)
+        self._yes = yes
+        self._dry_run = dry_run
+        self._as_json = as_json
+
+    def agree(self, undoing: Undoing) -> bool:
+        """Show what would be done, and ask where somebody can answer."""
+        if self._dry_run:
+            if self._as_json:
+                output.data(_told(undoing))
+            else:
+                self._show(undoing)
+            return False
+        if self._yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            if self._named:
+                return True
+            raise UsageError("nobody is there to ask", hint="name what to undo, or add --yes")
+        self._show(undoing)
+        return click.confirm("Go on?", err=True)
+
+    def _show(self, undoing: Undoing) -> None:
+        for line in _lines(undoing):
+            output.line(line)
+
+    def listener(self) -> Callable[[Event], None]:
+        def show(event: Event) -> None:
+            if event.type in _SHOWN and not self._as_json:
+                for line in event_lines(event):
+                    output.line(line)
+
+        return show
+
+
+def _lines(undoing: Undoing) -> Iterator[str]:
+    where = f"onto {undoing.target}" if undoing.back else f"off {undoing.target}"
+    verb = "brings back" if undoing.back else "takes"
+    yield f"This {verb} {where}, by a new commit:"
+    for landing in undoing.landings:
+        yield f"  {style(landing.epic, bold=True)}  {clean(landing.title)} ({short(landing.commit)})"
+
+
+def _report(undone: Undone, *, as_json: bool) -> None:
+    undoing = undone.undoing
+    if as_json:
+        told = {"operation": undone.operation, "commit": undone.commit, "tasks": list(undone.tasks)}
+        output.data({**_told(undoing), **told})
+        return
+    epics = ", ".join(undoing.epics)
+    again = f"`yoke undo {undone.operation[:8]}` undoes this."
+    if undoing.back:
+        output.line(f"{epics} is back on {undoing.target}, by {short(undone.commit)}. {again}")
+        return
+    todo = f"{count(len(undone.tasks), 'task')} open again, for the next `yoke run`"
+    output.line(f"{epics} is off {undoing.target}, by {short(undone.commit)}; {todo}. {again}")
+
+
+def _told(undoing: Undoing) -> dict[str, Any]:
+    return {
+        "target": undoing.target,
+        "back": undoing.back,
+        "landings": [{"epic": each.epic, "commit": each.commit} for each in undoing.landings],
+    }
