@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import request
+from yokeflow.engine.control import Control, request
 from yokeflow.errors import ExitCode, UsageError
+from yokeflow.events import Event
 
 if TYPE_CHECKING:
     from yokeflow.engine.report import RunReport, Waiting
@@ -196,6 +197,32 @@ async def test_an_answer_counts_once(workshop: Workshop) -> None:
     await say(workshop, entry, "approve")
     with pytest.raises(UsageError, match="nothing is asked about that any more"):
         await say(workshop, entry, "reject")
+
+
+async def test_an_answer_that_comes_at_the_very_end_is_acted_on(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.plan(epic("one", task("one.a", approve="before")))
+    late = Control.late
+    said: list[Event] = []
+
+    async def deaf(control: Control) -> None:
+        """Hears nothing: the answer comes after that has ended."""
+
+    async def at_the_end(control: Control, waiting: Any) -> list[Event]:
+        if not said:
+            (entry,) = waiting.values()
+            data = {"action": "approve", "item": "one.a", "by": "me", "confirm": True}
+            data["intervention"] = entry.intervention
+            said.append(Event("control.requested", run=control._recorder.run, data=data))
+            control._project.journal.append(*said)
+        return await late(control, waiting)
+
+    monkeypatch.setattr(Control, "_listen", deaf)
+    monkeypatch.setattr(Control, "late", at_the_end)
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    (applied,) = workshop.of("control.applied")
+    assert applied["outcome"] == "done"
 
 
 async def test_a_skipped_task_needs_no_approval(workshop: Workshop) -> None:

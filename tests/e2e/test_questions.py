@@ -13,6 +13,8 @@ from yokeflow.errors import ExitCode
 if TYPE_CHECKING:
     from yokeflow.engine.report import Waiting
 
+#: Runs a script that knows where its prompt is.
+ASKER = 'YOKE_PROMPT="$1"; export YOKE_PROMPT; eval "$2"'
 #: Asks at first; once it is answered, writes what it was told.
 ASKS = """
 if grep -q 'The answer:' "$YOKE_PROMPT"; then sed -n '/The answer:/,$p' "$YOKE_PROMPT" > answer.txt
@@ -30,8 +32,7 @@ def agent(workshop: Workshop) -> None:
             "options": {
                 "asker": {
                     "kind": "command",
-                    "argv": ["sh", "-c", 'YOKE_PROMPT="$1"; export YOKE_PROMPT; eval "$2"', "-"]
-                    + ["{prompt_file}", "{title}"],
+                    "argv": ["sh", "-c", ASKER, "-", "{prompt_file}", "{title}"],
                 }
             },
         }

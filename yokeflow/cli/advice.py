@@ -62,6 +62,7 @@ _OF_EPIC = {"land": "try to land it again, after you corrected its branch or the
 _WORDS = {
     "answer": (" --text '…'", "answer its question; it goes on with what you say"),
     "approve": (" approve", "let it go on"),
+    "dismiss": (" dismiss", "leave everything as it is now"),
     "reject": (" reject --text '…'", "do not let it go on as it is, and say why"),
 }
 

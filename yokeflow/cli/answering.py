@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from yokeflow.cli import output
+from yokeflow.cli.asking import KEPT
 from yokeflow.cli.opened import opened
 from yokeflow.cli.words import ago
-from yokeflow.engine.control import Action, request
+from yokeflow.engine.control import Action, Became, request
 from yokeflow.engine.redact import redact
 from yokeflow.errors import ExitCode, UsageError
 from yokeflow.store.answered import last_answer
@@ -36,6 +37,7 @@ _DONE = {
     "retry": "{item} is open again",
     "skip": "{item} is left out",
     "land": "{item} is to be landed again",
+    "dismiss": "what was asked for {item} is dropped",
 }
 
 
@@ -50,14 +52,16 @@ async def give(name: str, choice: str, text: str, plan: Path | None) -> ExitCode
         choice = _chosen(entry, choice, text)
         item, project = entry["item"] or "", place.project
         more = {"intervention": entry["id"], "text": redact(text.strip())[:_LONGEST]}
-        done = await request(
+        became = await request(
             project,
             lambda: project.load_plan(str(plan) if plan else None),
             choice,
             item,
             **{key: value for key, value in more.items() if value},
         )
-        if done:
+        if became is Became.KEPT:
+            output.line(KEPT)
+        elif became is Became.DONE:
             output.line(f"{_DONE[choice].format(item=item)}; `yoke run` goes on with it.")
         elif await _taken(place, entry["id"]):
             await _check_ours(place, entry["id"], choice)

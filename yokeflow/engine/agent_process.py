@@ -26,6 +26,8 @@ _MOST_OUTPUTS = 200
 _LONGEST_OUTPUT = 500
 #: Characters of a question that are kept.
 _LONGEST_QUESTION = 4000
+#: Ends of a process after which a question counts.
+_MAY_ASK = frozenset({"exited", "timeout", "silence"})
 
 
 class Listener(Protocol):
@@ -51,11 +53,14 @@ def question_file(request: AgentRequest) -> Path:
     return request.scratch / "question.md"
 
 
-def asked_in(request: AgentRequest) -> str:
-    """What an agent asks a person, without secrets; empty for nothing."""
+def asked_in(request: AgentRequest, worked: Worked) -> str:
+    """What an agent asks a person, without secrets; empty for nothing.
+
+    That counts for one that ended, and for one that waited for an answer until it was stopped.
+    """
     file = question_file(request)
     # An agent can put anything there, a pipe or a link to a file of the user's, too.
-    if file.is_symlink() or not file.is_file():
+    if worked.overspent or worked.ended.why not in _MAY_ASK or file.is_symlink() or not file.is_file():
         return ""
     with file.open("rb") as opened:
         said = opened.read(4 * _LONGEST_QUESTION).decode(errors="replace")

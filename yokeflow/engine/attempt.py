@@ -186,8 +186,7 @@ class Session:
         worked = await process.run(request, self._folder / "output.log")
         report, code = worked.report, worked.ended.code
         self._account(report)
-        may_ask = self._context.config.agents.questions and _may_ask(worked)
-        question = asked_in(request) if may_ask else ""
+        question = asked_in(request, worked) if self._context.config.agents.questions else ""
         moved = await guard_target(self._context, self._place.path, target, self._place.base)
         head = await self._collect(branches)
         if head is None:
@@ -371,11 +370,6 @@ class Session:
 def _told(reserved: Reservation | None) -> dict[str, Any]:
     """A reservation as events carry it."""
     return {name: value for name, value in asdict(reserved).items() if value is not None} if reserved else {}
-
-
-def _may_ask(worked: Worked) -> bool:
-    """Whether a question counts: of an agent that ended, or that waited for an answer too long."""
-    return not worked.overspent and worked.ended.why in {"exited", "timeout", "silence"}
 
 
 def _failure(worked: Worked) -> Failure | None:

@@ -15,20 +15,23 @@ from yokeflow.engine.consent import ANSWERS
 from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project, holder
+from yokeflow.engine.questions import refused
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DiskFullError, ProjectBusyError, StoreError, UsageError, YokeError
 from yokeflow.events import Event
 from yokeflow.store import history
 from yokeflow.store.drain import drain
 from yokeflow.store.driver import CONNECTION_ERRORS
+from yokeflow.store.requests import kept_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from uuid import UUID
 
     from yokeflow.engine.lock import Holder
     from yokeflow.engine.project import Project
+    from yokeflow.engine.report import Waiting
     from yokeflow.engine.workflow import Workflow
     from yokeflow.model import Plan
     from yokeflow.store.connection import Store
@@ -158,6 +161,29 @@ class Control:
             # Waits without raising: how listening ended must not hide how the run did.
             await asyncio.wait({self._task}, timeout=_GIVE_UP)
 
+    async def late(self, waiting: Mapping[str, Waiting]) -> list[Event]:
+        """Answers to what still waits that came while the last of the work came to its end."""
+        if not waiting:
+            return []
+        try:
+            await drain(self._store, self._project_id, self._project.journal)
+            async with self._store.begin() as connection:
+                kept = await kept_requests(connection, self._project_id)
+        except StoreError:
+            # The next run finds them.
+            return []
+        return [
+            request
+            for request in kept
+            if request.run == self._recorder.run
+            and not refused(waiting.get(request.data.get("intervention", "")), request.data.get("action", ""))
+        ]
+
+    def hear(self, requests: Iterable[Event]) -> None:
+        """Carry out requests that were not heard when they came."""
+        for request in requests:
+            self._answer(request)
+
     async def _listen(self) -> None:
         after = 0
         while True:
@@ -176,6 +202,9 @@ class Control:
     def _answer(self, request: Event) -> None:
         """Carry out a request, and say that it needs nobody else."""
         data = request.data
+        if self._workflow.over and data.get("action") in ANSWERS:
+            # Whoever looks for late answers finds it, or the next run.
+            return
         reason = self._try(data)
         with suppress(DiskFullError):
             self._recorder.emit(

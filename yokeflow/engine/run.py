@@ -6,13 +6,17 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from yokeflow.engine.claims import close_tasks
+from yokeflow.engine.commits import ingest, publish_tasks
 from yokeflow.engine.control import Control
 from yokeflow.engine.decide import EventHook
 from yokeflow.engine.keeping import keep_status
+from yokeflow.engine.kept import apply_kept
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.opening import open_context
@@ -26,6 +30,7 @@ from yokeflow.engine.selection import RunOptions, selected
 from yokeflow.engine.taken_back import record_found
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, UsageError, YokeError
+from yokeflow.git.hooks import Hooks
 from yokeflow.store import items
 from yokeflow.store.drain import Drainer, drain
 from yokeflow.store.server import ensure_server
@@ -100,7 +105,7 @@ class Run:
             control = Control(self._project, store, project_id, self._workflow, self._recorder, self._plan)
             pool = context.worktrees.pool.working(context.config.parallel.pool, context.target)
             async with control, pool:
-                error = await self._work()
+                error = await self._work(ledger, control)
             await self._tidy(context, ledger)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
             self._recorder.emit(
@@ -125,10 +130,15 @@ class Run:
         chosen = selected(self._plan, self._options)
         async with store.begin() as connection:
             await items.sync_plan(connection, project_id, self._plan)
+        if Hooks(context.repo).installed:
+            publish_tasks(context.repo, self._plan.tasks)
         await context.worktrees.ignore()
         await recover(context, await find_remains(store, project_id))
         await drain(store, project_id, self._project.journal, must_finish=True)
+        if await close_tasks(self._project, self._plan, store, project_id, self._recorder):
+            await drain(store, project_id, self._project.journal, must_finish=True)
         await catch_up(self._project, store, project_id, context.target, self._recorder.record)
+        await apply_kept(self._project, self._plan, store, project_id)
         await record_found(context, store, project_id)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id)
@@ -179,6 +189,7 @@ class Run:
             on_lost=self._lost,
             on_found=self._found,
             reconnect=lambda: asyncio.to_thread(ensure_server, self._project.config.database),
+            first=partial(ingest, self._project, store, project_id),
         )
         self._recorder.listen(lambda _event: drainer.wake())
         try:
@@ -213,13 +224,15 @@ class Run:
             before=ledger.before(),
         )
 
-    async def _work(self) -> YokeError | None:
-        """Do the work; the error that ended it early, if one did."""
+    async def _work(self, ledger: Ledger, control: Control) -> YokeError | None:
+        """Do the work, until no answer of a person is left; the error that ended it early, if one did."""
         assert self._workflow is not None
         if self._stopped:
             return None
         try:
             await self._workflow.work()
+            while not self._workflow.stopped and (late := await control.late(ledger.waiting)):
+                await self._workflow.work(partial(control.hear, late))
         except YokeError as error:
             return error
         return None

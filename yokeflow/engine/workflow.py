@@ -28,6 +28,8 @@ from yokeflow.errors import (
 from yokeflow.model import Attempt, Failure, LandingStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Place
     from yokeflow.engine.ledger import Ledger
@@ -76,14 +78,22 @@ class Workflow:
         self._settlements = 0
         self._over = False
 
-    async def work(self) -> None:
-        """Do everything that can be done.
+    @property
+    def over(self) -> bool:
+        """Nothing is done any more."""
+        return self._over
+
+    async def work(self, first: Callable[[], None] | None = None) -> None:
+        """Do everything that can be done, `first` this.
 
         Raises the error that ended the run early, after all sessions have stopped.
         """
         held, tasks = self._scheduler.holding, self._context.plan.tasks
         self._lanes.expect(tasks[name] for name in self._resolution.hard if name not in held)
+        self._over = False
         async with asyncio.TaskGroup() as self._group:
+            if first is not None:
+                first()
             self._advance()
         self._over = True
         if self._fatal is not None:
@@ -135,8 +145,7 @@ class Workflow:
     def answer(self, intervention: str, choice: str, *, by: str, text: str = "") -> None:
         """Do what a person answers to an approval or a question."""
         entry = self._ledger.waiting.get(intervention)
-        reason = "the run is over" if self._over else refused(entry, choice)
-        if reason or entry is None:
+        if (reason := refused(entry, choice)) or entry is None:
             hint = "`yoke attention` lists what waits for you"
             self._context.recorder.emit("warning.raised", reason=reason, hint=hint)
         else:
