@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, style
-from yokeflow.cli.words import amount, count, first_line, last_lines, money, short, span
+from yokeflow.cli.words import amount, count, few, first_line, last_lines, money, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +94,16 @@ def _resolved(data: Data) -> str:
     sides = {"ours": "the target's lines were taken", "theirs": "the epic's lines were taken"}
     how = sides.get(data.get("how", ""), "an agent did it")
     return f"conflict resolved in {', '.join(data.get('files', ()))}: {how}"
+
+
+def _undone(data: Data) -> str:
+    landing, commit = short(str(data.get("landing", ""))), short(str(data.get("commit", "")))
+    return f"landing {landing} undone by {commit}{_by(data)}"
+
+
+def _plan(data: Data) -> str:
+    told = ((name, data.get(name) or ()) for name in ("added", "changed", "gone"))
+    return f"the plan changed: {_join(*(f'{name} {few(items, 5)}' for name, items in told if items))}"
 
 
 def _control(data: Data) -> str:
@@ -190,6 +200,8 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "landing.queued": (lambda _: "queued to land", None),
     "landing.testing": (lambda data: f"testing the merged tree {short(str(data.get('tree', '')))}", None),
     "landing.landed": (_landed, "green"),
+    "landing.undone": (_undone, "yellow"),
+    "plan.changed": (_plan, None),
     "landing.rejected": (lambda data: f"landing rejected{_because(data)}", "red"),
     "landing.conflicted": (lambda data: f"landing conflicts in {', '.join(data.get('files', ()))}", "red"),
     "forecast.conflicted": (_foreseen, "yellow"),

@@ -106,8 +106,8 @@ def _epic_line(
             told = f"landed {short(landing['commit'] or '')}"
         case "rejected" | "conflict" as status:
             told = f"{status}: {first_line(landing['reason'] or '').removeprefix('conflict in ')}"
-        case None:
-            told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live)
+        case None | "undone" as status:
+            told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live) or status or ""
         case "queued":
             told = queued(landing.get("waits_for", ()))
         case _:
@@ -118,7 +118,7 @@ def _epic_line(
 
 def _epic_mark(epic: Data, tasks: Sequence[Data], landing: Data, *, live: bool) -> tuple[str, str | None]:
     """The same as in the live view."""
-    if landing:
+    if landing and landing["status"] != "undone":
         return _LANDINGS[landing["status"]]
     states = {task["status"] for task in tasks}
     if states == {"cancelled"}:
