@@ -19,24 +19,26 @@ import asyncpg
 
 from tests.torture.rounds import Outcome, torture
 from tests.torture.scenario import Phase, Scenario, scenario
+from tests.torture.starting import HERE, SOURCE, Forge, start
 from tests.torture.world import Store, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HERE = Path(__file__).parent
-_SOURCE = _HERE.parents[1]
 _DISK = "16m"
 
 
 class Batch:
-    """A folder with a server, in which rounds take place. Rounds that break a promise keep their folder."""
+    """A folder in which rounds take place. Rounds that break a promise keep their folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "", template: str = "yokeflow") -> None:
+        """`url` is a server with a migrated database `template`; the batch starts one of its own if empty."""
         self.folder = folder
-        self.url = ""
+        self.url = url
+        self.template = template
         self.own = folder / "own"
         self.clock: Path | None = None
+        self._forge = Forge()
         #: Faults that cannot be made on this machine -> why.
         self.skipped: dict[str, str] = {}
 
@@ -46,12 +48,11 @@ class Batch:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o711)
         try:
-            yoke(self.folder / "server", "db", "upgrade")
-            told = json.loads(yoke(self.folder / "server", "db", "status", "--json"))
-            self.url = told["address"]
+            self.url = self.url or _server(self.folder / "server")
             self.clock = self._make_clock()
             yield
         finally:
+            self._forge.close()
             for home in (self.folder / "server", self.own):
                 if home.exists():
                     yoke(home, "db", "stop", "--yes")
@@ -67,8 +68,9 @@ class Batch:
                 stack.enter_context(small_disk(folder / "disk"))
             url = "" if plan.own_server else stack.enter_context(self._database())
             home = self.own if plan.own_server else folder / "yoke-home"
-            clock = self.clock if plan.clock else None
-            world = World(folder, plan, Store(url, home), clock)
+            # What is preloaded must be there from the start.
+            clock, starter = (self.clock, start) if plan.clock else (None, self._forge.start)
+            world = World(folder, plan, Store(url, home), starter=starter, clock=clock)
             outcome = torture(world, url or self._own_address())
             if outcome.broken and plan.small_disk:
                 shutil.copytree(folder / "disk", folder / "disk-kept", symlinks=True)
@@ -88,16 +90,13 @@ class Batch:
 
     def _own_address(self) -> str:
         """That of the server which rounds may kill."""
-        if not self.own.exists():
-            yoke(self.own, "db", "upgrade")
-        address: str = json.loads(yoke(self.own, "db", "status", "--json"))["address"]
-        return address
+        return _server(self.own)
 
     @contextmanager
     def _database(self) -> Iterator[str]:
         """A database of the round's own, with all migrations applied."""
         name = f"torture_{uuid4().hex}"
-        asyncio.run(_execute(self.url, f'CREATE DATABASE "{name}" TEMPLATE yokeflow'))
+        asyncio.run(_execute(self.url, f'CREATE DATABASE "{name}" TEMPLATE {self.template}'))
         try:
             yield self.url.replace("/yokeflow?", f"/{name}?")
         finally:
@@ -108,15 +107,22 @@ class Batch:
         if compiler is None or not sys.platform.startswith("linux"):
             return None
         library = self.folder / "clock.so"
-        command = (compiler, "-shared", "-fPIC", "-O1", "-o", library, _HERE / "clock.c", "-ldl")
+        command = (compiler, "-shared", "-fPIC", "-O1", "-o", library, HERE / "clock.c", "-ldl")
         done = subprocess.run(command, check=False, capture_output=True)
         return None if done.returncode else library
+
+
+def _server(home: Path) -> str:
+    """The address of an embedded server with its schema up to date."""
+    yoke(home, "db", "upgrade")
+    address: str = json.loads(yoke(home, "db", "status", "--json"))["address"]
+    return address
 
 
 def yoke(home: Path, *args: str) -> str:
     """Run a command that needs no repository; what it prints."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("YOKE_", "GIT_"))}
-    env |= {"YOKE_HOME": str(home), "PYTHONPATH": f"{_SOURCE}:{_SOURCE / 'plugins'}", "YOKE_PLUGINS": ""}
+    env |= {"YOKE_HOME": str(home), "PYTHONPATH": f"{SOURCE}:{SOURCE / 'plugins'}", "YOKE_PLUGINS": ""}
     done = subprocess.run(
         (sys.executable, "-m", "yokeflow", *args),
         cwd="/",

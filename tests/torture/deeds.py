@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import struct
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.torture.scenario import Deed
+    from tests.torture.starting import Started
     from tests.torture.world import World
 
 #: What a person does in a lane's worktree, where nobody may be at work.
@@ -46,7 +46,7 @@ class Deeds:
             "disk": self._fill_the_disk,
         }
 
-    def do(self, deed: Deed, run: subprocess.Popen[bytes] | None) -> None:
+    def do(self, deed: Deed, run: Started | None) -> None:
         """One deed; `run` is the orchestrator, if it is alive."""
         self._count += 1
         self._world.note("deeds.log", deed.what, deed.value)

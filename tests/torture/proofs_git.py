@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 _OF_GIT = frozenset(
     (
         *("HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "config", "description", "hooks", "index", "info", "logs"),
-        *("objects", "packed-refs", "refs", "branches", "yoke", "gc.log"),
+        *("objects", "packed-refs", "refs", "branches", "yoke", "gc.log", "gc.pid"),
     )
 )
-_OURS = frozenset(("journal.jsonl", "run.lock", "worktrees.lock", "sessions", "status.json"))
+_OURS = frozenset(
+    (
+        *("journal.jsonl", "run.lock", "worktrees.lock", "sessions", "status.json"),
+        *("session-hooks", "session.gitconfig", "program", "hooks.json", "spool"),
+    )
+)
 
 
 def every_commit_is_a_landing_or_a_persons(facts: Facts) -> Iterator[str]:

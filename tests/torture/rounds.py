@@ -17,6 +17,7 @@ from tests.torture.look import belongings
 
 if TYPE_CHECKING:
     from tests.torture.scenario import Kill, Phase
+    from tests.torture.starting import Started
     from tests.torture.world import World
 
 #: Seconds after which a run counts as one that never ends.
@@ -67,7 +68,7 @@ def _phase(world: World, phase: Phase, deeds: Deeds) -> int:
     while run.poll() is None:
         elapsed = time.monotonic() - begin
         if phase.kill.how == "time" and elapsed > phase.kill.at:
-            run.kill()
+            run.send_signal(signal.SIGKILL)
         if to_do and world.records() - base >= to_do[0].after:
             deeds.do(to_do.pop(0), run)
         _bound(world, run, elapsed)
@@ -77,15 +78,15 @@ def _phase(world: World, phase: Phase, deeds: Deeds) -> int:
     for deed in (*to_do, *(deed for deed in phase.deeds if deed.what in BETWEEN)):
         deeds.do(deed, None)
     deeds.undo()
-    return run.returncode
+    return run.returncode or 0
 
 
-def _bound(world: World, run: subprocess.Popen[bytes], elapsed: float) -> None:
+def _bound(world: World, run: Started, elapsed: float) -> None:
     if elapsed < _PATIENCE:
         return
     # The fault handler prints where every thread was.
     run.send_signal(signal.SIGABRT)
-    run.wait(10)
+    time.sleep(2)
     raise TortureError(f"a run did not end within {_PATIENCE:.0f} s:\n{world.last_log()[-3000:]}")
 
 
@@ -119,7 +120,7 @@ def _run(world: World, *args: str) -> int:
     while run.poll() is None:
         _bound(world, run, time.monotonic() - begin)
         time.sleep(_PAUSE)
-    return run.returncode
+    return run.returncode or 0
 
 
 def _waiting(world: World) -> dict[str, str]:
@@ -133,10 +134,11 @@ def _waiting(world: World) -> dict[str, str]:
 
 def _surprises(world: World) -> list[str]:
     """Errors that nobody expected, in any run."""
+    said = {log.name: log.read_text(errors="replace") for log in sorted((world.folder / "log").iterdir())}
     return [
-        f"{log.name}: an unexpected error:\n{log.read_text(errors='replace')[-1500:]}"
-        for log in sorted((world.folder / "log").iterdir())
-        if "Traceback" in log.read_text(errors="replace") or "unexpected" in log.read_text(errors="replace")
+        f"{name}: an unexpected error:\n{text[-1500:]}"
+        for name, text in said.items()
+        if "Traceback" in text or "unexpected error" in text
     ]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +12,13 @@ import psutil
 import yaml
 
 from tests.torture.shell import GIT, git
+from tests.torture.starting import HERE, PATH, Command, Started, start
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.torture.scenario import Kill, Scenario
 
-_HERE = Path(__file__).parent
-_SOURCE = _HERE.parents[1]
 #: Variables that are let through to the runs; everything else of ours stays out.
 _KEPT = ("LANG", "LC_ALL", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
 
@@ -35,12 +34,21 @@ class Store:
 class World:
     """A round's folder. All names in it are fixed, so that the checker and the agents find things."""
 
-    def __init__(self, folder: Path, scenario: Scenario, store: Store, clock: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scenario: Scenario,
+        store: Store,
+        *,
+        starter: Callable[[Command], Started] = start,
+        clock: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.scenario = scenario
         self.store = store
         self.shop = folder / "disk" / "shop" if scenario.small_disk else folder / "shop"
         self.journal = self.shop / ".git/yoke/journal.jsonl"
+        self._starter = starter
         self._clock = clock
         self._runs = 0
 
@@ -50,7 +58,7 @@ class World:
         """Make everything that is there before the first run."""
         for name in ("home", "tmp", "bin", "locks", "starts", "behaviour", "work", "cost", "log"):
             (self.folder / name).mkdir()
-        wrapper = (_HERE / "git.sh").read_text().replace("@GIT@", GIT).replace("@ROUND@", str(self.folder))
+        wrapper = (HERE / "git.sh").read_text().replace("@GIT@", GIT).replace("@ROUND@", str(self.folder))
         (self.folder / "bin/git").write_text(wrapper)
         (self.folder / "bin/git").chmod(0o755)
         (self.folder / "clock").write_bytes(bytes(8))
@@ -85,7 +93,7 @@ class World:
     def config(self) -> dict[str, object]:
         """The settings of the scenario, with its checks and its agent."""
         config = dict(self.scenario.config)
-        check = str(_HERE / "check.sh")
+        check = str(HERE / "check.sh")
         names: dict[str, list[str] | None] = config["checks"]
         config["checks"] = {
             stage: None if found is None else [f"{check} {name}" for name in found]
@@ -95,7 +103,7 @@ class World:
             "default": "claude",
             "grace": "300ms",
             "max_attempts": 4,
-            "options": {"claude": {"program": str(_HERE / "agent.sh")}},
+            "options": {"claude": {"program": str(HERE / "agent.sh")}},
         }
         return config
 
@@ -133,27 +141,19 @@ class World:
 
     # Runs
 
-    def start(self, *args: str, kill: Kill | None = None) -> subprocess.Popen[bytes]:
+    def start(self, *args: str, kill: Kill | None = None) -> Started:
         """Start `yoke`; what it prints goes to a file of the folder `log`."""
         self._runs += 1
         for name in ("calls", "orchestrator"):
             (self.folder / name).unlink(missing_ok=True)
         if (self.folder / "fired").exists():
             (self.folder / "fired").rmdir()
-        with (self.folder / f"log/{self._runs:02}-{args[0]}.log").open("wb") as log:
-            process = subprocess.Popen(
-                (sys.executable, "-m", "yokeflow", *args),
-                cwd=self.shop,
-                env={**self.environment(), **self._deadly(kill)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        log = self.folder / f"log/{self._runs:02}-{args[0]}.log"
+        run = self._starter(Command(args, self.shop, {**self.environment(), **self._deadly(kill)}, log))
         draft = self.folder / "orchestrator.new"
-        draft.write_text(f"{process.pid}\n")
+        draft.write_text(f"{run.pid}\n")
         draft.rename(self.folder / "orchestrator")
-        return process
+        return run
 
     def last_log(self) -> str:
         """What the last run printed."""
@@ -167,7 +167,7 @@ class World:
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder / "home"),
             "TMPDIR": str(self.folder / "tmp"),
-            "PYTHONPATH": f"{_HERE / 'inside'}:{_SOURCE}:{_SOURCE / 'plugins'}",
+            "PYTHONPATH": PATH,
             "PYTHONFAULTHANDLER": "1",
             "YOKE_HOME": str(self.store.home),
             "YOKE_PLUGINS": "",

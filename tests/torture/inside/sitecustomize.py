@@ -57,9 +57,15 @@ def _at_changes(number: int) -> None:
     sys.addaudithook(watch)
 
 
-if "TORTURE_DIE" in os.environ:
-    _what, _number, _mode = os.environ["TORTURE_DIE"].split(":")
-    if _what == "record":
-        _at_records(int(_number), _mode)
+def begin() -> None:
+    """Lie in wait, if the environment says so."""
+    if "TORTURE_DIE" not in os.environ:
+        return
+    what, number, mode = os.environ["TORTURE_DIE"].split(":")
+    if what == "record":
+        _at_records(int(number), mode)
     else:
-        _at_changes(int(_number))
+        _at_changes(int(number))
+
+
+begin()
