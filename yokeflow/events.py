@@ -7,6 +7,8 @@ common fields; `[]` marks a list, `?` what may be missing:
     run.started           target, target_commit, strategy, concurrency, budget_usd?, pid, host,
                           batches[[task]], critical_path[task], options, before{landed[epic], skipped[task],
                           failed{task: reason}, held{epic: {kind, reason}}}
+    plan.changed          added[item], changed[item], gone[item] (up to 50 of each),
+                          numbers{added, changed, gone}
     run.paused            by
     run.continued         by
     run.finished          state (completed, failed, cancelled, interrupted), exit_code, reason
@@ -82,7 +84,7 @@ _COMMON = ("id", "at", "run", "type", "epic", "task", "session")
 CORE_SUBJECTS = frozenset(
     (
         *("run", "task", "epic", "session", "check", "worktree", "landing", "intervention", "control"),
-        *("store", "agent", "plugin", "warning", "event", "commit", "merge", "forecast", "handover"),
+        *("plan", "store", "agent", "plugin", "warning", "event", "commit", "merge", "forecast", "handover"),
     )
 )
 

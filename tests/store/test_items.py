@@ -295,3 +295,12 @@ async def test_durations_are_medians_of_completed_sessions(ask, tell, story):
         await tell(*story.attempt("1a", "completed", seconds=seconds))
     await tell(*story.attempt("1a", "failed", seconds=5000.0), *story.attempt("1b", "completed", seconds=7.0))
     assert await ask(learned.durations) == {"1a": 3.0, "1b": 7.0, "category:code": 5.0}
+
+
+async def test_what_a_plan_changes_is_told(store, project, plan):
+    async with store.begin() as conn:
+        assert not await items.sync_plan(conn, project, plan)
+        told = await items.sync_plan(conn, project, without(plan, "1b"))
+        assert (told.added, told.gone) == ((), ("1b",))
+        back = await items.sync_plan(conn, project, plan)
+        assert (back.added, back.changed, back.gone) == ((), ("1b",), ())

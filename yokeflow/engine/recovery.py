@@ -14,7 +14,7 @@ from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
 from yokeflow.engine.resolving import leave_all
-from yokeflow.engine.taken_back import offer_again
+from yokeflow.engine.taken_back import any_new, offer_again
 from yokeflow.events import Event
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import finish_advance
@@ -197,8 +197,8 @@ async def compare_with_git(
     """Where the store and git differ, git is right; gives the landings as the store has them.
 
     A completed task whose commit is not in the repository is to be done again. An epic whose landing is no
-    longer on the target, or reverted there, was taken back by a person, who is asked. A landing that waits for
-    a person is tried again once what was in its way has changed.
+    longer on the target, or reverted there, was taken back by a person, who is asked. A landing that waits
+    for a person is tried again once what was in its way has changed.
     """
     async with store.begin() as connection:
         landings = await unfinished.latest_landings(connection, project_id)
@@ -207,7 +207,8 @@ async def compare_with_git(
         if await repo.resolve(commit) is None:
             ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
     places = await positions(repo, f"refs/heads/{context.target}")
-    reverts = await _reverts(context, landings.values(), places)
+    new = await any_new(context, store, project_id)
+    reverts = await _reverts(context, landings.values(), places) if new else Reverts(())
     for epic, commit in ledger.landing_commits.items():
         if epic not in ledger.landed or not commit or landings[epic].target != context.target:
             continue

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 #: How long the end of a run waits for a database that is away; the journal keeps what it misses.
 _LAST_DRAIN = 10.0
+#: Items that the event of a changed plan names, of each kind.
+_MOST_NAMES = 50
 
 
 class Run:
@@ -63,6 +66,8 @@ class Run:
         self._workflow: Workflow | None = None
         self._main: asyncio.Task[RunReport] | None = None
         self._stopped = False
+        #: Since the plan was last brought into the store.
+        self._changes = items.PlanChanges()
 
     @property
     def id(self) -> str:
@@ -129,7 +134,7 @@ class Run:
         """Put right what the last run left, then find out what there is to do."""
         chosen = selected(self._plan, self._options)
         async with store.begin() as connection:
-            await items.sync_plan(connection, project_id, self._plan)
+            self._changes = await items.sync_plan(connection, project_id, self._plan)
         if Hooks(context.repo).installed:
             publish_tasks(context.repo, self._plan.tasks)
         await context.worktrees.ignore()
@@ -223,6 +228,13 @@ class Run:
             },
             before=ledger.before(),
         )
+        if self._changes:
+            changed = asdict(self._changes)
+            self._recorder.emit(
+                "plan.changed",
+                numbers={name: len(names) for name, names in changed.items()},
+                **{name: names[:_MOST_NAMES] for name, names in changed.items()},
+            )
 
     async def _work(self, ledger: Ledger, control: Control) -> YokeError | None:
         """Do the work, until no answer of a person is left; the error that ended it early, if one did."""

@@ -13,7 +13,7 @@ from yokeflow.engine.lanes import remove_lanes
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.reverts import Reverts, find_reverts, inverse, positions
 from yokeflow.model import Status
-from yokeflow.store import items, operations
+from yokeflow.store import items, operations, rebuild
 from yokeflow.store.drain import drain
 
 if TYPE_CHECKING:
@@ -90,11 +90,26 @@ async def look(context: Context, store: Store, project_id: UUID) -> View:
     return View(target, tip, landings, done, states, places, reverts)
 
 
+async def any_new(context: Context, store: Store, project_id: UUID) -> bool:
+    """Whether anything may have been taken back on the target since the last run began."""
+    repo, target = context.repo, context.target
+    async with store.begin() as connection:
+        since = await rebuild.last_target_commit(connection, project_id, target)
+    tip = await repo.branch(target)
+    if tip is None or tip == since:
+        return False
+    if since and not (await repo.resolve(since) and await repo.is_ancestor(since, tip)):
+        since = None
+    return bool(list(await find_reverts(repo, tip, since or "")))
+
+
 async def record_found(context: Context, store: Store, project_id: UUID) -> None:
     """Record what was undone, or brought back, on the target without anybody telling.
 
     What a person took back by `git revert` is for the run to ask about.
     """
+    if not await any_new(context, store, project_id):
+        return
     view = await look(context, store, project_id)
     if events := await unrecorded(context, view, by=FOUND_IN_GIT):
         context.recorder.record(*events)

@@ -40,6 +40,7 @@ SET (parent_id, {_COLUMNS}) = ROW (EXCLUDED.parent_id, {_NEW}),
     deleted_at = NULL, version = work_items.version + 1
 WHERE work_items.deleted_at IS NOT NULL
    OR (work_items.parent_id, {_OLD}) IS DISTINCT FROM (EXCLUDED.parent_id, {_NEW})
+RETURNING key, xmax = 0 AS added
 """)  # noqa: S608 - composed of the constants above
 
 #: Marks what is gone from the plan, unless it is finished. Its history stays.
@@ -48,6 +49,7 @@ UPDATE work_items SET deleted_at = now(), version = version + 1
 WHERE project_id = CAST(:project AS uuid) AND deleted_at IS NULL AND kind IN ('epic', 'task')
   AND status NOT IN ('completed', 'cancelled')
   AND NOT (key = ANY (SELECT jsonb_array_elements_text(CAST(:keys AS jsonb))))
+RETURNING key
 """)
 
 _EDGES = text("""
@@ -129,17 +131,35 @@ class ItemState:
     reason: str = ""
 
 
-async def sync_plan(conn: AsyncConnection, project_id: UUID, plan: Plan) -> None:
+@dataclass(frozen=True, slots=True)
+class PlanChanges:
+    """What a plan has that the store had not, and the other way round."""
+
+    added: tuple[str, ...] = ()
+    #: Items that are told otherwise, or stand somewhere else.
+    changed: tuple[str, ...] = ()
+    #: Not finished, and not in the plan any more.
+    gone: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.gone)
+
+
+async def sync_plan(conn: AsyncConnection, project_id: UUID, plan: Plan) -> PlanChanges:
     """Make items and dependencies those of the plan; what happened to them stays."""
     project = str(project_id)
     epics = [_epic_row(epic) for epic in plan.epics]
     tasks = [_task_row(task) for task in plan.tasks.values()]
+    added: list[str] = []
+    changed: list[str] = []
     # In this order, since a task looks its epic up.
     for rows in (epics, tasks):
-        await conn.execute(_UPSERT, {"project": project, "items": json.dumps(rows)})
+        for row in await conn.execute(_UPSERT, {"project": project, "items": json.dumps(rows)}):
+            (added if row.added else changed).append(row.key)
     keys = [row["key"] for row in (*epics, *tasks)]
-    await conn.execute(_RETIRE, {"project": project, "keys": json.dumps(keys)})
+    gone = await conn.scalars(_RETIRE, {"project": project, "keys": json.dumps(keys)})
     await _sync_dependencies(conn, project, plan)
+    return PlanChanges(tuple(added), tuple(changed), tuple(sorted(gone)))
 
 
 async def _sync_dependencies(conn: AsyncConnection, project: str, plan: Plan) -> None:
