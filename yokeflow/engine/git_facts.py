@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from yokeflow.events import Event
+from yokeflow.git.history import Undo
 from yokeflow.store.rebuild import Known, Lost
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 TOLD_BY_GIT: Final = "told by git"
 _NOBODY: Final = "a run of which git knows no name"
 _TICK: Final = timedelta(microseconds=1)
+#: A landing and what landed may share a second, and git knows no less.
+_SLACK: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,11 @@ class _Teller:
         #: Epic of tasks that the plan does not have.
         self._epics = epics
         self._events: list[Event] = []
+        #: The commit that has the work of each task that is done.
         self._done: dict[str, str] = {}
+        #: Landings by the commit that brought them on the target, and by the one that took them back.
+        self._standing: dict[str, list[Landing]] = {}
+        self._gone: dict[str, list[Landing]] = {}
         self._runs: set[str] = set()
         self._attempts = dict(facts.known.attempts or {})
         self._work: defaultdict[str, list[Work]] = defaultdict(list)
@@ -74,29 +82,36 @@ class _Teller:
             self._work[work.task].append(work)
 
     def tell(self) -> list[Event]:
-        landings = self._facts.history.landings
-        last = {landing.run: landing for landing in landings}
-        for landing in landings:
+        history = self._facts.history
+        last = {landing.run: landing for landing in history.landings}
+        facts: list[Landing | Undo] = [*history.landings, *history.undos]
+        for fact in sorted(facts, key=lambda each: each.at):
+            if isinstance(fact, Undo):
+                self._tell_undo(fact)
+                continue
             # Whoever knows a landing knows more of it than git does.
-            if landing.commit not in self._facts.known.landings:
-                self._tell_landing(landing)
-            self._done.update(dict.fromkeys(self._tasks(landing), landing.epic))
-            if last[landing.run] is landing:
-                self._end_run(landing.run, landing.at)
+            if fact.commit not in self._facts.known.landings:
+                self._tell_landing(fact)
+            for task in self._tasks(fact):
+                self._done.setdefault(task, fact.commit)
+            self._standing[fact.commit] = [fact]
+            if last[fact.run] is fact:
+                self._end_run(fact.run, fact.at)
         self._tell_rest()
-        self._tell_undone()
         return self._events
 
     def _tell_landing(self, landing: Landing) -> None:
         tasks = [task for task in self._tasks(landing) if task not in self._done]
-        work = [each for task in tasks for each in self._in_order(task)]
-        run = self._begin_run(landing.run, min([landing.at, *(each.at for each in work)]), landing.old_commit)
-        for each in work:
-            self._tell_work(each, run, landing.epic)
-        for task in tasks:
-            if not any(each.counts for each in self._work[task]):
+        work = {task: self._take(task, landing.at + _SLACK) for task in tasks}
+        begun = min([landing.at, *(each.at for found in work.values() for each in found)])
+        run = self._begin_run(landing.run, begun, landing.old_commit)
+        for task, found in work.items():
+            for each in found:
+                self._tell_work(each, run, landing.epic)
+            if not any(each.counts for each in found):
                 # Its own commits are gone with a squash, or it changed nothing.
-                self._say("task.completed", task, landing.at, run, landing.epic, task, commit=landing.commit)
+                key = f"{task} {landing.commit}"
+                self._say("task.completed", key, landing.at, run, landing.epic, task, commit=landing.commit)
         told: dict[str, Any] = {
             "commit": landing.commit,
             "tree": landing.tree,
@@ -109,7 +124,7 @@ class _Teller:
         self._say("landing.queued", key, at, run, epic)
         self._say("landing.testing", key, at, run, epic, **told)
         self._tell_checks(landing, run)
-        strategy = "squash" if landing.squashed else "merge"
+        strategy = _strategy(landing)
         self._say("landing.landed", key, at, run, epic, **told, strategy=strategy, tasks=list(landing.tasks))
 
     def _tell_checks(self, landing: Landing, run: str) -> None:
@@ -136,45 +151,87 @@ class _Teller:
     def _tell_rest(self) -> None:
         """What is on no landing: on an epic's branch, brought to the target by a person, or taken back."""
         known = self._facts.known.sessions
-        rest = [
-            each
+        rest = {
+            task: [each for each in work if not known & {each.session, self._own(each.session)}]
             for task, work in self._work.items()
-            for each in (work if task not in self._done else ())
-            if not known & {each.session, self._own(each.session)}
-        ]
+        }
+        rest = {task: work for task, work in rest.items() if work}
         if not rest:
             return
-        rest.sort(key=lambda each: each.at)
-        run = self._begin_run("", rest[0].at, None)
-        order = {each.task: None for each in rest}
-        for task in order:
-            for each in self._in_order(task):
+        times = [each.at for work in rest.values() for each in work]
+        run = self._begin_run("", min(times), None)
+        for task, work in rest.items():
+            for each in sorted(work, key=_order):
                 self._tell_work(each, run, self._epic(task))
-        self._end_run("", rest[-1].at)
+            if task in self._done and not any(each.counts for each in work):
+                # It was done all the same.
+                key, commit = f"{task} {max(times)}", self._done[task]
+                self._say("task.completed", key, max(times), run, self._epic(task), task, commit=commit)
+        self._end_run("", max(times))
 
-    def _tell_undone(self) -> None:
-        """Landings that were taken back after all, and what is to be done again for them."""
-        by = {oid: undo for undo in self._facts.history.undos for oid in undo.undoes}
-        again = {landing.epic for landing in self._facts.history.landings if not landing.undone}
-        for landing in self._facts.history.landings:
-            if not landing.undone or landing.commit in self._facts.known.landings:
-                continue
-            undo = by[landing.commit]
-            key = f"{landing.commit} {undo.commit}"
-            told = {
-                "commit": undo.commit,
-                "landing": landing.commit,
-                "by": undo.author,
-                "reason": TOLD_BY_GIT,
-            }
-            self._say("landing.undone", key, undo.at, landing.run, landing.epic, **told)
-            if landing.epic in again:
-                continue
-            for task in self._tasks(landing):
-                why = {"by": undo.author, "reason": f"its landing {landing.commit[:12]} was undone"}
-                self._say(
-                    "task.reopened", f"{task} {undo.commit}", undo.at, landing.run, landing.epic, task, **why
-                )
+    def _tell_undo(self, undo: Undo) -> None:
+        """Landings that were taken back and are to be done again; or that are there again."""
+        for oid in undo.undoes:
+            for landing in self._standing.pop(oid, ()):
+                self._gone.setdefault(undo.commit, []).append(landing)
+                self._tell_undone(landing, oid, undo)
+            for landing in self._gone.pop(oid, ()):
+                self._standing.setdefault(undo.commit, []).append(landing)
+                self._tell_brought_back(landing, oid, undo)
+
+    def _tell_undone(self, landing: Landing, commit: str, undo: Undo) -> None:
+        elsewhere = {
+            task
+            for each in chain.from_iterable(self._standing.values())
+            if each.epic == landing.epic
+            for task in self._tasks(each)
+        }
+        tasks = {
+            task: self._done.pop(task)
+            for task in self._tasks(landing)
+            if task not in elsewhere and task in self._done
+        }
+        if undo.commit in self._facts.known.undos:
+            return
+        where, by = (undo.at, self._run(landing.run), landing.epic), undo.author
+        target = self._facts.history.target
+        self._say(
+            "landing.undone",
+            f"{commit} {undo.commit}",
+            *where,
+            commit=undo.commit,
+            landing=commit,
+            target=target,
+            by=by,
+            reason="",
+            tasks=tasks,
+        )
+        reason = f"its landing {commit[:12]} was undone"
+        for task in tasks:
+            self._say("task.reopened", f"{task} {undo.commit}", *where, task, by=by, reason=reason)
+
+    def _tell_brought_back(self, landing: Landing, by: str, undo: Undo) -> None:
+        tasks = self._tasks(landing)
+        self._done.update(dict.fromkeys(tasks, landing.commit))
+        if undo.commit in self._facts.known.landings:
+            return
+        where, key = (undo.at, self._run(landing.run), landing.epic), f"{landing.commit} {undo.commit}"
+        for task in tasks:
+            self._say("task.completed", f"{task} {undo.commit}", *where, task, commit=landing.commit)
+        self._say("landing.queued", key, *where)
+        self._say(
+            "landing.landed",
+            key,
+            *where,
+            commit=undo.commit,
+            tree=undo.tree,
+            old_commit=undo.old_commit,
+            epic_commit=landing.epic_commit or None,
+            target=self._facts.history.target,
+            strategy=_strategy(landing),
+            tasks=list(tasks),
+            brings_back=by,
+        )
 
     def _tasks(self, landing: Landing) -> Sequence[str]:
         """The tasks that landed: as its message lists them, else as the plan has them."""
@@ -187,9 +244,11 @@ class _Teller:
         plan = self._facts.plan
         return plan.tasks[task].epic if plan and task in plan.tasks else self._epics.get(task, "")
 
-    def _in_order(self, task: str) -> list[Work]:
-        """The sessions of a task; what counts comes last, whatever the clocks said."""
-        return sorted(self._work[task], key=lambda each: (each.counts, each.at))
+    def _take(self, task: str, until: datetime) -> list[Work]:
+        """The sessions of a task up to a time, in order; they are told once."""
+        work = self._work[task]
+        self._work[task] = [each for each in work if each.at > until]
+        return sorted((each for each in work if each.at <= until), key=_order)
 
     def _tell_work(self, work: Work, run: str, epic: str) -> None:
         if self._facts.known.sessions & {work.session, self._own(work.session)}:
@@ -222,6 +281,7 @@ class _Teller:
             recovered=True,
         )
         if work.counts:
+            self._done[work.task] = work.commit
             self._say("task.completed", work.session, *where[:-1], commit=work.commit)
 
     def _begin_run(self, name: str, at: datetime, commit: str | None) -> str:
@@ -270,6 +330,15 @@ class _Teller:
     ) -> None:
         identity = str(uuid5(self._space, f"{type_} {key}"))
         self._events.append(Event(type_, run, epic, task, session, data, identity, at))
+
+
+def _order(work: Work) -> tuple[bool, datetime]:
+    """What counts comes last, whatever the clocks said."""
+    return work.counts, work.at
+
+
+def _strategy(landing: Landing) -> str:
+    return "squash" if landing.squashed else "merge"
 
 
 def _is_uuid(text: str) -> bool:

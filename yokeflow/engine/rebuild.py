@@ -19,6 +19,7 @@ from yokeflow.git.history import History, newest_landing, read_history
 from yokeflow.store import items, projects
 from yokeflow.store import rebuild as known_facts
 from yokeflow.store.drain import drain
+from yokeflow.store.projection import apply
 from yokeflow.store.rebuild import Known, Lost
 
 if TYPE_CHECKING:
@@ -133,13 +134,14 @@ async def bring_in(project: Project, store: Store, project_id: UUID, record: Rec
     A journal that was replayed without items would leave no trace, and never be read again.
     """
     plan, lost = plan_of(project), _named_items(project.journal)
-    async with store.begin() as connection:
-        if lost:
+    if lost:
+        planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
+        lost = [item for item in lost if item.key not in planned]
+        async with store.begin() as connection:
             if plan:
                 await items.sync_plan(connection, project_id, plan)
-            planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
-            lost = [item for item in lost if item.key not in planned]
             await known_facts.restore_items(connection, project_id, lost)
+            await apply(connection, project_id, _begun_runs(project.journal))
     await drain(store, project_id, project.journal)
     async with store.begin() as connection:
         await known_facts.show_finished(connection, project_id, lost)
@@ -207,6 +209,18 @@ def _named_items(journal: Journal) -> list[Lost]:
         if event.task:
             found.setdefault(event.task, Lost(event.task, "", event.epic))
     return list(found.values())
+
+
+def _begun_runs(journal: Journal) -> list[Event]:
+    """The start of runs of which the journal has only the end: no session would find its run."""
+    first: dict[str, Event] = {}
+    whole: set[str] = set()
+    for event in events_in(journal):
+        if event.run:
+            first.setdefault(event.run, event)
+        if event.type == "run.started":
+            whole.add(event.run)
+    return [Event("run.started", run, at=event.at) for run, event in first.items() if run not in whole]
 
 
 def events_in(journal: Journal, generation: str = "", offset: int = 0) -> Iterator[Event]:

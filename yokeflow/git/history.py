@@ -57,7 +57,6 @@ class Landing:
     tasks: Mapping[str, str]
     squashed: bool
     at: datetime
-    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,9 @@ class Undo:
     """A commit that takes other ones back."""
 
     commit: str
-    #: Landings, or earlier undos.
+    tree: str
+    old_commit: str
+    #: Landings, or earlier undos, which brings back what they took.
     undoes: tuple[str, ...]
     author: str
     at: datetime
@@ -231,12 +232,10 @@ class _Reader:
         for commit in (*self.landed, *self.beside):
             if len(commit.parents) == 2 and commit.message.startswith("Join "):
                 self.joins.setdefault(commit.parents[1], commit.oid)
-        undos = tuple(self._undos())
-        gone = _undone(undos)
-        landings = tuple(replace(each, undone=each.commit in gone) for each in self._landings())
         proved = {commit.oid for commit in self.landed} | self.in_squashed
         work = self._work((*self.landed, *self.beside), proved | self.on_branches)
-        return History(self.target, landings, tuple(self._with_kept(list(work), proved)), undos)
+        kept = tuple(self._with_kept(list(work), proved))
+        return History(self.target, tuple(self._landings()), kept, tuple(self._undos()))
 
     def _landings(self) -> Iterator[Landing]:
         kept: defaultdict[str, list[str]] = defaultdict(list)
@@ -254,8 +253,8 @@ class _Reader:
     def _undos(self) -> Iterator[Undo]:
         for commit in self.landed:
             said = " ".join(commit.trailers.get("Yoke-Undoes", ()))
-            if found := tuple(_OID.findall(said)):
-                yield Undo(commit.oid, found, commit.author, commit.at)
+            if (found := tuple(_OID.findall(said))) and commit.parents:
+                yield Undo(commit.oid, commit.tree, commit.parents[0], found, commit.author, commit.at)
 
     def _work(self, commits: Iterable[_Commit], counting: Collection[str]) -> Iterator[Work]:
         """One for every session, in the order of their last commits."""
@@ -320,17 +319,3 @@ def _proofs(values: Iterable[str]) -> Iterator[tuple[str, str]]:
         tree, _, verdict = value.strip().partition("=")
         if verdict:
             yield tree, verdict
-
-
-def _undone(undos: Sequence[Undo]) -> frozenset[str]:
-    """The landings that are taken back: an undo of an undo brings them on the target again."""
-    gone: set[str] = set()
-    taken: dict[str, tuple[str, ...]] = {}
-    for undo in undos:
-        for oid in undo.undoes:
-            if oid in taken:
-                gone.difference_update(taken[oid])
-            else:
-                gone.add(oid)
-        taken[undo.commit] = undo.undoes
-    return frozenset(gone)

@@ -25,6 +25,8 @@ SELECT CAST(json_build_object(
     'landings', (SELECT coalesce(json_agg(DISTINCT commit), '[]') FROM landings
                  WHERE project_id = CAST(:project AS uuid) AND commit IS NOT NULL
                    AND status IN ('landed', 'undone')),
+    'undos', (SELECT coalesce(json_agg(DISTINCT metadata ->> 'undone_by'), '[]') FROM landings
+              WHERE project_id = CAST(:project AS uuid) AND metadata ? 'undone_by'),
     'attempts', (SELECT coalesce(json_object_agg(key, attempts), '{}') FROM work_items
                  WHERE project_id = CAST(:project AS uuid) AND attempts > 0),
     'others', (SELECT coalesce(json_agg(id), '[]') FROM (
@@ -81,6 +83,8 @@ class Known:
     sessions: frozenset[str] = frozenset()
     #: Commits of landings.
     landings: frozenset[str] = frozenset()
+    #: Commits that took landings back.
+    undos: frozenset[str] = frozenset()
     #: Sessions started, by task.
     attempts: Mapping[str, int] | None = None
     #: Ids of runs and sessions that another project of the same store has, such as another clone.
