@@ -297,6 +297,7 @@ async def test_what_a_person_locked_or_is_in_is_left_alone(trees: Worktrees, pro
     async with pooling(trees, 2):
         await filled(trees, 2)
         locked, visited = sorted(trees.pool.folder.iterdir())
+        run(project, "worktree", "unlock", str(locked))
         run(project, "worktree", "lock", "--reason", "mine", str(locked))
         person = await asyncio.create_subprocess_exec("sleep", "60", cwd=visited)
         try:
@@ -394,8 +395,8 @@ _KILLED_AT = (
 async def test_killed_at_any_step_nothing_is_lost_and_nothing_is_left(
     template: Path, tmp_path: Path, group: int
 ) -> None:
-    """A dozen of some hundred steps: all of them take minutes."""
-    for step in range(3 + 9 * group, 108, 27):
+    """Nine of some hundred steps: all of them take minutes."""
+    for step in range(3 + 12 * group, 108, 36):
         project = tmp_path / f"project-{step}"
         shutil.copytree(template, project, symlinks=True)
         killed = await asyncio.create_subprocess_exec(

@@ -66,7 +66,8 @@ def user_of(reason: str) -> int | None:
 
 def anybody_in(folder: Path) -> bool:
     """Whether some process has its working directory in there."""
-    return any(Path(cwd).is_relative_to(folder) for cwd in _working_directories())
+    inside = f"{folder}{os.sep}"
+    return any(f"{cwd}{os.sep}".startswith(inside) for cwd in _working_directories())
 
 
 def _working_directories() -> set[str]:

@@ -132,8 +132,6 @@ class Pool:
         The folder goes last: before that, what a crash leaves lies in the pool and is removed.
         """
         git_dir = checkout.git_dir
-        # Else git would prune what names no folder for a moment.
-        (git_dir / "locked").write_text(in_use_reason(), encoding="utf-8")
         _write(git_dir / "gitdir", f"{path / '.git'}\n")
         better = git_dir.with_name(path.name)
         if _SIMPLE.fullmatch(path.name) and not is_anything(better):
@@ -165,7 +163,7 @@ class Pool:
             async with trees.exclusive():
                 self.closed.mkdir(exist_ok=True)
                 folder = path.rename(self.closed / os.urandom(6).hex())
-                _write(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
+                _replace(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
         except (YokeError, OSError):
             return False
         self.wake()
@@ -200,7 +198,7 @@ class Pool:
         """The checkout of a closed lane, also when a crash came before its git folder knew its place."""
         checkout = find(self._repo, folder)
         if checkout is not None and not checkout.is_whole():
-            _write(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
+            _replace(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
         return checkout
 
     def _lane_of(self, checkout: Checkout | None, folder: Path) -> str:
@@ -252,8 +250,12 @@ class Pool:
             await self._bury(folder)
 
     def _put(self, one: Ready | None) -> None:
-        if one is not None:
-            self._ready.append(one)
+        if one is None:
+            return
+        # Else git would prune it in the moment in which it names no folder; and making files takes time then.
+        (one.checkout.git_dir / "locked").write_text(in_use_reason(), encoding="utf-8")
+        self._trees.mark_ready(one.checkout, "")
+        self._ready.append(one)
 
 
 def _begin_log(log: Path) -> None:
@@ -268,8 +270,12 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if is_folder(folder) else []
 
 
-def _write(file: Path, text: str) -> None:
-    """Replace a small file at once."""
-    draft = file.with_name(f"{file.name}.yoke")
-    draft.write_text(text, encoding="utf-8", errors="surrogateescape")
+def _replace(file: Path, text: str) -> None:
+    """Write a file whatever an agent has put in its place."""
+    draft = file.with_name(f"{file.name}.{os.urandom(6).hex()}")
+    _write(draft, text)
     draft.replace(file)
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -8,13 +8,13 @@ import re
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import DiskFullError, GitError, RepositoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 #: What `git rev-parse --local-env-vars` names, and other variables that redirect or reinterpret a command.
 #: Git exports some of them to the hooks it runs.
@@ -172,11 +172,18 @@ async def _once(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, s
     except FileNotFoundError as error:
         raise _missing(cwd) from error
     if _IDLE.get():
-        # It may have ended by now.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, _LEAST_PRIORITY)
+        _let_others_go_first(process.pid)
     stdout, stderr = await process.communicate(stdin or None)
     return GitOutput(process.returncode or 0, stdout, os.fsdecode(stderr))
+
+
+def _let_others_go_first(pid: int) -> None:
+    # It may have ended by now.
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, _LEAST_PRIORITY)
+    # Where Linux shares the time among groups, a process of a session of its own is a group of its own.
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(_LEAST_PRIORITY), encoding="ascii")
 
 
 def _missing(cwd: Path) -> RepositoryError:
