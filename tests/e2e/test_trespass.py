@@ -158,12 +158,14 @@ async def test_an_agent_that_merges_in_the_checkout_itself_gains_nothing(worksho
     workshop.plan(epic("one", task("one.a", merge)))
     before = workshop.git("rev-parse", "main")
     workshop.write("README.md", "# Mine\n")
+    workshop.git("add", "README.md")
+    workshop.write("README.md", "# Mine too\n")
     report = await workshop.run()
     assert report.failed == {"one.a": "the agent moved main, where only tested work may land"}
     assert workshop.git("rev-parse", "main") == before
-    assert workshop.git("status", "--porcelain") == " M README.md"
+    assert workshop.git("status", "--porcelain") == "MM README.md"
     assert not (workshop.root / "x").exists()
-    assert (workshop.root / "README.md").read_text() == "# Mine\n"
+    assert (workshop.root / "README.md").read_text() == "# Mine too\n"
 
 
 async def test_a_run_that_is_killed_leaves_nothing_untested_on_the_target(workshop: Workshop) -> None:

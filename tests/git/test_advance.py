@@ -277,6 +277,18 @@ async def test_half_written_files_are_finished(repo: Repo, project: Path, step: 
     assert run(project, "show", f"{kept}:untracked") == "mine"
 
 
+async def test_what_the_user_has_staged_stays_staged(
+    repo: Repo, project: Path, step: tuple[str, str]
+) -> None:
+    journal(repo, step)
+    write(project, {"a.txt": "lan", "src/c.txt": "staged", "added": "staged too"})
+    run(project, "add", "src/c.txt", "added")
+    write(project, {"src/c.txt": "changed again"})
+    assert await finish_advance(repo) == MOVED
+    assert_landed(project, step[0])
+    assert run(project, "status", "--porcelain") == "A  added\nMM src/c.txt"
+
+
 async def test_a_git_that_outlived_us_is_waited_for(repo: Repo, project: Path, step: tuple[str, str]) -> None:
     journal(repo, step)
     slow = f"alias.slow=!sleep 0.3; git merge -q --ff-only {step[0]}"
@@ -336,8 +348,9 @@ async def test_a_stop_in_the_middle_is_finished_by_the_next_try(
 ) -> None:
     real = shutil.which("git")
     git_only_path(
-        f'case "$*" in *--ff-only*) printf lan > "{project}/a.txt"; echo "fatal: unable to write" >&2;'
-        f' exit 128;; *) exec {real} "$@";; esac'
+        f'case "$*" in *--ff-only*) if [ ! -e "{project}.once" ]; then touch "{project}.once";'
+        f' printf lan > "{project}/a.txt"; echo "fatal: unable to write" >&2; exit 128; fi;; esac;'
+        f' exec {real} "$@"'
     )
     with pytest.raises(GitError, match="unable to write"):
         await advance(repo, "main", *step)

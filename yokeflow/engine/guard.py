@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import GitError, RefMovedError
+from yokeflow.git.advance import go_back
 from yokeflow.git.checkouts import checkouts, find
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ async def _go_back(repo: Repo, target: str, now: str, back: str) -> bool:
         if paths and came_along.returncode == 0:
             # Refuses to overwrite what the user has changed; then only the branch goes back.
             with suppress(GitError):
-                await checkout.git("reset", "-q", "--keep", back)
+                await go_back(checkout, now, back)
                 return True
     with suppress(RefMovedError):
         await repo.update_ref(f"refs/heads/{target}", back, now, _TAKEN_BACK)

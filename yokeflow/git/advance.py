@@ -141,7 +141,20 @@ async def _give_back(checkout: Checkout, new: str) -> None:
     """Undo a fast-forward that met another branch: the user switched just before it."""
     before = await checkout.git("rev-parse", "ORIG_HEAD")
     if await checkout.head() == new:
-        await checkout.git("reset", "-q", "--keep", before.text)
+        await go_back(checkout, new, before.text)
+
+
+async def go_back(checkout: Checkout, now: str, back: str) -> None:
+    """Bring the branch at HEAD from `now` back to `back`; what is staged or changed elsewhere stays so.
+
+    Raises GitError when something there would be overwritten or HEAD has moved.
+    """
+    await checkout.git("read-tree", "-m", "-u", now, back)
+    try:
+        await checkout.git("update-ref", "-m", "yoke: go back", "HEAD", back, now)
+    except GitError:
+        await checkout.git("read-tree", "-m", "-u", back, now)
+        raise
 
 
 async def _sort_paths(checkout: Checkout, new: str, old: str) -> tuple[list[str], list[str]]:
@@ -208,7 +221,8 @@ async def _finish(checkout: Checkout, branch: str, new: str, old: str, clean: li
     if found := await snapshot(checkout, what, users=True):
         await repo.keep(f"advance/{new[:12]}", found)
     await _take_back(checkout, old, clean)
-    out = await checkout.git("reset", "-q", "--keep", new, ok=(0, 1, 128))
+    # Unlike a reset, which would unstage what the user has staged elsewhere.
+    out = await checkout.git(*_FAST_FORWARD, new, ok=tuple(range(256)))
     if out.returncode:
         return Advance(moved=False, reason="checkout", detail=out.stderr.strip())
     return Advance(moved=True)
