@@ -67,7 +67,12 @@ def test_it_holds_all_that_is_needed_and_nothing_else(wheel: Path) -> None:
         if path.is_file() and path.suffix != ".pyc"
     }
     assert found == wanted
-    assert {"yokeflow/py.typed", "yokeflow/_schema/env.py", "yokeflow/_hooks/yoke-hook", "yokeflow/demo/plan.yaml"} <= found
+    assert {
+        "yokeflow/py.typed",
+        "yokeflow/_schema/env.py",
+        "yokeflow/_hooks/yoke-hook",
+        "yokeflow/demo/plan.yaml",
+    } <= found
     assert {"yoke_agents/__init__.py", "yoke_costs/migrations/yoke_costs_0001.sql"} <= found
     assert not [name for name in found if "test_" in name or "conftest" in name or name.startswith("bench")]
     assert "yoke = yokeflow.__main__:main" in entries
