@@ -14,6 +14,7 @@ from pydantic import Field
 from sqlalchemy import text
 
 from yokeflow.config import AgentOptions, Section
+from yokeflow.conflict import ConflictDecision
 from yokeflow.errors import LimitError, StoreError
 from yokeflow.events import Event
 from yokeflow.hookspecs import PROMISES, hookimpl
@@ -26,6 +27,7 @@ from yokeflow.testing import (
     check_budget,
     check_commands,
     check_config_section,
+    check_conflicts,
     check_learn,
     check_listener,
     check_migrations,
@@ -134,6 +136,21 @@ class TestDecisions:
 
         with pytest.raises(AssertionError, match=r"order_ready took longer than 0\.02 s"):
             check_order(plugin(order_ready=order_ready))
+
+    @pytest.mark.parametrize(
+        ("decision", "promise"),
+        [
+            ("agent", "no ConflictDecision but str"),
+            (ConflictDecision("theirs"), "'theirs' is none of manual, agent, retry_later"),  # type: ignore[arg-type]
+            (ConflictDecision("agent", agent=None), "are text"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_conflicts(self, decision, promise):
+        def resolve_conflict(conflict):
+            return decision if conflict.tries else None
+
+        with pytest.raises(AssertionError, match=promise):
+            check_conflicts(plugin(resolve_conflict=resolve_conflict))
 
     @pytest.mark.parametrize(
         ("profile", "promise"),
