@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         BudgetLeft,
         Launch,
         ModelChoice,
+        Notice,
         Plan,
         Profile,
         Reservation,
@@ -301,6 +302,14 @@ class Hooks:
         After `landing.conflict_tries` tries of an agent a person is asked, whatever the answer is.
 
         Where it fails, everything stays as it is, and a person is asked at once. Fails soft.
+        """
+
+    @hookspec(seconds=60.0)
+    def notify(self, notice: Notice, config: Config) -> Awaitable[None] | None:
+        """Tell a person who does not watch what happened; *awaitable*.
+
+        Called beside the run, which does not wait: at its end, what is under way has a few seconds more. A
+        landing that waits for the same reason as in the run before is not told again. Fails soft.
         """
 
     @hookspec()

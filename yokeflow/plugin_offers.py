@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Packages of this distribution that come through the same door as strangers.
 BUILT_IN = (
     *("yoke_resolver", "yoke_profiles", "yoke_models", "yoke_costs", "yoke_expertise", "yoke_agents"),
-    "yoke_conflicts",
+    *("yoke_conflicts", "yoke_notify"),
 )
 _NAMED = "named in YOKE_PLUGINS"
 _BUILT_IN = "built in"

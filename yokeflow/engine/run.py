@@ -16,10 +16,12 @@ from yokeflow.engine.claims import close_tasks
 from yokeflow.engine.commits import ingest, publish_tasks
 from yokeflow.engine.control import Control
 from yokeflow.engine.decide import EventHook
+from yokeflow.engine.forecast import Forecasts
 from yokeflow.engine.keeping import keep_status
 from yokeflow.engine.kept import apply_kept
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project
+from yokeflow.engine.notices import Notices
 from yokeflow.engine.opening import open_context
 from yokeflow.engine.preflight import check_agents, check_places
 from yokeflow.engine.rebuild import catch_up
@@ -103,13 +105,14 @@ class Run:
             self._project, self._plan, self._recorder, store, project_id, only_agent=self._options.agent
         )
         resolution, ledger, scheduler = await self._prepare(context, store, project_id)
-        self._workflow = Workflow(context, resolution, scheduler, ledger)
+        forecasts = await Forecasts.open(context, ledger, scheduler, store, project_id)
+        self._workflow = Workflow(context, resolution, scheduler, ledger, forecasts)
         started = monotonic()
         async with self._recording(store, project_id):
             await self._announce(context, resolution, ledger)
             control = Control(self._project, store, project_id, self._workflow, self._recorder, self._plan)
             pool = context.worktrees.pool.working(context.config.parallel.pool, context.target)
-            async with control, pool:
+            async with control, pool, forecasts.working():
                 error = await self._work(ledger, control)
             await self._tidy(context, ledger)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
@@ -198,7 +201,8 @@ class Run:
         )
         self._recorder.listen(lambda _event: drainer.wake())
         try:
-            yield
+            async with Notices(self._project, self._recorder):
+                yield
         finally:
             await drainer.aclose(_LAST_DRAIN)
 

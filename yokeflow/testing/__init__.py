@@ -31,6 +31,7 @@ from yokeflow.testing.lessons import (
     check_recall,
 )
 from yokeflow.testing.money import check_budget, check_pricing
+from yokeflow.testing.notices import check_notify
 from yokeflow.testing.samples import attempts, result, sample_plan, sample_resolution
 from yokeflow.testing.script import Script, ScriptedAgent, ScriptedReader, scripted
 from yokeflow.testing.whole import check_plugin
@@ -56,6 +57,7 @@ __all__ = [
     "check_listener",
     "check_migrations",
     "check_model_selection",
+    "check_notify",
     "check_order",
     "check_plugin",
     "check_pricing",

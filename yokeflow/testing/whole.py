@@ -21,6 +21,7 @@ from yokeflow.testing.lessons import (
     check_recall,
 )
 from yokeflow.testing.money import check_budget, check_pricing
+from yokeflow.testing.notices import check_notify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ _PLAIN: dict[str, Callable[[object, Config | None], None]] = {
     "select_profile": check_profiles,
     "select_model": check_model_selection,
     "price_usage": check_pricing,
+    "notify": check_notify,
     "on_event": check_listener,
 }
 #: Those that are made with a database and without one.
