@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from yokeflow.cli import output
@@ -11,13 +13,14 @@ from yokeflow.cli.asking import KEPT
 from yokeflow.cli.opened import opened
 from yokeflow.cli.words import ago
 from yokeflow.engine.control import Action, Became, request
+from yokeflow.engine.layers import fall_back
+from yokeflow.engine.project import Project
 from yokeflow.engine.redact import redact
-from yokeflow.errors import ExitCode, UsageError
+from yokeflow.errors import ExitCode, StoreError, UsageError
 from yokeflow.store.answered import last_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from yokeflow.cli.opened import Opened
 
@@ -46,19 +49,16 @@ async def give(name: str, choice: str, text: str, plan: Path | None) -> ExitCode
 
     Raises UsageError when nothing is asked, the choice is none, or somebody else was faster.
     """
-    async with opened() as place:
+    async with AsyncExitStack() as stack:
+        try:
+            place = await stack.enter_async_context(opened())
+        except StoreError as error:
+            return await _keep(error, name, choice, text, plan)
         state = await place.status()
         entry = await _find(place, state["interventions"], name)
         choice = _chosen(entry, choice, text)
-        item, project = entry["item"] or "", place.project
-        more = {"intervention": entry["id"], "text": redact(text.strip())[:_LONGEST]}
-        became = await request(
-            project,
-            lambda: project.load_plan(str(plan) if plan else None),
-            choice,
-            item,
-            **{key: value for key, value in more.items() if value},
-        )
+        became = await _ask(place.project, entry, choice, text, plan)
+        item = entry["item"] or ""
         if became is Became.KEPT:
             output.line(KEPT)
         elif became is Became.DONE:
@@ -71,17 +71,48 @@ async def give(name: str, choice: str, text: str, plan: Path | None) -> ExitCode
         return ExitCode.OK
 
 
+async def _keep(away: StoreError, name: str, choice: str, text: str, plan: Path | None) -> ExitCode:
+    """Answer what was asked when the store was last seen; it is carried out when the store is back."""
+    state = await fall_back(Path.cwd(), away)
+    output.warn(away.message, hint="`yoke db status` shows what is wrong")
+    found = _named(state["interventions"], name)
+    if found is None:
+        raise UsageError(f"nothing is known to be asked about {name}", hint=_HINT)
+    await _ask(await Project.open(Path.cwd()), found, _chosen(found, choice, text), text, plan)
+    output.line(KEPT)
+    return ExitCode.OK
+
+
+async def _ask(
+    project: Project, entry: Mapping[str, Any], choice: Action, text: str, plan: Path | None
+) -> Became:
+    more = {"intervention": entry["id"], "text": redact(text.strip())[:_LONGEST]}
+    return await request(
+        project,
+        lambda: project.load_plan(str(plan) if plan else None),
+        choice,
+        entry["item"] or "",
+        **{key: value for key, value in more.items() if value},
+    )
+
+
 async def _find(place: Opened, waiting: list[dict[str, Any]], name: str) -> Mapping[str, Any]:
     """The one open intervention that is meant."""
+    found = _named(waiting, name)
+    if found is None:
+        await _refuse_late(place, name)
+        raise UsageError(f"nothing is asked about {name}", hint=_HINT)
+    return found
+
+
+def _named(waiting: list[dict[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """The open intervention about an item, or of an id; raises UsageError for several."""
     by_id = [entry for entry in waiting if len(name) >= _SHORTEST_ID and entry["id"].startswith(name)]
     found = [entry for entry in waiting if entry["item"] == name] or by_id
     if len(found) > 1:
         listed = ", ".join(f"{entry['id'][:8]} ({entry['kind']})" for entry in found)
         raise UsageError(f"several things are asked about {name}: {listed}", hint="name one by its id")
-    if not found:
-        await _refuse_late(place, name)
-        raise UsageError(f"nothing is asked about {name}", hint=_HINT)
-    return found[0]
+    return found[0] if found else None
 
 
 async def _refuse_late(place: Opened, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,11 +16,13 @@ from yokeflow.cli.opened import opened
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
 from yokeflow.engine.consequence import Held, consequences
+from yokeflow.engine.layers import fall_back
+from yokeflow.engine.project import Project
+from yokeflow.errors import StoreError
 from yokeflow.store.status import epic_edges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from yokeflow.cli.advice import Answer, Place
     from yokeflow.errors import ExitCode
@@ -81,6 +84,15 @@ def answer(*, item: str, choice: str, text: str, plan: Path | None) -> ExitCode:
 
 
 async def _read() -> tuple[dict[str, Any], dict[str, Held], Place]:
+    try:
+        return await _read_store()
+    except StoreError as error:
+        state = await fall_back(Path.cwd(), error)
+        output.warn(error.message, hint="`yoke db status` shows what is wrong; answers are kept meanwhile")
+        return state, consequences(state, ()), await place_of(await Project.open(Path.cwd()))
+
+
+async def _read_store() -> tuple[dict[str, Any], dict[str, Held], Place]:
     async with opened() as found:
         state = await found.status()
         edges: Sequence[tuple[str, str]] = ()
