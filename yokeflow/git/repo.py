@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -128,22 +129,40 @@ class Repo:
 
     async def is_ancestor(self, a: str, b: str) -> bool:
         """Whether everything in `a` is in `b` too. A commit is its own ancestor."""
-        if a == b:
+        if a == b or await self._is_parent(a, b):
             return True
         out = await self.git("merge-base", "--is-ancestor", a, b, ok=(0, 1))
         return out.returncode == 0
 
+    async def _is_parent(self, a: str, b: str) -> bool:
+        """Whether that can be told without a process, and is so: the usual case of a merge."""
+        if self._reader is None:
+            return False
+        return a in {await self._reader.resolve(f"{b}^{number}") for number in (1, 2)}
+
     async def independent(self, commits: Sequence[str]) -> list[str]:
         """Those of the commits that no other of them contains, in the order given."""
+        if len(set(commits)) < 2:
+            return list(dict.fromkeys(commits))
         out = await self.git("merge-base", "--independent", *commits)
         found = set(out.text.split())
         return [commit for commit in dict.fromkeys(commits) if commit in found]
 
     async def refs(self, prefix: str) -> dict[str, str]:
         """Full name -> commit (or tag object) of every ref below `prefix`."""
+        if not self._may_have(prefix):
+            return {}
         out = await self.git("for-each-ref", "--format=%(refname)%00%(objectname)", "--", prefix)
         pairs = (line.split("\0") for line in out.text.splitlines())
         return {name: oid for name, oid in pairs if name.startswith(prefix)}
+
+    def _may_have(self, prefix: str) -> bool:
+        """Whether there may be refs below a prefix; needs no process where refs are files."""
+        folder = self.common_dir / prefix.rpartition("/")[0]
+        packed = self.common_dir / "packed-refs"
+        if (self.common_dir / "reftable").exists() or folder.exists():
+            return True
+        return packed.exists() and os.fsencode(f" {prefix}") in packed.read_bytes()
 
     async def branches(self) -> set[str]:
         """Short names of all branches; needs no process where refs are files."""

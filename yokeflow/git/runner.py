@@ -181,6 +181,8 @@ def _let_others_go_first(pid: int) -> None:
     # It may have ended by now.
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, _LEAST_PRIORITY)
+        if hasattr(os, "SCHED_IDLE"):
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
     # Where Linux shares the time among groups, a process of a session of its own is a group of its own.
     with suppress(OSError):
         Path(f"/proc/{pid}/autogroup").write_text(str(_LEAST_PRIORITY), encoding="ascii")
