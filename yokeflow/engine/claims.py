@@ -10,7 +10,9 @@ from yokeflow.engine.lock import hold_project
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError
 from yokeflow.events import Event
+from yokeflow.git.advance import advance
 from yokeflow.git.hooks import Hooks
+from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.store import commits
 from yokeflow.store.drain import drain
 
@@ -43,11 +45,16 @@ async def close_tasks(
 ) -> bool:
     """Complete tasks that commits of people name, each commit once; whether there was one.
 
-    Only what is on the epic's branch or on the target counts: else a landing would leave it out. The caller
-    holds the project, so no task runs.
+    Only what is on the epic's branch or on the target counts: else a landing would leave it out. What is on
+    the target alone is merged into the epic's branch, so that the epic's next tasks have it; where that
+    conflicts, the task stays open. The caller holds the project, so no task runs.
     """
     claims = [claim for claim in await _open_claims(project, store, project_id) if claim.task in plan.tasks]
-    there = [claim for claim in claims if await _is_there(project, plan, claim)]
+    there = [
+        claim
+        for claim in claims
+        if await _is_there(project, plan, claim) and await _bring_home(project, plan, claim)
+    ]
     if not there:
         return False
     ledger, _ = await load_ledger(store, project_id, plan, recorder)
@@ -77,11 +84,32 @@ def _id(project: Project, claim: Claim) -> str:
 async def _is_there(project: Project, plan: Plan, claim: Claim) -> bool:
     repo = project.repo
     target = await repo.target_branch(project.config.project.target)
-    branches = (target, f"{project.config.project.branch_prefix}{plan.tasks[claim.task].epic}")
+    branches = (target, _epic_branch(project, plan, claim))
     tips = [tip for branch in branches if (tip := await repo.branch(branch))]
     return bool(await repo.resolve(claim.commit)) and any(
         [await repo.is_ancestor(claim.commit, tip) for tip in tips]
     )
+
+
+async def _bring_home(project: Project, plan: Plan, claim: Claim) -> bool:
+    """Whether the epic's branch has the commit, or there is no such branch: it would start at the target."""
+    repo = project.repo
+    branch = _epic_branch(project, plan, claim)
+    tip = await repo.branch(branch)
+    if tip is None or await repo.is_ancestor(claim.commit, tip):
+        return True
+    new = claim.commit
+    if not await repo.is_ancestor(tip, claim.commit):
+        merged = await merge_trees(repo, tip, claim.commit)
+        if merged.tree is None:
+            return False
+        message = f"Take in {claim.commit[:12]} for {claim.task}\n\nYoke-Taken: {claim.task}\n"
+        new = await commit_merge(repo, tip, claim.commit, message, tree=merged.tree)
+    return (await advance(repo, branch, new, tip)).moved
+
+
+def _epic_branch(project: Project, plan: Plan, claim: Claim) -> str:
+    return f"{project.config.project.branch_prefix}{plan.tasks[claim.task].epic}"
 
 
 def _complete(project: Project, plan: Plan, ledger: Ledger, recorder: Recorder, claim: Claim) -> None:
