@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -16,6 +17,7 @@ from pydantic import BeforeValidator
 from yokeflow import config, events, hookspecs
 from yokeflow.cli import COMMANDS, yoke
 from yokeflow.document import parse_duration, parse_size
+from yokeflow.plugin_offers import BUILT_IN
 from yokeflow.starter import written_default
 
 if TYPE_CHECKING:
@@ -101,6 +103,9 @@ def _config() -> Iterator[str]:
         section = _section_of(found)
         if section is not None:
             yield from _section(name, section)
+    for plugin in BUILT_IN:
+        for name, section in getattr(import_module(plugin), "register_config", dict)().items():
+            yield from _section(name, section)
 
 
 def _section(name: str, section: type[config.Section]) -> Iterator[str]:
@@ -144,7 +149,8 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
         of = _kind(members[0], [])
         return "list of texts" if of == "text" else f"list, each a {of}"
     if origin is dict:
-        return f"mapping of names to {'texts' if members[1] is str else 'sections'}"
+        of = getattr(members[1], "__origin__", members[1])
+        return f"mapping of names to {'texts' if of is str else 'sections'}"
     if origin is Literal:
         return " or ".join(f"`{each}`" for each in members)
     if members:

@@ -270,11 +270,18 @@ def _landed(state: LiveState, event: Event) -> None:
     state.landings.append(Landing(event.epic, commit, event.at, tasks))
 
 
+#: Kinds of questions after which a task is neither at work nor failed.
+_WORDS_WANTED = {"approval", "question"}
+
+
 def _opened(state: LiveState, event: Event) -> None:
     data = event.data
     name = str(data.get("intervention", event.id))
     choices = tuple(data.get("choices", ()))
     item, of_epic = event.task or event.epic, not event.task
+    task = state.tasks.get(event.task)
+    if task is not None and data.get("kind") in _WORDS_WANTED:
+        task.phase, task.started, task.reason = Phase.WAITING, None, ""
     state.questions[name] = Question(
         name, data.get("kind", ""), item, of_epic, data.get("reason", ""), choices, event.at
     )

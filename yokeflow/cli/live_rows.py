@@ -195,6 +195,8 @@ def _working(task: LiveTask, now: datetime, shape: Shape) -> Text:
 
 
 def _not_yet(state: LiveState, task: LiveTask) -> Text:
+    if any(asked.item == task.task.id for asked in state.questions.values()):
+        return Text("waits for you", "yellow")
     if task.reason:
         return Text(f"again after: {_flat(first_line(task.reason))}", "yellow")
     if names := state.waits_for(task):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.cli.forecast_view import forecast_lines
 from yokeflow.cli.output import clean, cut, style, width
 from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, span, waits
 
@@ -61,6 +62,7 @@ def status_lines(state: Data, columns: int, *, everything: bool = False) -> Iter
             for task in tasks:
                 told = _task_state(task, asked, _lane(state, tasks) if live else [], live=live)
                 yield _line("   ", task, name, told, columns, _mark(task, live=live))
+    yield from forecast_lines(state, columns)
     yield from _waiting(state, columns)
 
 
@@ -108,6 +110,8 @@ def _epic_line(
             told = f"{status}: {first_line(landing['reason'] or '').removeprefix('conflict in ')}"
         case None | "undone" as status:
             told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live) or status or ""
+        case "queued" if asked.intersection(epic["waits_for"]):
+            told = "waits for you to land"
         case "queued":
             told = queued(landing.get("waits_for", ()))
         case _:
