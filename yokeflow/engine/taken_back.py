@@ -6,8 +6,9 @@ about a commit that was made and not recorded: a crash in between loses nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
 
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.git.merge import commit_merge, merge_trees
@@ -17,12 +18,13 @@ from yokeflow.store import items, operations, rebuild
 from yokeflow.store.drain import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from yokeflow.engine.context import Context
     from yokeflow.engine.recorder import Recorder
     from yokeflow.events import Event
+    from yokeflow.git.reverts import Revert
     from yokeflow.model import Plan
     from yokeflow.store.connection import Store
     from yokeflow.store.items import ItemState
@@ -123,11 +125,17 @@ async def unrecorded(context: Context, view: View, *, by: str) -> list[Event]:
         if landing.standing and landing.commit in view.places:
             revert = view.reverts.of(landing.commit)
             if revert is not None and revert.ours:
-                events += _undone(context, view, landing, revert.commit, by)
+                events += _as(revert, _undone(context, view, landing, revert.commit, by))
     for landing in view.gone():
         if (revert := view.reverts.of(landing.undone_by)) is not None:
-            events += await _brought_back(context, landing, revert.commit)
+            events += _as(revert, await _brought_back(context, landing, revert.commit))
     return events
+
+
+def _as(revert: Revert, events: Iterable[Event]) -> Iterator[Event]:
+    """The events, as those of the undo that made the commit, whoever tells them."""
+    operation = revert.operation or str(uuid5(NAMESPACE_URL, revert.commit))
+    return (replace(event, run=operation) for event in events)
 
 
 def _undone(context: Context, view: View, landing: Landed, commit: str, by: str) -> Iterator[Event]:

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 
 #: Commits that say that they take others back.
 _TELLING = ("--grep=^Yoke-Undoes: ", "--grep=^This reverts commit ")
-_FIELDS = (
-    "%H%x00%(trailers:key=Yoke-Undoes,valueonly,separator=%x20)%x00%(trailers:key=Yoke-Task,valueonly)%x00%b"
+_FIELDS = "%x00".join(
+    (
+        "%H",
+        *(
+            f"%(trailers:key={name},valueonly,separator=%x20)"
+            for name in ("Yoke-Undoes", "Yoke-Run", "Yoke-Task")
+        ),
+        "%b",
+    )
 )
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40}(?:[0-9a-f]{24})?)\b", re.MULTILINE)
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -37,6 +44,8 @@ class Revert:
     of: tuple[str, ...]
     #: `yoke undo` made it.
     ours: bool
+    #: The id of that undo; empty where none is told.
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +99,12 @@ async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
     )
     out = await repo.git("log", *flags, tip, *([f"^{since}"] if since else []))
     found = []
-    for at in range(0, len(out.parts) - 3, 4):
-        commit, undoes, task, body = out.parts[at : at + 4]
+    for at in range(0, len(out.parts) - 4, 5):
+        commit, undoes, operation, task, body = out.parts[at : at + 5]
         of = _OID.findall(undoes) or _REVERTS.findall(body)
         if of and not task.strip():
-            found.append(Revert(commit, tuple(dict.fromkeys(of)), bool(undoes.strip())))
+            ours = bool(undoes.strip())
+            found.append(Revert(commit, tuple(dict.fromkeys(of)), ours, operation.strip() if ours else ""))
     return Reverts(found)
 
 

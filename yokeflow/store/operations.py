@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 #: Landings that reached a target, oldest first, with the operation that brought them there.
 _LANDED = text("""
-SELECT epic.key AS epic, epic.title, coalesce(CAST(landing.run_id AS text), told.run, '') AS operation,
+SELECT epic.key AS epic, epic.title,
+       coalesce(CASE WHEN told.brings_back <> '' AND landing.run_id IS NOT NULL THEN landing.commit
+                     ELSE CAST(landing.run_id AS text) END, told.run, '') AS operation,
        landing.status = 'landed' AS standing, landing.commit, coalesce(landing.old_commit, '') AS old_commit,
        landing.epic_commit, landing.target, landing.strategy, landing.finished_at AS at,
        CAST(coalesce(told.tasks, '[]') AS text) AS tasks,
@@ -145,7 +147,10 @@ def _note(found: dict[str, Operation], row: Row[Any]) -> None:
     """Add what an event tells."""
     data = row.payload
     if row.type == "landing.undone":
-        undo = found.setdefault(row.run, Operation(row.run, "undo", row.at, data.get("by") or ""))
+        # A run that found an undo in git tells it, and is not what did it.
+        run = found.get(row.run)
+        name = data["commit"] if not row.run or (run and run.kind == "run") else row.run
+        undo = found.setdefault(name, Operation(name, "undo", row.at, data.get("by") or ""))
         undo.undone[row.epic] = data["commit"]
         if row.epic not in undo.items:
             undo.items.append(row.epic)
