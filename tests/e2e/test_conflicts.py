@@ -8,8 +8,9 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.conflict import Conflict, ConflictDecision
-from yokeflow.errors import ExitCode
+from yokeflow.errors import DocumentError, ExitCode, LimitError
 from yokeflow.hookspecs import hookimpl
+from yokeflow.model import Attempt
 
 #: Makes one file of both sides' lines.
 BOTH = "sed -i -e '/^|||||||/,/^=======/d' -e '/^<<<<<<<\\|^>>>>>>>/d' same.txt"
@@ -58,6 +59,19 @@ async def test_an_agent_makes_one_of_both_sides(workshop: Workshop) -> None:
         assert told in prompt
     workshop.assert_tidy()
     assert not workshop.processes()
+    before = await workshop.status()
+    await workshop.run()
+    after = await workshop.status()
+    assert (after["items"], after["landings"]) == (before["items"], before["landings"])
+    assert "store.rebuilt" not in workshop.types()
+
+
+async def test_an_agent_that_lands_by_itself_has_not_resolved_anything(workshop: Workshop) -> None:
+    resolver(workshop, f"{BOTH}; git add -A; git commit -qm both; git update-ref refs/heads/main HEAD")
+    two_epics(workshop)
+    (waiting,) = (await workshop.run()).waiting
+    assert "the agent moved main, where only tested work may land" in waiting.reason
+    assert workshop.git("show", "main:same.txt") == "one"
 
 
 async def test_work_that_breaks_the_other_side_is_thrown_away(workshop: Workshop) -> None:
@@ -76,7 +90,7 @@ async def test_work_that_breaks_the_other_side_is_thrown_away(workshop: Workshop
     assert "yoke land two" in waiting.reason
     assert workshop.git("show", "epic/two:same.txt") == "two"
     assert workshop.git("log", "--format=%s", "-1", "epic/two") == "Do two.a"
-    kept = workshop.git("for-each-ref", "--format=%(refname)", "refs/yoke/keep/two+conflict/")
+    kept = workshop.git("for-each-ref", "--format=%(refname)", "refs/yoke/keep/conflict/two/")
     assert workshop.git("log", "-1", "--format=%(trailers:key=Yoke-Task,valueonly)", kept).strip() == "two.a"
     folder = workshop.root / ".worktrees/two"
     assert workshop.git("status", "--porcelain", "--branch", cwd=folder) == "## epic/two"
@@ -328,3 +342,31 @@ async def test_a_run_that_goes_on_takes_a_side_when_asked(workshop: Workshop) ->
     assert process.returncode == 0
     assert workshop.git("show", "main:same.txt") == "two"
     assert trailers(workshop, "Yoke-Conflicts")[-1] == "theirs"
+
+
+async def test_an_agent_that_nobody_knows_is_told_before_the_run(workshop: Workshop) -> None:
+    resolver(workshop, BOTH, landing={"conflict_agent": "fixr"})
+    two_epics(workshop)
+    with pytest.raises(DocumentError, match="there is no agent `fixr`"):
+        await workshop.run()
+
+
+class Purse:
+    """A plugin without money for conflicts."""
+
+    @hookimpl
+    def reserve_budget(self, attempt: Attempt) -> None:
+        if attempt.question:
+            raise LimitError("no money is left", scope="run")
+
+
+async def test_where_the_budget_does_not_reach_a_person_is_asked_and_the_run_goes_on(
+    workshop: Workshop,
+) -> None:
+    resolver(workshop, BOTH)
+    two_epics(workshop)
+    report = await workshop.run(plugins=[Purse()])
+    (waiting,) = report.waiting
+    assert (report.exit_code, waiting.kind) == (ExitCode.FAILED, "conflict")
+    assert "no money is left" in waiting.reason
+    assert not workshop.of("agent.asked")

@@ -191,7 +191,7 @@ class Conflicts:
             if not context.stop.is_set():
                 await place.accept(commit)
         except UnresolvedError:
-            await context.repo.keep(f"{conflict.epic.id}+conflict/{case.session}", commit)
+            await context.repo.keep(f"conflict/{conflict.epic.id}/{case.session}", commit)
             raise
         if not place.accepted:
             return None

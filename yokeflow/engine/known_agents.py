@@ -39,6 +39,9 @@ def _in_settings(config: Config, kinds: Collection[str]) -> Iterator[tuple[Key, 
         if profile.agent is not None and profile.agent not in names:
             key = ("agents", "profiles", name, "agent")
             yield key, f"there is no agent `{profile.agent}`", suggest(profile.agent, names)
+    resolver = config.landing.conflict_agent
+    if resolver and resolver not in names:
+        yield ("landing", "conflict_agent"), f"there is no agent `{resolver}`", suggest(resolver, names)
     for name in config.models.tiers:
         if name not in names:
             message = f"`{name}` is neither an agent nor a kind of agent"

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.guard import take_back_target
 from yokeflow.errors import GitError, RefMovedError, YokeError
 from yokeflow.git.checkouts import checkouts, find
 from yokeflow.git.commits import commit_tree
@@ -153,7 +154,7 @@ class Bench:
         if now == wanted:
             return
         if now:
-            await context.repo.keep(f"{self.epic}{_SUFFIX}/{now[:12]}", now)
+            await context.repo.keep(f"conflict/{self.epic}/{now[:12]}", now)
         why = "yoke: take back what was not tested"
         await context.repo.update_ref(f"refs/heads/{name}", wanted, now, why)
 
@@ -223,8 +224,10 @@ async def leave_all(context: Context) -> None:
         if epic not in context.plan.epic or branch != private_branch(epic):
             continue
         last, tip = await repo.branch(branch), await repo.branch(context.epic_branch(epic))
+        if tip and (done := await take_back_target(context, context.worktrees.path(epic), tip)):
+            context.recorder.emit("warning.raised", epic=epic, reason=done, hint="")
         if last and (tip is None or not await repo.is_ancestor(last, tip)):
-            await repo.keep(f"{epic}{_SUFFIX}/{last[:12]}", last)
+            await repo.keep(f"conflict/{epic}/{last[:12]}", last)
         with suppress(RefMovedError):
             await _leave(context, epic)
 

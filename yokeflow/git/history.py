@@ -262,7 +262,8 @@ class _Reader:
         last: dict[tuple[str, str], _Commit] = {}
         for commit in commits:
             name = commit.trailer("Yoke-Task"), commit.trailer("Yoke-Session")
-            if all(name):
+            # Whoever resolved a conflict did not do the task that paid for it.
+            if all(name) and not commit.trailer("Yoke-Resolves"):
                 first.setdefault(name, commit)
                 # Put behind what came before its end.
                 last.pop(name, None)
