@@ -309,6 +309,8 @@ class Attempt:
     failures: tuple[Failure, ...] = ()
     #: What people said since the task was last done, oldest first.
     said: tuple[Said, ...] = ()
+    #: What is known about conflicts with the work of others, as parts of the prompt.
+    foreseen: tuple[str, ...] = ()
     #: Name of the agent that does it.
     agent: str = ""
     profile: Profile | None = None

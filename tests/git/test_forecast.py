@@ -105,6 +105,21 @@ async def test_nothing_of_it_stays(repo: Repo, project: Path) -> None:
     assert everything() - {str(repo.state_dir)} == before
 
 
+async def test_what_merges_wrote_is_swept_when_it_is_much(
+    repo: Repo, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yokeflow.git.forecast._MANY", 2)
+    one = branch(project, "one", **{"a.txt": "uno\n"})
+    two = branch(project, "two", **{"a.txt": "dos\n"})
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        assert await on_trial.merge([(one, two)]) == [conflict("a.txt")]
+        assert not await on_trial.freshen()
+        assert await on_trial.merge([(two, one)]) == [conflict("a.txt")]
+        assert await on_trial.freshen()
+        assert [path.name for path in (repo.state_dir / "trial").iterdir()] == ["info"]
+        assert await on_trial.merge([(one, two)]) == [conflict("a.txt")]
+
+
 async def test_a_pair_that_cannot_be_merged_does_not_hide_the_others(repo: Repo, project: Path) -> None:
     one = branch(project, "one", **{"a.txt": "uno\n"})
     two = branch(project, "two", **{"a.txt": "dos\n"})

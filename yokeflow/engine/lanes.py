@@ -35,6 +35,8 @@ class HandOverConflictError(YokeError):
             f"the work of {theirs} conflicts with that of {ours} in {listed}",
             hint=f"merge it by hand on the branch of {ours}, then `yoke retry`",
         )
+        #: Task or lane whose work could not be taken in.
+        self.theirs = theirs
         self.files = files
 
 

@@ -49,7 +49,7 @@ def build_prompt(
         parts.append(_list("Checks that must pass", checks))
     if lessons:
         parts.append("## What earlier work taught\n\n" + "\n\n".join(lessons))
-    parts += [_said(each) for each in attempt.said]
+    parts += [*attempt.foreseen, *(_said(each) for each in attempt.said)]
     for number, failure in enumerate(attempt.failures, 1):
         text = f"## Attempt {number} did not count\n\n{failure.reason}"
         parts.append(f"{text}\n\n```\n{failure.output.strip()}\n```" if failure.output.strip() else text)

@@ -13,6 +13,7 @@ from uuid import uuid4
 from yokeflow.engine.attempt import Outcome, Session
 from yokeflow.engine.clashes import Clashes
 from yokeflow.engine.consent import Consent, take_up
+from yokeflow.engine.forecast import Forecasts
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
@@ -42,9 +43,16 @@ class Workflow:
     """Works on a plan until nothing more can be done."""
 
     def __init__(
-        self, context: Context, resolution: Resolution, scheduler: Scheduler, ledger: Ledger
+        self,
+        context: Context,
+        resolution: Resolution,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        forecasts: Forecasts | None = None,
     ) -> None:
         self._context = context
+        self._forecasts = forecasts or Forecasts(context, ledger, scheduler)
+        self._forecasts.connect(lambda: self._advance() if self._stops else None, self._end)
         self._resolution = resolution
         self._scheduler = scheduler
         self._ledger = ledger
@@ -212,6 +220,7 @@ class Workflow:
         try:
             outcome = await self._work_on(task)
         except HandOverConflictError as error:
+            self._forecasts.met(task, error)
             self._give_up(task, error.message, kind="hand_over")
         except (GitError, RepositoryError, ProjectBusyError) as error:
             self._give_up(task, error.message, kind="worktree")
@@ -233,11 +242,10 @@ class Workflow:
 
     async def _work_on(self, task: Task) -> Outcome:
         """A session for a task; none where its finished work has been approved and counts now."""
-        attempt = self._attempt(task)
         place = await self._lanes.prepare(task, self._ledger.commit_of)
         if approved := self._ledger.questions.approved_work(task.id):
             return await self._take_up(task, place, approved)
-        stop = self._stops[task.id]
+        attempt, stop = await self._attempt(task), self._stops[task.id]
         session = Session(self._context, self._lanes, attempt, place, stop, self._ledger.ask_about)
         async with self._context.worktrees.in_use(place.path):
             outcome = await session.run()
@@ -255,7 +263,7 @@ class Workflow:
         )
         return Outcome("completed", commit, cost_usd=0.0)
 
-    def _attempt(self, task: Task) -> Attempt:
+    async def _attempt(self, task: Task) -> Attempt:
         number = self._ledger.failed_attempts(task.id) + 1
         agent, profile = self._context.role_of(task, number)
         return Attempt(
@@ -265,6 +273,7 @@ class Workflow:
             run=self._context.recorder.run,
             failures=tuple(self._ledger.failures(task.id)),
             said=self._ledger.questions.said(task.id),
+            foreseen=await self._forecasts.told(task),
             agent=agent,
             profile=profile,
         )
@@ -383,4 +392,5 @@ class Workflow:
             self._ledger.landing_ended(result)
             if result.status is LandingStatus.LANDED:
                 self._clashes.again()
+                self._forecasts.look()
         self._advance()

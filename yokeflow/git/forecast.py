@@ -82,7 +82,9 @@ class Trials:
         return [clashes.get(pair, Clash()) for pair in pairs]
 
     async def _merge_all(self, pairs: Sequence[tuple[str, str]]) -> list[Clash | None]:
-        await self._make_room(len(pairs))
+        if len(pairs) >= _SOME > self._merged:
+            await asyncio.to_thread(_make_folders, self._folder)
+        self._merged += len(pairs)
         found: list[Clash | None] = []
         failures = 0
         while len(found) < len(pairs):
@@ -100,13 +102,13 @@ class Trials:
                 found += [None] * (len(pairs) - len(found))
         return found
 
-    async def _make_room(self, merges: int) -> None:
-        if self._merged >= _MANY:
+    async def freshen(self) -> bool:
+        """Remove what earlier merges wrote, if it is much; then commits of `with_parents` are gone, too."""
+        full = self._merged >= _MANY
+        if full:
             await asyncio.to_thread(_prepare, self._folder, self._repo.common_dir / "objects")
             self._merged = 0
-        if merges >= _SOME > self._merged:
-            await asyncio.to_thread(_make_folders, self._folder)
-        self._merged += merges
+        return full
 
     async def _merge(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Clash], int, str]:
         answers = _Answers()

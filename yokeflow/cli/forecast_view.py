@@ -1,0 +1,40 @@
+"""Conflicts that are known before they happen, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yokeflow.cli.output import clean, cut, style
+from yokeflow.cli.words import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Data = Mapping[str, Any]
+
+#: Forecasts, and files of one, that are shown; `--json` has all.
+_MOST, _MOST_FILES = 8, 5
+
+
+def forecast_lines(state: Data, columns: int) -> Iterator[str]:
+    """What will conflict, by whose work, and which files often do; nothing where there is none."""
+    forecasts: Sequence[Data] = state.get("forecasts") or ()
+    hot: Sequence[Data] = state.get("hot_files") or ()
+    if forecasts or hot:
+        yield ""
+    for forecast in forecasts[:_MOST]:
+        yield f"{style('≠', fg='yellow', bold=True)} {cut(clean(forecast['meaning']), max(columns - 2, 20))}"
+        yield cut(f"  {_where(forecast)}", columns)
+    if len(forecasts) > _MOST:
+        yield f"  and {count(len(forecasts) - _MOST, 'more conflict')} ahead"
+    if hot:
+        named = ", ".join(f"{clean(entry['path'])} ({entry['conflicts']})" for entry in hot)
+        yield style(cut(f"  files that often conflict: {named}", columns), dim=True)
+
+
+def _where(forecast: Data) -> str:
+    files = [clean(path) for path in forecast["files"][:_MOST_FILES]]
+    left = len(forecast["files"]) - len(files) + forecast["more"]
+    tasks = ", ".join(clean(task) for ids in forecast["tasks"].values() for task in ids)
+    named = ", ".join(files) + (f" and {left} more" if left else "")
+    return f"{named}, changed by {tasks}" if tasks else named
