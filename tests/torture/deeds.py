@@ -70,7 +70,9 @@ class Deeds:
     # A person
 
     def _commit(self, folder: Path, name: str) -> None:
-        """Commit one file, past whatever else is staged."""
+        """Commit one file, past whatever else is staged, unless it would be for another branch."""
+        if attempt(folder, "symbolic-ref", "HEAD").stdout.strip() == "refs/heads/other":
+            return
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{name}\n")

@@ -22,7 +22,7 @@ _OF_GIT = frozenset(
 )
 _OURS = frozenset(
     (
-        *("journal.jsonl", "run.lock", "worktrees.lock", "sessions", "status.json"),
+        *("journal.jsonl", "run.lock", "worktrees.lock", "sessions", "status.json", "notices.json"),
         *("session-hooks", "session.gitconfig", "program", "hooks.json", "spool"),
     )
 )
