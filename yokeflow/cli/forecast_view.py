@@ -28,13 +28,17 @@ def forecast_lines(state: Data, columns: int) -> Iterator[str]:
     if len(forecasts) > _MOST:
         yield f"  and {count(len(forecasts) - _MOST, 'more conflict')} ahead"
     if hot:
-        named = ", ".join(f"{clean(entry['path'])} ({entry['conflicts']})" for entry in hot)
+        named = ", ".join(f"{_flat(entry['path'])} ({entry['conflicts']})" for entry in hot)
         yield style(cut(f"  files that often conflict: {named}", columns), dim=True)
 
 
 def _where(forecast: Data) -> str:
-    files = [clean(path) for path in forecast["files"][:_MOST_FILES]]
+    files = [_flat(path) for path in forecast["files"][:_MOST_FILES]]
     left = len(forecast["files"]) - len(files) + forecast["more"]
     tasks = ", ".join(clean(task) for ids in forecast["tasks"].values() for task in ids)
     named = ", ".join(files) + (f" and {left} more" if left else "")
     return f"{named}, changed by {tasks}" if tasks else named
+
+
+def _flat(path: str) -> str:
+    return " ".join(clean(path).split())

@@ -87,7 +87,7 @@ def told(forecast: Forecast, epic: str, plan: Plan, excerpt: str) -> str:
 
 
 def _files(files: Sequence[str], more: int) -> str:
-    lines = [f"- `{path}`" for path in files[:_MOST_FILES]]
+    lines = [f"- `{' '.join(path.split())}`" for path in files[:_MOST_FILES]]
     left = len(files) - len(lines) + more
     return "\n".join([*lines, f"- and {left} more"] if left else lines)
 
