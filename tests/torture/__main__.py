@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,9 @@ from tests.torture.batch import Batch
 def main() -> int:
     """Torture, tell what is broken, and how to see it again."""
     options = _options()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        # Also where a shell started it in the background: what is mounted and what runs must not stay.
+        signal.signal(each, signal.default_int_handler)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="yoke-torture-", dir="/tmp"))
     batch = Batch(folder)
     begin, done, broken, kinds = time.monotonic(), 0, 0, Counter[str]()

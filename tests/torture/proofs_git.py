@@ -61,6 +61,17 @@ def checks_saw_what_landed(facts: Facts) -> Iterator[str]:
                 yield f"{command.split()[-1]} did not pass on {last.tree[:10]}, landed as {last.oid[:10]}"
 
 
+def evidence_is_with_the_landings(facts: Facts) -> Iterator[str]:
+    """Git keeps what proved a landing, for every landing that was tested and for nothing else."""
+    kept = set(facts.git("for-each-ref", "--format=%(refname:lstrip=3)", "refs/yoke/evidence/").split())
+    for commit in facts.landed:
+        last, commands = facts.tested(commit)
+        if last == commit and commands and commit.oid not in kept:
+            yield f"there is none for {commit.oid[:10]}"
+    for oid in kept - {commit.oid for commit in facts.landed}:
+        yield f"{oid[:10]} is no landing"
+
+
 def work_is_there_once(facts: Facts) -> Iterator[str]:
     """What the tasks of a landed epic wrote is on the target, once; nothing that failed is."""
     names = set(facts.git("ls-tree", "-r", "--name-only", "refs/heads/main").splitlines())
@@ -153,6 +164,7 @@ GIT_PROOFS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     every_commit_is_a_landing_or_a_persons,
     landings_say_what_was_tested,
     checks_saw_what_landed,
+    evidence_is_with_the_landings,
     work_is_there_once,
     agents_commits_are_kept,
     the_repository_is_whole,
