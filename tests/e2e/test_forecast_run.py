@@ -119,9 +119,13 @@ async def test_a_run_begins_with_what_is_in_flight(workshop: Workshop) -> None:
 async def test_hand_over_and_squash_make_no_false_conflicts(workshop: Workshop) -> None:
     """The second epic changes what it took in from the first; a third one starts after the first landed."""
     workshop.config(parallel={"merge_strategy": "squash"})
-    landed = '"landing.landed","epic":"first"'
+    begun, landed = '"session.started","epic":"second"', '"landing.landed","epic":"first"'
     workshop.plan(
-        epic("first", task("first.a", "printf '1\\n2\\n' > f.txt"), task("first.b", depends_on=["second.a"])),
+        epic(
+            "first",
+            task("first.a", "printf '1\\n2\\n' > f.txt"),
+            task("first.b", wait_for(workshop, begun, then="echo b > fb.txt"), depends_on=["first.a"]),
+        ),
         epic(
             "second",
             task("second.a", "printf '1\\n2 second\\n' > f.txt", depends_on=["first.a"]),
