@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine.rebuild import find_missing, rebuild
+from yokeflow.engine.undo import Undo
 from yokeflow.store.driver import connect
 
 if TYPE_CHECKING:
@@ -235,6 +236,22 @@ async def test_dry_run_leaves_an_empty_store_empty(workshop, database_url):
     assert (await _tables(database_url))["work_items"] == 0
     assert workshop.yoke("db", "rebuild").returncode == 0, "nothing is asked about an empty store"
     assert (await _tables(database_url))["landings"] == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_was_undone_stays_undone(workshop, database_url, again):
+    workshop.plan(epic("a", task("a.1")), epic("b", task("b.1")))
+    await workshop.run()
+    for _ in range(2 if again else 1):
+        project = await workshop.project()
+        undo = Undo(project, project.load_plan(), by="human:ada", listen=[])
+        assert await undo.execute("" if again and _ else "a", lambda _undoing: True)
+    before = await workshop.status()
+    await lose_store(database_url)
+    forget_journal(workshop)
+    after = await workshop.status()
+    for key in ("items", "landings"):
+        assert known_to_git({**after, "run": {}})[key] == known_to_git({**before, "run": {}})[key]
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ import pytest
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine import status_file
 from yokeflow.engine.control import Became, request
+from yokeflow.engine.git_layer import needs_of
 from yokeflow.events import Event
+from yokeflow.store.fold import fold, of_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,3 +224,19 @@ async def test_what_holds_already_is_no_clash(failed, away):
     shown = status(failed)
     assert states(shown)["b.1"] == "pending"
     assert not [entry for entry in shown["interventions"] if entry["kind"] == "clash"]
+
+
+async def test_events_alone_tell_what_the_store_tells(failed):
+    stored = await failed.status()
+    plan = (await failed.project()).load_plan()
+    told = fold(of_plan(plan, "shop"), failed.events, needs=needs_of(plan))
+    assert told["items"] == stored["items"]
+    assert told["interventions"] == [
+        {**entry, "opened": told["interventions"][0]["opened"]} for entry in stored["interventions"]
+    ]
+    assert [{**entry, "waits_for": []} for entry in stored["landings"]] == told["landings"]
+    assert {**told["run"], "started": ""} == {
+        **stored["run"],
+        "started": "",
+        "elapsed": told["run"]["elapsed"],
+    }

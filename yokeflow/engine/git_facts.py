@@ -74,7 +74,7 @@ class _Teller:
         self._done: dict[str, str] = {}
         #: Landings by the commit that brought them on the target, and by the one that took them back.
         self._standing: dict[str, list[Landing]] = {}
-        self._gone: dict[str, list[Landing]] = {}
+        self._gone: dict[str, list[tuple[Landing, dict[str, str]]]] = {}
         self._runs: set[str] = set()
         self._attempts = dict(facts.known.attempts or {})
         self._work: defaultdict[str, list[Work]] = defaultdict(list)
@@ -173,13 +173,14 @@ class _Teller:
         """Landings that were taken back and are to be done again; or that are there again."""
         for oid in undo.undoes:
             for landing in self._standing.pop(oid, ()):
-                self._gone.setdefault(undo.commit, []).append(landing)
-                self._tell_undone(landing, oid, undo)
-            for landing in self._gone.pop(oid, ()):
+                tasks = self._tell_undone(landing, oid, undo)
+                self._gone.setdefault(undo.commit, []).append((landing, tasks))
+            for landing, tasks in self._gone.pop(oid, ()):
                 self._standing.setdefault(undo.commit, []).append(landing)
-                self._tell_brought_back(landing, oid, undo)
+                self._tell_brought_back(landing, tasks, oid, undo)
 
-    def _tell_undone(self, landing: Landing, commit: str, undo: Undo) -> None:
+    def _tell_undone(self, landing: Landing, commit: str, undo: Undo) -> dict[str, str]:
+        """Gives the tasks that have to be done again, with the commits that did them."""
         elsewhere = {
             task
             for each in chain.from_iterable(self._standing.values())
@@ -192,7 +193,7 @@ class _Teller:
             if task not in elsewhere and task in self._done
         }
         if undo.commit in self._facts.known.undos:
-            return
+            return tasks
         where, by = (undo.at, self._run(landing.run), landing.epic), undo.author
         target = self._facts.history.target
         self._say(
@@ -209,15 +210,15 @@ class _Teller:
         reason = f"its landing {commit[:12]} was undone"
         for task in tasks:
             self._say("task.reopened", f"{task} {undo.commit}", *where, task, by=by, reason=reason)
+        return tasks
 
-    def _tell_brought_back(self, landing: Landing, by: str, undo: Undo) -> None:
-        tasks = self._tasks(landing)
-        self._done.update(dict.fromkeys(tasks, landing.commit))
+    def _tell_brought_back(self, landing: Landing, tasks: Mapping[str, str], by: str, undo: Undo) -> None:
+        self._done.update(tasks)
         if undo.commit in self._facts.known.landings:
             return
         where, key = (undo.at, self._run(landing.run), landing.epic), f"{landing.commit} {undo.commit}"
-        for task in tasks:
-            self._say("task.completed", f"{task} {undo.commit}", *where, task, commit=landing.commit)
+        for task, commit in tasks.items():
+            self._say("task.completed", f"{task} {undo.commit}", *where, task, commit=commit)
         self._say("landing.queued", key, *where)
         self._say(
             "landing.landed",
@@ -229,7 +230,7 @@ class _Teller:
             epic_commit=landing.epic_commit or None,
             target=self._facts.history.target,
             strategy=_strategy(landing),
-            tasks=list(tasks),
+            tasks=list(self._tasks(landing)),
             brings_back=by,
         )
 

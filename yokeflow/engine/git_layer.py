@@ -43,7 +43,7 @@ async def of_git(repo: Repo, journal: Sequence[Event]) -> Told | None:
         return None
     blank = of_plan(plan, project.name)
     blank["items"] += _unplanned(facts.items(), plan)
-    state = fold(blank, events, needs=_needs(plan))
+    state = fold(blank, events, needs=needs_of(plan))
     # What is not in the plan counts only where it is finished, as in the store.
     planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
     items = [item for item in state["items"] if item["id"] in planned or item["status"] == "completed"]
@@ -72,7 +72,7 @@ def _unplanned(items: Mapping[str, Lost], plan: Plan | None) -> list[dict[str, A
     ]
 
 
-def _needs(plan: Plan | None) -> dict[str, list[str]]:
+def needs_of(plan: Plan | None) -> dict[str, list[str]]:
     """Hard predecessors of every item."""
     needs: defaultdict[str, list[str]] = defaultdict(list)
     items: tuple[Epic | Task, ...] = (*plan.epics, *plan.tasks.values()) if plan else ()

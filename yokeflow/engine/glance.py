@@ -40,7 +40,7 @@ _URL = "YOKE_DATABASE_URL"
 GONE = (StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 #: Seconds for a connection to a server that may only have to be started, and to any other that may be gone.
 _SOON = 1.0
-PATIENCE = 2.0
+PATIENCE = 1.5
 #: A project and how far its journal was applied.
 _PROJECT = "SELECT id, metadata -> 'journal' AS journal FROM projects WHERE repo_key = $1"
 
