@@ -14,7 +14,7 @@ from yokeflow.errors import PluginError, YokeError
 from yokeflow.model import AgentReport, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from yokeflow.engine.context import Context
@@ -82,8 +82,10 @@ class AgentProcess:
         self._usage: dict[str, Usage] = {}
         self._overspent = ""
 
-    async def run(self, request: AgentRequest, transcript: Path) -> Worked:
-        """Let the agent do what is asked; its output goes to `transcript`.
+    async def run(
+        self, request: AgentRequest, transcript: Path, more: Mapping[str, str] | None = None
+    ) -> Worked:
+        """Let the agent do what is asked; its output goes to `transcript`. `more` is for its environment.
 
         Raises PluginError when the agent's plugin fails, or one that watches the budget.
         """
@@ -105,7 +107,9 @@ class AgentProcess:
             ended = await run_process(
                 launch,
                 cwd=request.worktree,
-                env=self._environment(request, {**scrubbed_environment(names), **options.env}),
+                env=self._environment(
+                    request, {**scrubbed_environment(names), **options.env, **(more or {})}
+                ),
                 transcript=transcript,
                 limit=settings.transcript_limit,
                 timeout=self._attempt.task.timeout or settings.timeout,

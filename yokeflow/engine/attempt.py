@@ -183,7 +183,7 @@ class Session:
         target = await self._context.repo.branch(self._context.target)
         process = AgentProcess(self._context, self._attempt, self._stop, self._say)
         self._cost_usd, self._cost_source = None, "unknown"
-        worked = await process.run(request, self._folder / "output.log")
+        worked = await self._guarded(process, request)
         report, code = worked.report, worked.ended.code
         self._account(report)
         question = asked_in(request, worked) if self._context.config.agents.questions else ""
@@ -203,6 +203,19 @@ class Session:
         # Output comes redacted; a reason can hold what an agent said or a command of a check.
         failure = failure and replace(failure, reason=redact(failure.reason))
         return _Work(report, head, failure, code, "" if moved else question)
+
+    async def _guarded(self, process: AgentProcess, request: AgentRequest) -> Worked:
+        """Run the agent, and undo what it did to what all worktrees share."""
+        transcript, log = self._folder / "output.log", self._folder / "git.log"
+        shared = self._context.shared
+        if shared is None:
+            return await process.run(request, transcript)
+        watched = await shared.watch(log)
+        try:
+            return await process.run(request, transcript, watched)
+        finally:
+            for reason in await shared.put_right(log):
+                self._context.recorder.emit("warning.raised", **self._where, reason=redact(reason), hint="")
 
     def _account(self, report: AgentReport) -> None:
         self._report = report

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.engine.project import Project
     from yokeflow.engine.recorder import Recorder
+    from yokeflow.engine.shared import Shared
     from yokeflow.git.repo import Repo
     from yokeflow.git.worktrees import Worktrees
     from yokeflow.hookspecs import Agent
@@ -48,6 +49,8 @@ class Context:
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Settings of git, by key, that sessions get beside the ones that all of them have.
     session_git: Mapping[str, str] = field(default_factory=dict)
+    #: Keeps sessions from what all worktrees share.
+    shared: Shared | None = None
     #: By epic, whose lines a person wants where its next landing conflicts: the target's (`ours`) or the
     #: epic's (`theirs`).
     takes: dict[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from yokeflow.engine.context import Context
 from yokeflow.engine.decide import Decisions
 from yokeflow.engine.hosting import Lender
 from yokeflow.engine.interview import interview
+from yokeflow.engine.shared import Shared
 from yokeflow.git.hooks import session_hooks
 from yokeflow.store import evidence
 
@@ -41,6 +42,7 @@ async def open_context(
         agents=project.plugins.agents(),
         only_agent=only_agent,
         session_git=await session_hooks(project.repo),
+        shared=Shared(project.repo, (project.config.project.branch_prefix, "lane/")),
     )
     lender.interview = partial(interview, context)
     return context

@@ -1,0 +1,183 @@
+"""What all worktrees of a repository share and no session may change: its settings, and what people stashed.
+
+A session's git tells in a file which commands were run. A change to a setting that no session's commands name
+is a person's and stays; so does a stash entry that was not made on a branch of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from yokeflow.errors import GitError
+from yokeflow.git.hook_config import read, swap
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from yokeflow.git.repo import Repo
+
+#: Settings without which git does not find the files any more. Nobody changes them while agents work.
+_VITAL = {"core.bare", "core.worktree"}
+#: Commands by which settings change that they do not name.
+_INDIRECT = {"remote": "remote.", "submodule": "submodule.", "lfs": "lfs.", "sparse-checkout": "core.sparse"}
+#: Git writes these for branches that sessions make or push; they go with the branch.
+_HARMLESS = ("branch.",)
+_STARTED = re.compile(r"start (?:\S*/)?git (.*)")
+_LOSING = re.compile(r"\bstash(?: .*)? (?:pop|drop|clear)\b")
+#: Bytes of a session's log of commands that are looked at.
+_MOST = 4_000_000
+
+
+class Stashed(NamedTuple):
+    """An entry of the stash."""
+
+    commit: str
+    #: "WIP on <branch>: …" or "On <branch>: …"
+    message: str
+
+
+class Shared:
+    """What was there when the run began, with what people changed since."""
+
+    def __init__(self, repo: Repo, prefixes: Sequence[str]) -> None:
+        self._repo = repo
+        self._prefixes = tuple(prefixes)
+        self._lock = asyncio.Lock()
+        self._file = (repo.common_dir / "config").resolve()
+        self._log = repo.common_dir / "logs" / "refs" / "stash"
+        self._config = read(self._file)
+        self._stash_log = read(self._log)
+        self._stash: list[Stashed] | None = None
+        self._commands: list[Path] = []
+
+    async def watch(self, log: Path) -> dict[str, str]:
+        """Environment by which a session's git tells its commands in `log`."""
+        self._commands.append(log)
+        if self._stash is None:
+            self._stash = await self._stashed()
+        return {"GIT_TRACE2": str(log), "GIT_TRACE2_BRIEF": "1"}
+
+    async def put_right(self, log: Path) -> list[str]:
+        """Undo what sessions changed, once the one that told its commands in `log` is over.
+
+        Gives what a person should know.
+        """
+        async with self._lock:
+            try:
+                return await self._put_right()
+            except GitError as error:
+                return [f"what a session changed in the repository may be left: {error.message}"]
+            finally:
+                self._forget(log)
+
+    def _forget(self, log: Path) -> None:
+        self._commands.remove(log)
+        log.unlink(missing_ok=True)
+
+    async def _put_right(self) -> list[str]:
+        said: list[str] = []
+        if read(self._file) != self._config:
+            said += await self._settings()
+        if read(self._log) != self._stash_log:
+            said += await self._put_back_stash()
+        return said
+
+    async def _settings(self) -> list[str]:
+        now = read(self._file)
+        before, after = await self._values(self._config), await self._values(now)
+        if after is None:
+            swap(self._file, now, self._config)
+            return ["a session made the settings of the repository unreadable; they are as they were"]
+        before = before or {}
+        keys = sorted(
+            key
+            for key in before.keys() | after.keys()
+            if before.get(key) != after.get(key) and not key.startswith(_HARMLESS)
+        )
+        ours = self._done_by_sessions(keys)
+        if not ours:
+            self._config = now
+            return []
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        if changed == set(ours):
+            swap(self._file, now, self._config)
+        else:
+            for key in ours:
+                await self._set(key, before.get(key, ()))
+        self._config = read(self._file)
+        return [f"a session changed settings of the repository, which are as they were: {', '.join(ours)}"]
+
+    def _done_by_sessions(self, keys: Iterable[str]) -> list[str]:
+        commands = [command.lower() for command in self._ran()]
+        return [key for key in keys if key in _VITAL or any(_names(each, key) for each in commands)]
+
+    def _ran(self) -> list[str]:
+        """Commands of git that sessions of this run ran."""
+        found: list[str] = []
+        for log in self._commands:
+            if log.is_file():
+                with log.open("rb") as opened:
+                    text = opened.read(_MOST).decode(errors="replace")
+                found += [hit[1] for line in text.splitlines() if (hit := _STARTED.match(line))]
+        return found
+
+    async def _values(self, text: str) -> dict[str, tuple[str, ...]] | None:
+        """Values by key; None for a text that git cannot read."""
+        stdin = text.encode(errors="surrogateescape")
+        flags = ("--file", "-", "--no-includes", "-z", "--list")
+        out = await self._repo.git(
+            "config", *flags, cwd=self._repo.common_dir, stdin=stdin or b"\n", ok=(0, 1, 128)
+        )
+        if out.returncode == 128:
+            return None
+        found: dict[str, tuple[str, ...]] = {}
+        for part in out.parts:
+            key, _, value = part.partition("\n")
+            found[key] = (*found.get(key, ()), value)
+        return found
+
+    async def _set(self, key: str, values: Collection[str]) -> None:
+        command = ("config", "--file", str(self._file))
+        await self._repo.git(*command, "--unset-all", key, cwd=self._repo.common_dir, ok=(0, 5))
+        for value in values:
+            await self._repo.git(*command, "--add", key, value, cwd=self._repo.common_dir)
+
+    async def _stashed(self) -> list[Stashed]:
+        """Entries of the stash, the newest first."""
+        flags = ("-g", "-z", "--format=tformat:%H%x00%gs", "refs/stash", "--")
+        parts = (await self._repo.git("log", *flags, ok=(0, 128))).parts
+        return [Stashed(commit, message) for commit, message in zip(parts[::2], parts[1::2], strict=True)]
+
+    async def _put_back_stash(self) -> list[str]:
+        before, now = self._stash or [], await self._stashed()
+        said = []
+        ours = [entry for entry in now if entry not in before and self._is_ours(entry)]
+        for entry in ours:
+            ref = await self._repo.keep(f"stash/{entry.commit[:12]}", entry.commit)
+            await self._drop(entry)
+            said.append(f"a session stashed something, which is kept at {ref} and not in your stash any more")
+        lost = [entry for entry in before if entry not in now]
+        if lost and any(_LOSING.search(command) for command in self._ran()):
+            for entry in reversed(lost):
+                await self._repo.git("stash", "store", "-q", "-m", entry.message, entry.commit)
+            said.append(f"a session took {len(lost)} of your stash, which are there again")
+        self._stash, self._stash_log = await self._stashed(), read(self._log)
+        return said
+
+    def _is_ours(self, entry: Stashed) -> bool:
+        branch = re.match(r"(?:WIP on|On) ([^:]+):", entry.message)
+        return branch is not None and branch[1].startswith(self._prefixes)
+
+    async def _drop(self, entry: Stashed) -> None:
+        place = (await self._stashed()).index(entry)
+        await self._repo.git("stash", "drop", "-q", f"stash@{{{place}}}")
+
+
+def _names(command: str, key: str) -> bool:
+    """Whether a command, in small letters, may have changed a setting."""
+    words = command.split()
+    indirect = any(words[:1] == [verb] and key.startswith(what) for verb, what in _INDIRECT.items())
+    return indirect or ("config" in words and key.lower() in command)
