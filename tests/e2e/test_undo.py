@@ -219,6 +219,29 @@ async def test_an_undo_that_a_crash_kept_from_telling_is_found(workshop: Worksho
     ]
 
 
+async def test_what_a_killed_run_left_is_put_right_first(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a", "echo x > x; sleep 60")))
+    workshop.config(parallel={"max_concurrency": 2})
+    run = workshop.start("run", "--json")
+    assert run.stdout is not None
+    for line in run.stdout:
+        if '"landing.landed"' in line:
+            break
+    run.kill()
+    run.communicate()
+    done = workshop.yoke("undo", "one")
+    assert done.returncode == 0, done
+    assert files(workshop) == [".gitignore", "README.md"]
+    status = await workshop.status()
+    assert status["run"]["state"] == "interrupted"
+    assert {item["id"]: item["status"] for item in status["items"] if item["epic"]} == {
+        "one.a": "pending",
+        "two.a": "pending",
+    }
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a")))
+    assert (await workshop.run()).exit_code is ExitCode.OK
+
+
 async def test_work_that_has_not_landed_goes_on_without_what_was_undone(workshop: Workshop) -> None:
     """The plan grew after the epic had landed; its branch has both old and new work."""
     workshop.plan(epic("one", task("one.a")))
@@ -293,6 +316,8 @@ async def test_the_command_line(workshop: Workshop) -> None:
     )
     evidence = workshop.git("show", "--no-patch", f"refs/yoke/evidence/{told['commit']}")
     assert "s test -e README.md" in evidence
+    seen = workshop.yoke("status")
+    assert (seen.returncode, "undone  0/1" in seen.stdout) == (0, True), seen
     listed = json.loads(workshop.yoke("log", "--operations", "--json").stdout)
     kinds = [(each["kind"], each["can_undo"]) for each in listed]
     assert kinds == [("run", False), ("plan", False), ("undo", True)]

@@ -108,8 +108,10 @@ def _epic_line(
             told = f"landed {short(landing['commit'] or '')}"
         case "rejected" | "conflict" as status:
             told = f"{status}: {first_line(landing['reason'] or '').removeprefix('conflict in ')}"
-        case None | "undone" as status:
-            told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live) or status or ""
+        case "undone":
+            told = _epic_waits(epic, tasks, asked) or "undone"
+        case None:
+            told = _epic_waits(epic, tasks, asked) or _stopped(epic, tasks, live=live)
         case "queued" if asked.intersection(epic["waits_for"]):
             told = "waits for you to land"
         case "queued":

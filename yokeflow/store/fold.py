@@ -158,6 +158,9 @@ class _Fold:
         reason = data.get("reason") or ""
         if event.type == "landing.conflicted":
             reason = f"conflict in {', '.join(data.get('files') or ())}"
+        if event.type == "landing.undone":
+            reason = f"taken back by {data['commit'][:12]}"
+            self._items[event.epic].update(status="in_progress", commit=None)
         entry.update(status=_LANDING[event.type], reason=reason)
         if event.type in {"landing.testing", "landing.landed"}:
             entry["commit"] = data.get("commit")

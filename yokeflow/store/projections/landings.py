@@ -162,7 +162,7 @@ async def undone(conn: AsyncConnection, project: UUID, event: Event) -> None:
         )
         .values(
             status="undone",
-            reason=f"undone by {data['commit'][:12]}",
+            reason=f"taken back by {data['commit'][:12]}",
             metadata_json=Landing.metadata_json.op("||")(told),
         )
     )
