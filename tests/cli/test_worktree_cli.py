@@ -68,6 +68,17 @@ def test_repair_reports_each_thing_it_did(root, capsys):
     assert asked(capsys, "repair") == {"repaired": []}
 
 
+def test_what_a_run_had_no_time_to_delete_is_shown_and_deleted(root, capsys):
+    trash = root / ".worktrees" / ".trash" / "queue-1234"
+    trash.mkdir(parents=True)
+    (trash / "file").touch()
+    assert main(["worktree", "list"]) == 0
+    assert "1 that were removed are still to be deleted" in capsys.readouterr().err
+    git(root / ".worktrees" / "auth", "commit", "-q", "--allow-empty", "-m", "More")
+    assert asked(capsys, "clean")["emptied"] == 1
+    assert not trash.exists()
+
+
 @pytest.mark.parametrize("name", ["clean", "repair"])
 def test_a_run_that_is_going_on_is_not_disturbed(root, capsys, name):
     with hold_project(root / ".git" / "yoke" / "run.lock", "a run"):

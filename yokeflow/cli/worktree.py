@@ -30,17 +30,19 @@ def command() -> None:
 @options.as_json
 def list_(as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
     """Every worktree: its lane, branch and commit, whether it is in use or broken."""
-    found = asyncio.run(_list())
+    found, removed = asyncio.run(_list())
     if as_json:
         output.data(found)
         return
-    if not found:
+    if found:
+        output.table(
+            ("lane", "branch", "commit", "state", "path"),
+            [(one.lane, one.branch, (one.commit or "")[:12], _state(one), one.path) for one in found],
+        )
+    else:
         output.note("There are no worktrees.")
-        return
-    output.table(
-        ("lane", "branch", "commit", "state", "path"),
-        [(one.lane, one.branch, (one.commit or "")[:12], _state(one), one.path) for one in found],
-    )
+    if removed:
+        output.note(f"{removed} that were removed are still to be deleted: yoke worktree clean")
 
 
 @command.command(epilog=options.examples("yoke worktree clean --dry-run", "yoke worktree clean"))
@@ -60,7 +62,7 @@ def clean(dry_run: bool, as_json: bool) -> None:  # noqa: FBT001 - flags of the 
     for name, why in done.kept.items():
         output.line(f"kept {name}: {why}")
     if not done.removed and not done.kept:
-        output.note("There is nothing to clean.")
+        output.note(f"deleted {emptied} left from before" if emptied else "There is nothing to clean.")
 
 
 @command.command(epilog=options.examples("yoke worktree repair", "yoke worktree repair --json"))
@@ -84,9 +86,9 @@ def _state(one: Worktree) -> str:
     return one.broken or ("in use" if one.locked else "idle")
 
 
-async def _list() -> Sequence[Worktree]:
+async def _list() -> tuple[Sequence[Worktree], int]:
     _, trees = await _open()
-    return await trees.list()
+    return await trees.list(), len(trees.pool.closed_lanes()) + len(trees.removed())
 
 
 async def _clean(*, dry_run: bool) -> tuple[Cleaned, int]:

@@ -78,6 +78,10 @@ class Pool:
                 worker.cancel()
                 await asyncio.wait({worker})
 
+    def closed_lanes(self) -> list[Path]:
+        """Folders of lanes that are over and not gone yet."""
+        return _inside(self.closed)
+
     def expect(self, count: int) -> None:
         """How many lanes are still to be opened; no more worktrees than that wait."""
         self._coming = count
@@ -176,7 +180,7 @@ class Pool:
         be moved.
         """
         self._ready.clear()
-        for folder in _inside(self.closed):
+        for folder in self.closed_lanes():
             await self._bury(folder)
         for folder in _inside(self.folder):
             checkout = find(self._repo, folder)
@@ -227,7 +231,7 @@ class Pool:
         if commit is None:
             return False
         wanted = min(self._size, self._coming)
-        if closed := _inside(self.closed):
+        if closed := self.closed_lanes():
             await self._use_again(closed[0], commit, needed=len(self._ready) < wanted)
             return True
         old = next((one for one in self._ready[:wanted] if one.commit != commit), None)
