@@ -202,7 +202,7 @@ class Control:
     def _answer(self, request: Event) -> None:
         """Carry out a request, and say that it needs nobody else."""
         data = request.data
-        if self._workflow.over and data.get("action") in ANSWERS:
+        if data.get("action") in ANSWERS and self._workflow.over:
             # Whoever looks for late answers finds it, or the next run.
             return
         reason = self._try(data)

@@ -216,7 +216,7 @@ def _begun_runs(journal: Journal) -> list[Event]:
     first: dict[str, Event] = {}
     whole: set[str] = set()
     for event in events_in(journal):
-        if event.run:
+        if event.type == "session.started":
             first.setdefault(event.run, event)
         if event.type == "run.started":
             whole.add(event.run)
