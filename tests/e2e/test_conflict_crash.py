@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +83,29 @@ async def test_death_while_the_agent_works(workshop: Workshop) -> None:
     assert workshop.yoke("run").returncode == -9
     tip = tip_of_two(workshop)
     assert workshop.git("rev-parse", "epic/two") == tip
+    await assert_goes_on(workshop, tip)
+
+
+async def test_an_interrupt_leaves_nothing_behind_and_asks_nobody(workshop: Workshop) -> None:
+    here, go = workshop.root.parent / "here", workshop.root.parent / "go"
+    resolver(workshop, f"touch {here}\ntest -e {go} || sleep 600\n{BOTH}")
+    two_epics(workshop)
+    process = workshop.start("run")
+    async with asyncio.timeout(60):
+        while not here.exists():
+            await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, output
+    tip = tip_of_two(workshop)
+    assert workshop.git("rev-parse", "epic/two") == tip
+    assert (
+        workshop.git("status", "--porcelain", "--branch", cwd=workshop.root / ".worktrees/two")
+        == "## epic/two"
+    )
+    assert not (await workshop.status())["interventions"]
+    assert not workshop.processes()
+    go.touch()
     await assert_goes_on(workshop, tip)
 
 
