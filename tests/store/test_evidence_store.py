@@ -78,4 +78,8 @@ async def test_a_landing_tells_what_it_passed_on_its_tree(store: Store, project:
     async with store.begin() as conn:
         await apply(conn, project, [queued, *events])
         found = await evidence.passed_by_landing(conn, project, queued.id, TREE)
+        again = {**landing, "reused": True, "source": events[0].id, "seconds": 0.0, "tries": 0}
+        await apply(conn, project, [story.epic_event("check.finished", "e1", **again)])
+        reused = await evidence.passed_by_landing(conn, project, queued.id, TREE)
     assert [(passed.command, passed.flaky) for passed in found] == [("lint", True), ("make test", False)]
+    assert reused == found

@@ -32,10 +32,12 @@ FROM newest GROUP BY stage, tree, command, environment
 
 #: What proved a landing, a command each; what was tested before the target moved is about another tree.
 _OF_LANDING = text("""
-SELECT DISTINCT ON (command) command, environment, flaky, seconds
-FROM check_results
-WHERE project_id = CAST(:project AS uuid) AND landing_id = CAST(:landing AS uuid) AND tree = :tree AND passed
-ORDER BY command, checked_at DESC
+SELECT DISTINCT ON (result.command) result.command, result.environment, result.flaky,
+       coalesce(source.seconds, result.seconds) AS seconds
+FROM check_results result LEFT JOIN check_results source ON source.id = result.source_id
+WHERE result.project_id = CAST(:project AS uuid) AND result.landing_id = CAST(:landing AS uuid)
+  AND result.tree = :tree AND result.passed
+ORDER BY result.command, result.checked_at DESC
 """)
 
 
