@@ -33,7 +33,7 @@ CORE: dict[str, Entry] = {
     "cancel": Entry("yokeflow.cli.cancel", "Stop the run that is going on."),
     "worktree": Entry("yokeflow.cli.worktree", "List, clean or repair the worktrees."),
     "hooks": Entry("yokeflow.cli.hooks", "Put git hooks beside yours, or take them away again."),
-    "db": Entry("yokeflow.cli.db", "Start, stop, migrate, back up or restore the store."),
+    "db": Entry("yokeflow.cli.db", "Start, stop, migrate, back up, restore or rebuild the store."),
     "config": Entry("yokeflow.cli.config", "Show the effective settings or their JSON Schema."),
     "plugins": Entry("yokeflow.cli.plugins", "Which plugins are loaded, from where, with which hooks."),
 }
