@@ -469,3 +469,54 @@ async def test_a_red_tip_is_not_pushed(repo: Repo, ours: Hooks, tmp_path: Path) 
     run(repo.root, "push", "-q", "origin", "epic/a")
     said = (tmp_path / "said").read_text()
     assert said == f"origin {tmp_path}/there.git: refs/heads/epic/a {good} refs/heads/epic/a {'0' * 40}\n"
+
+
+async def test_a_repository_that_was_moved_is_put_right(repo: Repo, ours: Hooks, tmp_path: Path) -> None:
+    hook(repo.root / ".husky/_", "post-commit", f"echo husky >>{tmp_path}/said")
+    run(repo.root, "config", "core.hooksPath", ".husky/_")
+    await ours.install()
+    moved = repo.root.rename(tmp_path / "else where")
+    there = Hooks(await Repo.discover(moved))
+    assert (await there.status()).remedy
+    await there.install()
+    assert (await there.status()).problems == ()
+    commit(moved, "One")
+    assert (tmp_path / "said").read_text() == "husky\n"
+    assert (moved / ".git/yoke/spool").read_text().startswith("1 post-commit ")
+    await there.uninstall()
+    assert run(moved, "config", "core.hooksPath") == ".husky/_"
+
+
+async def test_a_state_folder_that_was_removed_leaves_nothing_that_cannot_be_taken_away(
+    repo: Repo, ours: Hooks
+) -> None:
+    run(repo.root, "config", "--global", "core.hooksPath", "/nowhere")
+    config = (repo.common_dir / "config").read_bytes()
+    await ours.install()
+    shutil.rmtree(repo.state_dir)
+    commit(repo.root, "One")
+    await ours.install()
+    assert (await ours.status()).remedy == ""
+    await ours.uninstall()
+    assert run(repo.root, "config", "--get-all", "core.hooksPath") == "/nowhere"
+    assert (repo.common_dir / "config").read_bytes() == config
+
+
+@pytest.mark.parametrize("shell", ["bash", "busybox"])
+async def test_other_shells_understand_the_hook(
+    repo: Repo, ours: Hooks, linked: Path, shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    await ours.install()
+    for name in NAMES:
+        file = repo.common_dir / "hooks" / name
+        first = f"#!{program}" + (" sh" if shell == "busybox" else "")
+        file.write_text(file.read_text().replace("#!/bin/sh", first, 1))
+    for name, value in session(linked).items():
+        monkeypatch.setenv(name, value)
+    made = commit(linked, "One", one="1")
+    assert trailers(linked) == "Yoke-Task: a.b\nYoke-Session: s-1"
+    run(linked, "commit", "-q", "--amend", "-m", "Uno")
+    assert spool(repo)[-1] == f"1 post-rewrite {made} {run(linked, 'rev-parse', 'HEAD')} amend"

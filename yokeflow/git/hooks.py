@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from yokeflow.errors import GitError
@@ -64,6 +64,8 @@ class _Record:
     own: bool
     #: Whether the folder of the repository's hooks was made by us.
     made: bool = False
+    #: Where our own folder was then; a repository can be moved.
+    folder: str = ""
     #: Of the setting: its scope, the file before and after, and its values before.
     scope: str = "local"
     before: str = ""
@@ -101,7 +103,7 @@ class Hooks:
         record = _Record.read(self._record_file)
         found = await hook_config.settings(self._repo)
         # Where it is set already, what it replaced is known from the record alone.
-        own = hook_config.effective(found) == str(self._own) or await self._needs_own_folder()
+        own = hook_config.effective(found) in self._mine() or await self._needs_own_folder()
         if record is not None and record.own != own:
             await self.uninstall()
             record = None
@@ -118,7 +120,9 @@ class Hooks:
         notes = hook_files.take_out(self._beside, self._repo.state_dir)
         if record is not None and record.made:
             hook_files.remove_empty(self._beside)
-        if record is not None and record.own:
+        if record is None:
+            record = _Record(own=True)
+        if record.own:
             await self._restore_setting(record)
         hook_files.remove_folder(self._own)
         for name in (RECORD, *STATE):
@@ -158,7 +162,12 @@ class Hooks:
     async def _settings(self) -> list[hook_config.Setting]:
         """Values of core.hooksPath that are not ours, the strongest last."""
         found = await hook_config.settings(self._repo)
-        return [each for each in found if each.value != str(self._own)]
+        return [each for each in found if each.value not in self._mine()]
+
+    def _mine(self) -> set[str]:
+        """Values of core.hooksPath that are ours, also from where the repository was before."""
+        record = _Record.read(self._record_file)
+        return {str(self._own), record.folder} if record and record.folder else {str(self._own)}
 
     def _install_beside(self, record: _Record | None) -> tuple[str, ...]:
         made = record.made if record else not self._beside.exists()
@@ -168,22 +177,29 @@ class Hooks:
 
     async def _install_own(self, record: _Record | None) -> None:
         others, found = await self._settings(), await hook_config.settings(self._repo)
-        set_already = record is not None and hook_config.effective(found) == str(self._own)
-        folder = self._without_us(others, record if set_already else None)
+        now = hook_config.effective(found)
+        replaced = record if now in self._mine() else None
+        folder = self._without_us(others, replaced)
         hook_files.write_folder(self._own, folder, self._absolute(folder), (*NAMES, *_HANDED_ON))
-        if set_already:
+        if replaced is not None and now == str(self._own):
             return
         scope = "worktree" if any(each.scope == "worktree" for each in found) else "local"
         file = hook_config.file_of(self._repo, scope)
-        # Left over from an installation of which nothing is known any more: there is nothing to go back to.
-        left = any(each.value == str(self._own) for each in found)
+        # What is left of an installation that is lost or was elsewhere is nothing to go back to.
+        left = now in self._mine()
         before = "" if left else hook_config.read(file)
         values = tuple(each.value for each in others if each.scope == scope)
+        made = _Record(
+            own=True,
+            folder=str(self._own),
+            scope=scope,
+            before=before,
+            values=replaced.values if replaced else values,
+        )
         # Written first: what is known to be changed can be taken back after a crash.
-        self._write_record(_Record(own=True, scope=scope, before=before, values=values))
+        self._write_record(made)
         await hook_config.write(self._repo, scope, [str(self._own)])
-        after = "" if left else hook_config.read(file)
-        self._write_record(_Record(own=True, scope=scope, before=before, after=after, values=values))
+        self._write_record(replace(made, after="" if left else hook_config.read(file)))
 
     def _without_us(self, others: list[hook_config.Setting], record: _Record | None) -> str:
         """The folder that git would use without us."""
@@ -192,7 +208,7 @@ class Hooks:
 
     async def _restore_setting(self, record: _Record) -> None:
         found = await hook_config.settings(self._repo)
-        if not any(each.scope == record.scope and each.value == str(self._own) for each in found):
+        if not any(each.scope == record.scope and each.value in self._mine() for each in found):
             # Somebody else has set it meanwhile.
             return
         file = hook_config.file_of(self._repo, record.scope)
