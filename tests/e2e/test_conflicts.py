@@ -97,6 +97,13 @@ async def test_work_that_breaks_the_other_side_is_thrown_away(workshop: Workshop
     assert not [name for name in workshop.branches() if name.startswith("lane/")]
     assert not workshop.of("landing.resolved")
     assert len(workshop.of("agent.asked")) == 1
+    # The next run does not pay for the same again; it does when there is something new.
+    assert [each.intervention for each in (await workshop.run()).waiting] == [waiting.intervention]
+    assert not workshop.of("agent.asked")
+    workshop.write("new.txt", "new\n")
+    workshop.commit("Something new")
+    await workshop.run()
+    assert len(workshop.of("agent.asked")) == 1
 
 
 #: What a resolver may do wrong, and what it is told.

@@ -142,6 +142,9 @@ async def conflicted(conn: AsyncConnection, project: UUID, event: Event) -> None
         status="conflict",
         files=files,
         reason=f"conflict in {', '.join(files)}" if files else "conflict",
+        # As long as both are there, another try would end the same.
+        old_commit=commit(data, "old_commit"),
+        epic_commit=commit(data, "epic_commit"),
         metadata_json={"with_commit": data.get("with_commit") or ""},
         finished_at=event.at,
     )
