@@ -214,6 +214,23 @@ async def test_history_of_a_squashed_landing_tells_what_is_known_already(repo: R
         assert await on_trial.merge([(second, target), (second, other), (other, target)]) == [CLEAN] * 3
 
 
+async def test_what_the_target_took_back_conflicts_with_what_was_built_on_it(
+    repo: Repo, project: Path
+) -> None:
+    """Both ends of the target are the same, so only what happened in between tells."""
+    old = branch(project, "old", **{"b.txt": "old\n"})
+    commit(project, "Land", **{"a.txt": "uno\n"})
+    built = branch(project, "built", **{"a.txt": "uno dos\n"})
+    run(project, "revert", "--no-edit", "HEAD")
+    fresh = branch(project, "fresh", **{"c.txt": "new\n"})
+    target = run(project, "rev-parse", "main")
+    async with trials(repo, repo.state_dir / "trial") as on_trial:
+        pairs = [(built, target), (built, fresh), (old, target), (old, fresh)]
+        expected = [conflict("a.txt"), conflict("a.txt"), CLEAN, CLEAN]
+        assert await on_trial.merge(pairs, target) == expected
+        assert await on_trial.merge(pairs, target) == expected
+
+
 async def test_tasks_whose_commits_changed_the_files(repo: Repo, project: Path) -> None:
     branch(project, "one", task="one.a", **{"a.txt": "1\n"})
     branch(project, "one", start="one", task="one.b", **{"b.txt": "1\n"})

@@ -40,7 +40,7 @@ _MOVES = frozenset({"task.completed", "session.finished"})
 #: Conflicts that were met.
 _MET = frozenset({"landing.conflicted", "handover.conflicted"})
 #: Between two forecasts there is a rest, so many times as long as the first took; within it, news add up.
-_REST, _LONGEST_REST = 3.0, 5.0
+_REST, _LONGEST_REST = 9.0, 5.0
 #: Files that often conflict and are heeded, and conflicts that one agent is told.
 _MOST_HOT, _MOST_TOLD = 20, 4
 
@@ -218,7 +218,8 @@ class Forecasts:
             pair for pair in combinations(tips, 2) if moved.intersection(pair) and all(map(tips.get, pair))
         ]
         views = await self._with_history(tips)
-        found = await self._trials.merge([(views[ours], views[theirs]) for ours, theirs in pairs])
+        merges = [(views[ours], views[theirs]) for ours, theirs in pairs]
+        found = await self._trials.merge(merges, views[_TARGET])
         for pair in [pair for pair in self._open if pair[0] not in tips or pair[1] not in tips]:
             self._clear(pair)
         for pair, clash in zip(pairs, found, strict=True):

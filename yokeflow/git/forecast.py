@@ -67,12 +67,14 @@ class Trials:
         self._overlaps = Overlaps(repo, self._env)
         self._merged = 0
 
-    async def merge(self, pairs: Sequence[tuple[str, str]]) -> list[Clash | None]:
+    async def merge(self, pairs: Sequence[tuple[str, str]], trunk: str = "") -> list[Clash | None]:
         """For each pair of commits whether they merge; None where git cannot say, as without common history.
 
-        Commits are named by their full ids. One process merges them all. Cancelling ends it at once.
+        Commits are named by their full ids; `trunk` is the one from which the others branch off. One process
+        merges them all. Cancelling ends it at once.
         """
-        changes = await self._overlaps.look({commit for pair in pairs for commit in pair}) if pairs else None
+        commits = {commit for pair in pairs for commit in pair} | ({trunk} - {""})
+        changes = await self._overlaps.look(commits, trunk) if pairs else None
         if changes is None:
             return await self._merge_all(pairs)
         doubtful = [pair for pair in pairs if changes[pair[0]].may_conflict(changes[pair[1]])]

@@ -25,6 +25,8 @@ class Changes:
     gone: bool = False
     #: Folders of what was added.
     folders: set[str] = field(default_factory=set)
+    #: More may have happened than this shows.
+    doubtful: bool = False
 
     def take(self, entry: str, path: str) -> None:
         """Note one line of `git diff-tree --raw`."""
@@ -43,7 +45,7 @@ class Changes:
         Two sides that changed no path both can conflict only by folders: one moved a folder into which the
         other put a file, or one made a file where the other made a folder.
         """
-        if len(self.files) > _MANY or len(other.files) > _MANY:
+        if self.doubtful or other.doubtful or len(self.files) > _MANY or len(other.files) > _MANY:
             return True
         if (self.gone and other.added) or (other.gone and self.added):
             return True
@@ -61,9 +63,15 @@ class Overlaps:
         self._base = ""
         #: By commit, since the base.
         self._known: dict[str, Changes] = {}
+        #: Paths that the trunk changed and took back, and since and up to where.
+        self._taken_back: set[str] = set()
+        self._followed = ("", "")
 
-    async def look(self, commits: Collection[str]) -> Mapping[str, Changes] | None:
-        """What each of these has changed; None when they have no history in common or one is missing."""
+    async def look(self, commits: Collection[str], trunk: str = "") -> Mapping[str, Changes] | None:
+        """What each of these has changed; None when they have no history in common or one is missing.
+
+        `trunk` is where the others branch off; what was changed there and taken back counts, too.
+        """
         found = await self._repo.git(
             "merge-base", "--octopus", *sorted(set(commits)), ok=(0, 1, 128), env=self._env
         )
@@ -75,7 +83,20 @@ class Overlaps:
         self._known = {commit: self._known[commit] for commit in commits if commit in self._known}
         if fresh:
             self._known |= await self._changes(dict.fromkeys(fresh))
+        await self._doubt_what_was_taken_back(trunk)
         return self._known
+
+    async def _doubt_what_was_taken_back(self, trunk: str) -> None:
+        """Who branched off before something was taken back may have built on it: no comparison shows that."""
+        if trunk not in self._known:
+            return
+        if self._followed != (self._base, trunk):
+            flags = ("--first-parent", "-m", "-z", "--name-only", "--no-renames", "--format=")
+            out = await self._repo.git("log", *flags, f"{self._base}..{trunk}", "--", env=self._env)
+            self._taken_back = {path for path in out.parts if path} - self._known[trunk].files.keys()
+            self._followed = (self._base, trunk)
+        for changes in self._known.values():
+            changes.doubtful = not self._taken_back.isdisjoint(changes.files)
 
     async def _changes(self, commits: Collection[str]) -> dict[str, Changes]:
         question = "".join(f"{commit} {self._base}\n" for commit in commits).encode()
