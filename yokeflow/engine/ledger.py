@@ -236,6 +236,9 @@ class Ledger:
         """A task, or the open tasks of an epic that wait for no other one of it."""
         if item in self._plan.tasks:
             return [self._plan.tasks[item]]
+        if item not in self._plan.epic:
+            # It is gone from the plan.
+            return []
         over = self.finished | set(self.failed)
         left = {task.id: task for task in self._plan.epic[item].tasks if task.id not in over}
         behind = {

@@ -139,9 +139,9 @@ class Workflow:
         if item in self._context.plan.tasks:
             before = self._scheduler.blocked
             self._ledger.reopen(item, by=by)
+            self._consent.release(item)
             self._scheduler.reopened(item)
             self._ledger.unblock(set(before) - set(self._scheduler.blocked))
-            self._consent.release(item)
         else:
             self._clashes.ended(item)
             if take:

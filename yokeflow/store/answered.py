@@ -22,10 +22,13 @@ FROM interventions question JOIN work_items item ON item.id = question.work_item
 WHERE question.project_id = CAST(:project AS uuid) AND question.kind IN ('approval', 'question')
   AND question.resolved_at IS NOT NULL
   AND NOT EXISTS (
-      SELECT 1 FROM events done
-      WHERE done.project_id = question.project_id AND done.at > question.resolved_at
-        AND ((done.task <> '' AND done.task = item.key AND done.type = 'task.completed')
-          OR (done.epic <> '' AND done.epic = item.key AND done.type = 'landing.landed')))
+      SELECT FROM events done
+      WHERE done.project_id = question.project_id AND done.task <> '' AND done.task = item.key
+        AND done.type = 'task.completed' AND done.at > question.resolved_at)
+  AND NOT EXISTS (
+      SELECT FROM events done
+      WHERE done.project_id = question.project_id AND done.epic <> '' AND done.epic = item.key
+        AND done.type = 'landing.landed' AND done.at > question.resolved_at)
 ORDER BY question.resolved_at, question.id
 """)
 
