@@ -102,6 +102,8 @@ def test_it_works_without_the_checkout(
     run(yoke, "run", "--task", "numbers.tokens", cwd=demo)
     items = json.loads(run(yoke, "status", "--json", cwd=demo))["items"]
     assert [item["id"] for item in items if item["status"] == "completed"] == ["numbers.tokens"]
+    hooks = json.loads(run(yoke, "hooks", "install", "--json", cwd=demo))
+    assert (hooks["installed"], hooks["remedy"]) == (True, "")
     database = json.loads(run(yoke, "db", "status", "--json", cwd=tmp_path))
     folders = migrate.revision_folders(sorted((CHECKOUT / "plugins").glob("*/migrations")))
     newest = sorted(migrate.heads(migrate.revisions(folders)))
