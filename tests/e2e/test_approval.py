@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,6 +224,53 @@ async def test_an_answer_that_comes_at_the_very_end_is_acted_on(
     assert (await workshop.run()).exit_code is ExitCode.OK
     (applied,) = workshop.of("control.applied")
     assert applied["outcome"] == "done"
+
+
+async def test_a_run_that_goes_on_hears_reject_and_approve(workshop: Workshop) -> None:
+    waits = "until git rev-parse -q --verify main^; do sleep 0.05; done; echo b > b.txt"
+    workshop.plan(
+        epic("one", task("one.a", "echo $RANDOM$$ > a.txt", approve="after")),
+        epic("two", task("two.a", waits)),
+    )
+    project = await workshop.project()
+    run = asyncio.create_task(workshop.run())
+    choices: tuple[Any, ...] = ("reject", "approve")
+    for number, choice in enumerate(choices, 1):
+        async with asyncio.timeout(60):
+            while len(workshop.of("intervention.opened")) < number:
+                await asyncio.sleep(0.02)
+        opened = workshop.of("intervention.opened")[-1]
+        await request(
+            project, project.load_plan, choice, "one.a", intervention=opened["intervention"], text="Again."
+        )
+    report = await asyncio.wait_for(run, 60)
+    assert report.exit_code is ExitCode.OK
+    assert [event["task"] for event in workshop.of("session.started")].count("one.a") == 2
+    assert [event["choice"] for event in workshop.of("intervention.resolved")] == ["reject", "approve"]
+
+
+async def test_work_that_was_joined_before_a_crash_counts(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a", approve="after")))
+    entry = asked(await workshop.run(), "one.a")
+    await say(workshop, entry, "approve")
+    (commit,) = entry.more["commits"]
+    workshop.git("reset", "-q", "--hard", commit, cwd=workshop.root / ".worktrees" / "one")
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert not workshop.of("session.started")
+    assert workshop.of("task.completed")[0]["commit"] == commit
+
+
+async def test_approved_work_that_is_gone_is_done_again(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a", "echo $RANDOM$$ > a.txt", approve="after")))
+    entry = asked(await workshop.run(), "one.a")
+    await say(workshop, entry, "approve")
+    workshop.git("update-ref", "-d", entry.more["kept_ref"])
+    workshop.git("reflog", "expire", "--expire=now", "--all")
+    workshop.git("worktree", "remove", "--force", str(workshop.root / ".worktrees" / "one"))
+    workshop.git("gc", "-q", "--prune=now")
+    again = asked(await workshop.run(), "one.a")
+    assert again.more["commits"] != entry.more["commits"]
 
 
 async def test_a_skipped_task_needs_no_approval(workshop: Workshop) -> None:
