@@ -11,6 +11,11 @@ ALTER TABLE check_results ADD CONSTRAINT fk_check_results_source_id FOREIGN KEY(
 
 CREATE INDEX ix_check_results_source_id ON check_results (source_id);
 
+-- The newest results count, those that failed too.
+DROP INDEX ix_check_results_project_id_checked_at;
+
+CREATE INDEX ix_check_results_project_id_checked_at ON check_results (project_id, checked_at);
+
 -- Landings that were reverted later.
 ALTER TABLE landings DROP CONSTRAINT ck_landings_status;
 

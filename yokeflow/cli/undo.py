@@ -92,7 +92,8 @@ class _Asked:
 
     def _show(self, undoing: Undoing) -> None:
         for line in _lines(undoing):
-            output.line(line)
+            # What a program reads comes after the answer.
+            (output.note if self._as_json else output.line)(line)
 
     def listener(self) -> Callable[[Event], None]:
         def show(event: Event) -> None:

@@ -98,11 +98,11 @@ async def any_new(context: Context, store: Store, project_id: UUID) -> bool:
     async with store.begin() as connection:
         since = await rebuild.last_target_commit(connection, project_id, target)
     tip = await repo.branch(target)
-    if tip is None or tip == since:
+    # Without a run, nothing has landed.
+    if tip is None or since is None or tip == since:
         return False
-    if since and not (await repo.resolve(since) and await repo.is_ancestor(since, tip)):
-        since = None
-    return bool(list(await find_reverts(repo, tip, since or "")))
+    there = await repo.resolve(since) and await repo.is_ancestor(since, tip)
+    return bool(list(await find_reverts(repo, tip, since if there else "")))
 
 
 async def record_found(context: Context, store: Store, project_id: UUID) -> None:

@@ -311,7 +311,7 @@ class CheckResult(OfProject, Base):
     __table_args__ = (
         # The command can be longer than an index entry may be; a tree has few results.
         Index(None, "project_id", "tree"),
-        Index(None, "project_id", "checked_at", postgresql_where=text("passed")),
+        Index(None, "project_id", "checked_at"),
         Index(None, "session_id"),
         Index(None, "landing_id"),
         Index(None, "work_item_id"),
