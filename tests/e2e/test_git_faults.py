@@ -76,3 +76,27 @@ async def test_a_branch_that_leads_nowhere_is_kept_and_removed(workshop: Worksho
     assert "did not build on it" in report.failed["one.a"]
     assert sorted(workshop.branches()) == ["epic/one", "main"]
     assert "stray" in workshop.git("log", "--format=%s", "--glob=refs/yoke/keep/branch")
+
+
+async def test_branches_that_agents_make_are_kept_and_removed(workshop: Workshop) -> None:
+    """All of them, not only the last; those of the user stay, though an agent was on them."""
+    workshop.git("branch", "users")
+    make = "git switch -q -c {0}; echo {0} > {0}; git add {0}; git commit -qm {0}"
+    steps = (make.format("first"), "git switch -q users", "git switch -q epic/one", make.format("second"))
+    workshop.plan(epic("one", task("one.a", "; ".join(steps))))
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.branches() == ["main", "users"]
+    assert workshop.git("log", "-1", "--format=%s", "--glob=refs/yoke/keep/branch") == "first"
+
+
+async def test_branches_of_agents_in_a_run_that_was_killed(workshop: Workshop) -> None:
+    workshop.git("branch", "users")
+    lock = '"$(git rev-parse --git-common-dir)/yoke/run.lock"'
+    kill = f"kill -9 $(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' {lock}); sleep 600"
+    make = "git switch -q users; git switch -q -c stray; echo x > x; git add x; git commit -qm stray"
+    workshop.plan(epic("one", task("one.a", f"test -e ../../go || {{ {make}; {kill}; }}; echo a > a.txt")))
+    assert workshop.yoke("run").returncode == -9
+    (workshop.root / "go").touch()
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.branches() == ["main", "users"]
+    assert "stray" in workshop.git("log", "--format=%s", "--glob=refs/yoke/keep/branch").splitlines()

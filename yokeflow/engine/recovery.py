@@ -16,9 +16,11 @@ from yokeflow.engine.process import sweep
 from yokeflow.engine.resolving import leave_all
 from yokeflow.engine.taken_back import any_new, offer_again
 from yokeflow.events import Event
+from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.reverts import Reverts, find_reverts, positions
+from yokeflow.git.strays import put_away_since
 from yokeflow.model import LandingStatus
 from yokeflow.store import evidence, unfinished
 
@@ -161,7 +163,10 @@ async def _take_back(context: Context, session: OpenSession, branch: str) -> str
     if tip is None or base is None:
         return ""
     kept = await repo.keep(f"{session.task}/{session.id}", tip) if tip != base else ""
-    await context.worktrees.reset(context.worktrees.path(session.lane), branch, base)
+    path = context.worktrees.path(session.lane)
+    if checkout := find(repo, path):
+        await put_away_since(checkout, branch, session.started.timestamp())
+    await context.worktrees.reset(path, branch, base)
     return kept
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from yokeflow.errors import GitError
 from yokeflow.git.save import flatten, make_writable, snapshot
+from yokeflow.git.strays import put_away_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -130,10 +131,10 @@ async def adopt(checkout: Checkout, branch: str, base: str, before: Collection[s
     repo = checkout.repo
     head, current = await checkout.head(), await checkout.branch()
     if head is None or not await repo.is_ancestor(base, head):
-        if head and current and current != branch and current not in before:
-            await _put_away(checkout, current, head)
+        await put_away_unknown(checkout, branch, before)
         return None
     if current == branch:
+        await put_away_unknown(checkout, branch, before)
         return head
     tip = await repo.branch(branch)
     if tip and not await repo.is_ancestor(tip, head):
@@ -144,12 +145,5 @@ async def adopt(checkout: Checkout, branch: str, base: str, before: Collection[s
     await checkout.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
     if current and current not in before:
         await repo.delete_ref(f"refs/heads/{current}", head)
+    await put_away_unknown(checkout, branch, before)
     return head
-
-
-async def _put_away(checkout: Checkout, branch: str, head: str) -> None:
-    """Keep what an agent has on a branch of its own that leads nowhere, and remove the branch."""
-    checkout.remove_locks()
-    await checkout.repo.keep(f"branch/{branch}/{head[:12]}", head)
-    await checkout.git("update-ref", "--no-deref", "-m", "yoke: put away", "HEAD", head)
-    await checkout.repo.delete_ref(f"refs/heads/{branch}", head)
