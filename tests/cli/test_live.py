@@ -203,6 +203,27 @@ def test_the_footer_tells_what_matters_most(story):
     assert FOOTER in picture(story)[-1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "choices", "command"),
+    [
+        ("approval", ["approve", "reject"], "yoke attention answer core.one approve"),
+        ("question", ["answer", "skip"], "yoke attention answer core.one --text '…'"),
+    ],
+)
+def test_a_task_whose_session_ended_with_a_question_waits_for_you(story, kind, choices, command):
+    story.begin()
+    story.start("core.one")
+    story.tell("session.finished", task="core.one", state="completed", seconds=1.0, cost_usd=None)
+    story.tell(
+        "intervention.opened", task="core.one", intervention="i", kind=kind, reason="Why?", choices=choices
+    )
+    lines = picture(story)
+    assert any("core.one" in line and "waits for you" in line for line in lines)
+    assert any(command in line for line in lines)
+    story.tell("intervention.resolved", task="core.one", intervention="i", choice=choices[0], by="ada")
+    assert not any("waits for you" in line for line in picture(story))
+
+
 def test_a_warning_is_shown_with_its_hint(story):
     story.begin()
     story.tell("plugin.failed", plugin="yoke_x", hook="learn", error="boom")

@@ -68,6 +68,17 @@ def test_status_tells_how_far_each_item_is():
     assert all(len(line) <= 80 for line in shown)
 
 
+def test_an_epic_that_waits_for_approval_is_not_said_to_wait_for_the_queue():
+    asked = {"id": "i1", "kind": "approval", "item": "core", "reason": "why", "choices": []}
+    told = state(
+        item("core", "epic", status="completed", waits_for=["i1"]),
+        item("core.one", status="completed", commit="abcdef123"),
+        landings=[{"epic": "core", "status": "queued", "commit": None, "reason": ""}],
+        interventions=[asked],
+    )
+    assert "waits for you to land  1/1" in lines(told)[3]
+
+
 def test_what_was_skipped_counts_as_done_and_is_named():
     told = state(item("core", "epic"), item("core.one", status="cancelled"), item("core.two"))
     shown = lines(told)
