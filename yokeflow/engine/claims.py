@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from yokeflow.engine.commits import event_id
 from yokeflow.engine.ledger import load_ledger
-from yokeflow.engine.lock import hold_project
+from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError
 from yokeflow.events import Event
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 async def close_tasks_if_idle(project: Project, store: Store, project_id: UUID) -> None:
     """What `close_tasks` does, unless a run is going on or the plan cannot be read: then it is for later."""
-    if not await _open_claims(project, store, project_id):
+    # Who holds the project may be this very process, which a wait would not help.
+    if not await _open_claims(project, store, project_id) or holder(project.lock_file) is not None:
         return
     try:
         plan = project.load_plan()
