@@ -219,7 +219,7 @@ class Forecasts:
         ]
         views = await self._with_history(tips)
         merges = [(views[ours], views[theirs]) for ours, theirs in pairs]
-        found = await self._trials.merge(merges, views[_TARGET])
+        found = await self._trials.merge(merges, views.get(_TARGET, ""))
         for pair in [pair for pair in self._open if pair[0] not in tips or pair[1] not in tips]:
             self._clear(pair)
         for pair, clash in zip(pairs, found, strict=True):
