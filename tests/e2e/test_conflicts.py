@@ -377,3 +377,21 @@ async def test_where_the_budget_does_not_reach_a_person_is_asked_and_the_run_goe
     assert (report.exit_code, waiting.kind) == (ExitCode.FAILED, "conflict")
     assert "no money is left" in waiting.reason
     assert not workshop.of("agent.asked")
+
+
+async def test_an_epic_that_builds_on_squashed_work_is_resolved_once(workshop: Workshop) -> None:
+    """The history of what was squashed comes back into the merge, and must not conflict a second time."""
+    resolver(workshop, BOTH, parallel={"merge_strategy": "squash"})
+    workshop.write("same.txt", "start\n")
+    workshop.commit()
+    workshop.plan(
+        epic("base", task("base.a", "echo base > same.txt", priority=0)),
+        epic("one", task("one.a", "echo one > same.txt", depends_on=["base.a"], priority=0)),
+        epic("two", task("two.a", "sleep 0.5; echo two > same.txt", depends_on=["base.a"])),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report
+    assert sorted(workshop.git("show", "main:same.txt").split()) == ["one", "two"]
+    assert len(workshop.of("landing.conflicted")) == len(workshop.of("landing.resolved")) == 1
+    assert workshop.git("rev-list", "--count", "--merges", "main") == "0"
+    workshop.assert_tidy()

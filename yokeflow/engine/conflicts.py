@@ -74,6 +74,8 @@ class Conflicts:
         self._context = context
         #: How often agents tried in vain, by epic and tip of its branch.
         self._tries = Counter[tuple[str, str]]()
+        #: With which commit of the target each epic was merged last.
+        self._merged: dict[str, str] = {}
 
     async def resolve(
         self, result: LandingResult, tasks: Collection[str], take: str = ""
@@ -86,7 +88,13 @@ class Conflicts:
         tries = self._tries[result.epic, result.tip]
         try:
             conflict = await describe(self._context, result, tasks, tries)
+            if self._merged.get(result.epic) == result.old:
+                # Another try would only end the same, and be paid for.
+                why = [f"it was merged with {result.old[:12]} before, and git does not take that"]
+                return Left(await self._question(conflict, why))
             found = await self._resolve(conflict, take)
+            if isinstance(found, Resolved):
+                self._merged[result.epic] = result.old
         except DiskFullError:
             raise
         except YokeError as error:

@@ -118,6 +118,9 @@ class Landings:
         squashed = {member.epic: member.tip for member in ahead} if self._squash else {}
         ours = await with_history(context, base, name, ahead=squashed)
         merged = await merge_trees(context.repo, ours, tip)
+        if merged.tree is None and await context.repo.is_ancestor(base, tip):
+            # The epic has taken in the target already; only the history of squashes crosses.
+            merged = replace(merged, tree=await context.repo.tree_of(tip))
         if merged.tree is None:
             reason = f"{name} conflicts with {context.target} in {', '.join(merged.conflicts)}"
             result = LandingResult(name, LandingStatus.CONFLICT, waits="conflict", reason=reason)
