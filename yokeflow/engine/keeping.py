@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.engine import status_file
 from yokeflow.engine.layers import fall_back
 from yokeflow.errors import StoreError, YokeError
-from yokeflow.store.cache import CACHE
+from yokeflow.store.cache import CACHE, clear_away
 from yokeflow.store.status import status
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 async def keep_status(project: Project, store: Store, project_id: UUID) -> None:
     """Keep the state at the end of a run. What cannot be written is no reason to fail."""
+    clear_away(project.repo.state_dir / CACHE)
     with suppress(YokeError, OSError):
         state = await _state(project, store, project_id)
         if project.config.project.status_file and not project.repo.bare:

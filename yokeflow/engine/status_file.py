@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from yokeflow.store.cache import clear_away
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -55,6 +57,7 @@ def write(root: Path, state: Data) -> None:
     """Write the file at once, or not at all. Raises OSError."""
     path = root / PLACE
     path.parent.mkdir(exist_ok=True)
+    clear_away(path)
     new = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
         new.write_text(render(state, datetime.now(UTC)), encoding="utf-8")
@@ -85,7 +88,7 @@ def parse(text: str) -> dict[str, Any]:
             "elapsed": float(front["elapsed"]), "cost_usd": _number(front["cost_usd"]),
         }  # fmt: skip
     return {
-        "project": front["project"],
+        "project": _plain(front["project"]),
         "at": front["written"],
         "run": run,
         "items": [_read_item(row[1:]) for row in items],

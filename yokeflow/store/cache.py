@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 CACHE: Final = "status.json"
 #: Of the file's form; another one is as good as no file.
 _VERSION: Final = 1
+#: What stands between the head of the file and the state, and characters in which it comes for sure.
+_STATE: Final = ', "state": '
+_HEAD: Final = 1000
+_MOMENT: Final = timedelta(seconds=10)
 #: Seconds after which an answer is shown as stale. It is shown all the same: nothing better is at hand.
 LIFETIME: Final = 1800.0
 
@@ -35,11 +39,14 @@ class Cached:
 def write_cache(path: Path, state: str, position: Mapping[str, Any]) -> None:
     """Keep a state, as JSON text, at once or not at all. `position` is where the store is in the journal.
 
-    A disk without room, or one that cannot be written, costs the copy alone.
+    Nothing is written where nothing has happened since a moment ago. A disk without room, or one that cannot
+    be written, costs the copy alone.
     """
+    if _is_fresh(path, position):
+        return
     about = {"version": _VERSION, "at": datetime.now(UTC).isoformat(), "journal": dict(position)}
     # The state is not taken apart again: of a large project it is some megabytes.
-    text = f'{json.dumps(about)[:-1]}, "state": {state}}}'
+    text = f"{json.dumps(about)[:-1]}{_STATE}{state}}}"
     new = path.with_name(f"{path.name}.{uuid4().hex}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +57,23 @@ def write_cache(path: Path, state: str, position: Mapping[str, Any]) -> None:
             new.replace(path)
         finally:
             new.unlink(missing_ok=True)
+
+
+def clear_away(path: Path) -> None:
+    """Remove what writers left that were killed. One that is at work loses its copy, not more."""
+    with suppress(OSError):
+        for left in path.parent.glob(f"{path.name}.*"):
+            left.unlink(missing_ok=True)
+
+
+def _is_fresh(path: Path, position: Mapping[str, Any]) -> bool:
+    """Whether what is kept is as good, by its first bytes."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        with path.open(encoding="utf-8") as file:
+            about = json.loads(file.read(_HEAD).partition(_STATE)[0] + "}")
+        young = datetime.now(UTC) - datetime.fromisoformat(about["at"]) < _MOMENT
+        return bool(about["version"] == _VERSION and about["journal"] == dict(position) and young)
+    return False
 
 
 def read_cache(path: Path) -> Cached | None:

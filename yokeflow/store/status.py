@@ -121,10 +121,10 @@ async def status(conn: AsyncConnection, project_id: UUID, cache: Path | None = N
     await conn.exec_driver_sql("SET LOCAL jit = off")
     found = await conn.exec_driver_sql(STATUS.replace(":project", "$1"), (str(project_id),))
     told = found.scalar_one()
-    if cache is not None:
+    answer: dict[str, Any] = json.loads(told)
+    if cache is not None and answer["items"]:
         position = await conn.exec_driver_sql(_POSITION, (str(project_id),))
         write_cache(cache, told, json.loads(position.scalar_one()))
-    answer: dict[str, Any] = json.loads(told)
     return answer
 
 
