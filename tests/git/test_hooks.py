@@ -431,6 +431,28 @@ async def test_a_session_has_them_without_an_installation_and_others_repositorie
     assert (tmp_path / "said").read_text().endswith("other\n")
 
 
+async def test_a_session_runs_tracked_hooks_and_obeys_them(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(repo.root / ".githooks", "pre-commit", f'echo "$0" >>{tmp_path}/said')
+    hook(repo.root / ".githooks", "commit-msg", 'read -r line <"$1"; [ "$line" != Bad ]')
+    commit(repo.root, "Track hooks")
+    run(repo.root, "config", "core.hooksPath", ".githooks")
+    folder = repo.root.parent / "linked [1]"
+    run(repo.root, "worktree", "add", "-q", "-b", "epic/b", str(folder))
+    ((key, value),) = (await session_hooks(repo)).items()
+    for name, text in session(folder).items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", key)
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", value)
+    commit(folder, "Good", one="1")
+    assert trailers(folder) == "Yoke-Task: a.b\nYoke-Session: s-1"
+    assert (tmp_path / "said").read_text() == ".githooks/pre-commit\n"
+    bad = ["git", "commit", "--allow-empty", "-m", "Bad"]
+    assert subprocess.run(bad, cwd=folder, capture_output=True, check=False).returncode == 1
+
+
 async def test_sessions_of_projects_whose_hook_manager_needs_its_place_get_none(repo: Repo) -> None:
     (repo.root / ".pre-commit-config.yaml").write_text("repos: []\n")
     assert await session_hooks(repo) == {}
