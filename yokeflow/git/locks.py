@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from yokeflow.git.runner import LEAST_PRIORITY
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -81,3 +83,16 @@ def _working_directories() -> set[str]:
             with suppress(OSError):
                 found.add(os.readlink(f"/proc/{name}/cwd"))  # noqa: PTH115 - there are many
     return found
+
+
+def end_idle_git(folder: Path) -> None:
+    """End git that works in there with the time that nobody else needs."""
+    for process in psutil.process_iter(["name", "cwd", "nice"]):
+        about = process.info
+        if (
+            about["name"] == "git"
+            and about["nice"] == LEAST_PRIORITY
+            and Path(about["cwd"] or "/").is_relative_to(folder)
+        ):
+            with suppress(psutil.Error):
+                process.kill()

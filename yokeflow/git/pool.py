@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 from yokeflow.errors import YokeError
 from yokeflow.git import restore
 from yokeflow.git.checkouts import Checkout, find, linked
-from yokeflow.git.locks import in_use_reason, is_ours
+from yokeflow.git.locks import end_idle_git, in_use_reason, is_ours
 from yokeflow.git.ready import Maker
-from yokeflow.git.runner import idle
 from yokeflow.git.save import is_anything, is_folder
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ class Pool:
             self._size = 0
             if worker is not None:
                 worker.cancel()
+                # It may take long to get the time for something that nobody needs any more.
+                await asyncio.to_thread(end_idle_git, self.folder)
                 await asyncio.wait({worker})
 
     def closed_lanes(self) -> list[Path]:
@@ -180,6 +181,9 @@ class Pool:
         be moved.
         """
         self._ready.clear()
+        if is_folder(self.folder):
+            # Git outlives a run that is killed.
+            await asyncio.to_thread(end_idle_git, self.folder)
         for folder in self.closed_lanes():
             await self._bury(folder)
         for folder in _inside(self.folder):
@@ -209,21 +213,20 @@ class Pool:
         return (self._trees.lane_of(checkout) if checkout else "") or folder.name
 
     async def _work(self) -> None:
-        with idle():
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                # Whoever waits for a worktree comes first; the end of that wakes us.
-                if self._trees.adding:
-                    continue
-                try:
-                    if await self._do_something():
-                        self.wake()
-                except (YokeError, OSError):
-                    # Without a pool everything works, only slower; what is closed waits for `empty`.
-                    self._size = 0
-                    return
-                await asyncio.sleep(_PAUSE)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            # Whoever waits for a worktree comes first; the end of that wakes us.
+            if self._trees.adding:
+                continue
+            try:
+                if await self._do_something():
+                    self.wake()
+            except (YokeError, OSError):
+                # Without a pool everything works, only slower; what is closed waits for `empty`.
+                self._size = 0
+                return
+            await asyncio.sleep(_PAUSE)
 
     async def _do_something(self) -> bool:
         """One piece of work; False when there is none."""

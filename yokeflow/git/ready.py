@@ -95,14 +95,14 @@ class Maker:
         """A new worktree."""
         settings = await self.settings()
         checkout = await self._add(commit)
-        await checkout.git(*restore.WORKERS, "reset", "-q", "--hard")
+        await self._write_files(checkout)
         return Ready(checkout, commit, settings)
 
     async def bring_forward(self, one: Ready, commit: str) -> Ready | None:
         """The same worktree at another commit; None when that cannot be, and it is removed or held."""
         settings = await self.settings()
         if self.is_intact(one, settings) and await self.leads_to(one, commit):
-            await one.checkout.git(*restore.WORKERS, "reset", "-q", "--hard", commit)
+            await self._write_files(one.checkout, commit)
             return Ready(one.checkout, commit, settings)
         if not self.is_held(one.checkout):
             await self._trees.remove(find(self._repo, one.checkout.path), one.checkout.path)
@@ -127,10 +127,15 @@ class Maker:
         except OSError:
             # Something in it belongs to somebody else.
             set_aside(used, self._trees.trash)
-        # Looks into every file, since nothing is known of any.
-        await fresh.git("update-index", "-q", "--refresh", ok=(0, 1))
-        await fresh.git(*restore.WORKERS, "reset", "-q", "--hard")
+        with idle():
+            # Looks into every file, since nothing is known of any.
+            await fresh.git("update-index", "-q", "--refresh", ok=(0, 1))
+        await self._write_files(fresh)
         return Ready(fresh, commit, settings)
+
+    async def _write_files(self, checkout: Checkout, *commit: str) -> None:
+        with idle():
+            await checkout.git(*restore.WORKERS, "reset", "-q", "--hard", *commit)
 
     async def _sift(self, used: Path, fresh: Checkout, commit: str) -> None:
         """Put those used files that are as in the commit into a new worktree."""
@@ -148,12 +153,10 @@ class Maker:
     async def _add(self, commit: str) -> Checkout:
         """A worktree in the pool, detached, without files."""
         path = self._folder / os.urandom(6).hex()
-        # Nobody is to wait for a lock that is held by something slow.
-        with idle(on=False):
-            async with self._trees.exclusive():
-                self._folder.mkdir(parents=True, exist_ok=True)
-                add = ("worktree", "add", "-q", "--no-checkout", "--detach")
-                await self._repo.git(*add, "--", str(path), commit)
+        async with self._trees.exclusive():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            add = ("worktree", "add", "-q", "--no-checkout", "--detach")
+            await self._repo.git(*add, "--", str(path), commit)
         checkout = find(self._repo, path)
         if checkout is None:
             raise RepositoryError(f"{path} vanished while it was made")

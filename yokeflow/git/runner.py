@@ -75,7 +75,8 @@ _BUSY = re.compile(
 )
 #: Whether git only gets the time that nobody else needs.
 _IDLE: ContextVar[bool] = ContextVar("idle", default=False)
-_LEAST_PRIORITY = 19
+#: Nobody else's processes are that modest; it tells which are ours.
+LEAST_PRIORITY = 19
 _DELAYS = (0.01, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 1.0)
 
 
@@ -99,9 +100,9 @@ class GitOutput:
 
 
 @contextmanager
-def idle(*, on: bool = True) -> Iterator[None]:
-    """While the block runs, its git commands get only the time that nobody else needs, or not (`on`)."""
-    token = _IDLE.set(on)
+def idle() -> Iterator[None]:
+    """While the block runs, its git commands get only the time that nobody else needs."""
+    token = _IDLE.set(True)
     try:
         yield
     finally:
@@ -180,12 +181,12 @@ async def _once(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, s
 def _let_others_go_first(pid: int) -> None:
     # It may have ended by now.
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, _LEAST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, pid, LEAST_PRIORITY)
         if hasattr(os, "SCHED_IDLE"):
             os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
     # Where Linux shares the time among groups, a process of a session of its own is a group of its own.
     with suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(_LEAST_PRIORITY), encoding="ascii")
+        Path(f"/proc/{pid}/autogroup").write_text(str(LEAST_PRIORITY), encoding="ascii")
 
 
 def _missing(cwd: Path) -> RepositoryError:
