@@ -134,7 +134,7 @@ def scenario(seed: int) -> Scenario:
         seed,
         work,
         _config(chance, work, budget),
-        _phases(chance, special),
+        _phases(chance, special, len(work.tasks)),
         frozenset(each for each in _BELONGINGS if chance.random() < 0.6),
         own_server=special == "server",
         small_disk=special == "disk",
@@ -172,12 +172,12 @@ def _config(chance: Random, work: Work, budget: int) -> dict[str, Any]:
     }
 
 
-def _phases(chance: Random, special: str) -> tuple[Phase, ...]:
+def _phases(chance: Random, special: str, tasks: int) -> tuple[Phase, ...]:
     count = chance.choice((1, 2, 2, 3))
-    return tuple(_phase(chance, special, number) for number in range(count))
+    return tuple(_phase(chance, special, number, tasks) for number in range(count))
 
 
-def _phase(chance: Random, special: str, number: int) -> Phase:
+def _phase(chance: Random, special: str, number: int, tasks: int) -> Phase:
     deeds = [
         Deed(chance.choice(_PERSON), chance.randrange(2, 40)) for _ in range(chance.choice((0, 0, 1, 2)))
     ]
@@ -188,18 +188,21 @@ def _phase(chance: Random, special: str, number: int) -> Phase:
     elif special == "clock":
         deeds.append(Deed("clock", chance.randrange(0, 20), chance.choice(_CLOCK)))
     quiet = special and chance.random() < 0.5
-    return Phase(Kill("none") if quiet else _kill(chance), tuple(sorted(deeds, key=lambda deed: deed.after)))
+    return Phase(
+        Kill("none") if quiet else _kill(chance, tasks), tuple(sorted(deeds, key=lambda deed: deed.after))
+    )
 
 
-def _kill(chance: Random) -> Kill:
+def _kill(chance: Random, tasks: int) -> Kill:
+    """A death that comes at about any time of a run of so many tasks."""
     how = chance.choice((*KILLS, "none")) if chance.random() < 0.3 else chance.choice(KILLS)
     match how:
         case "time":
             return Kill(how, round(chance.uniform(0.6, 3.0), 2))
         case "record":
-            return Kill(how, chance.randint(1, 40), chance.choice(_RECORD_MODES))
+            return Kill(how, chance.randint(1, 8 + 11 * tasks), chance.choice(_RECORD_MODES))
         case "change":
-            return Kill(how, chance.randint(1, 400), "before")
+            return Kill(how, chance.randint(1, 60 + 90 * tasks), "before")
         case "git":
-            return Kill(how, chance.randint(1, 120), chance.choice(_GIT_MODES))
+            return Kill(how, chance.randint(1, 25 + 25 * tasks), chance.choice(_GIT_MODES))
     return Kill("none")
