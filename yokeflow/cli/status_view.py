@@ -208,7 +208,7 @@ def _task_state(task: Data, asked: set[str], lane: Sequence[str], *, live: bool)
 
 
 def _waits(item: Data, asked: set[str]) -> str:
-    return waits(["you" if name in asked else name for name in item["waits_for"]])
+    return waits(list(dict.fromkeys("you" if name in asked else name for name in item["waits_for"])))
 
 
 def _waiting(state: Data, columns: int) -> Iterator[str]:
