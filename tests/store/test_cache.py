@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yokeflow.engine.status_file import FALLBACK, parse, render
-from yokeflow.store.cache import read_cache, write_cache
+from yokeflow.store.cache import clear_away, read_cache, write_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,14 @@ def test_old_answer_is_renewed_though_nothing_has_happened(file):
     assert found.at > datetime.now(UTC) - timedelta(minutes=1)
 
 
+def test_what_a_killed_writer_left_is_cleared_away(file):
+    write_cache(file, json.dumps(STATE), HERE)
+    left = file.with_name("status.json.0123")
+    left.write_text("half")
+    clear_away(file)
+    assert (left.exists(), read_cache(file) is None) == (False, False)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"version": 2, "state": {"items": []}}', '{"version": 1, "state": {}}']
 )
@@ -93,6 +101,7 @@ def test_status_file_says_the_same_when_it_is_read_back(project, title, name, co
     found = parse(text)
     assert found["items"] == state["items"]
     assert found["landings"] == [landing]
+    assert found["project"] == project
 
 
 def test_another_file_of_that_name_is_no_status():
