@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from yokeflow.engine.foreseen import told, wishes
 from yokeflow.engine.lanes import squashed_tips
 from yokeflow.errors import DiskFullError, GitError, RepositoryError, YokeError
-from yokeflow.git.forecast import excerpt, trials
+from yokeflow.git.forecast import Clash, excerpt, trials
 from yokeflow.git.repo import KEPT_LANDED
 from yokeflow.store.forecasts import OFTEN, ConflictHistory, Forecast, conflict_files, open_forecasts
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.scheduler import Scheduler
     from yokeflow.events import Event
-    from yokeflow.git.forecast import Clash, Trials
+    from yokeflow.git.forecast import Trials
     from yokeflow.model import Task
     from yokeflow.store.connection import Store
 
@@ -223,11 +223,18 @@ class Forecasts:
         for pair in [pair for pair in self._open if pair[0] not in tips or pair[1] not in tips]:
             self._clear(pair)
         for pair, clash in zip(pairs, found, strict=True):
-            await self._note(pair, clash, views)
+            contained = clash and not clash.clean and views != tips and await self._is_contained(pair, tips)
+            await self._note(pair, Clash() if contained else clash, views)
         self._seen = tips
         if self._open_now() != before:
             self._heed()
             self._changed()
+
+    async def _is_contained(self, pair: tuple[str, str], tips: dict[str, str]) -> bool:
+        """Whether one has taken in the other already, so that only histories of squashes cross."""
+        ours, theirs = tips[pair[0]], tips[pair[1]]
+        repo = self._context.repo
+        return await repo.is_ancestor(ours, theirs) or await repo.is_ancestor(theirs, ours)
 
     async def _is_noted(self, target: str) -> bool:
         """Whether the ledger knows everything that has landed."""
