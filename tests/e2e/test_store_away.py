@@ -105,6 +105,7 @@ async def test_git_answers_where_there_is_no_cache(failed, away):
     away(True)
     after = status(failed)
     assert after["source"]["layer"] == "git"
+    assert after.keys() == before.keys()
     assert states(after) == {
         "a": "completed",
         "a.1": "completed",
@@ -138,6 +139,7 @@ async def test_status_file_is_the_last_resort(workshop, away):
     after = status(workshop)
     source = after.pop("source")
     assert source["layer"] == "file"
+    assert after.keys() | {"source"} == before.keys()
     assert after["items"] == before["items"]
     assert after["interventions"] == before["interventions"]
     landed = [{key: entry[key] for key in ("epic", "status", "commit")} for entry in after["landings"]]

@@ -94,6 +94,8 @@ def parse(text: str) -> dict[str, Any]:
         "items": [_read_item(row[1:]) for row in items],
         "landings": [_read_landing(row) for row in reversed(list(_rows(text, _LANDINGS)))],
         "interventions": [_read_question(row) for row in _rows(text, _QUESTIONS)],
+        "forecasts": [],
+        "hot_files": [],
     }
 
 

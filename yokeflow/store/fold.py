@@ -44,7 +44,8 @@ def of_plan(plan: Plan | None, name: str) -> dict[str, Any]:
     for epic in plan.epics if plan else ():
         items.append(_item(epic.id, "epic", None, epic.title))
         items += [_item(task.id, "task", epic.id, task.title) for task in epic.tasks]
-    return {"project": name, "run": None, "items": items, "landings": [], "interventions": []}
+    lists: tuple[str, ...] = ("landings", "interventions", "forecasts", "hot_files")
+    return {"project": name, "run": None, "items": items, **{key: [] for key in lists}}
 
 
 def _item(key: str, kind: str, epic: str | None, title: str) -> dict[str, Any]:
