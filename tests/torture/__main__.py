@@ -12,9 +12,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.torture.batch import Batch
+
+if TYPE_CHECKING:
+    from tests.torture.scenario import Scenario
 
 
 def main() -> int:
@@ -26,28 +31,34 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="yoke-torture-", dir="/tmp"))
     batch = Batch(folder)
     begin, done, broken, kinds = time.monotonic(), 0, 0, Counter[str]()
-    with batch.opened():
+    with suppress(KeyboardInterrupt), batch.opened():
         for seed in range(options.seed, options.seed + options.rounds):
             if options.seconds and time.monotonic() - begin > options.seconds:
                 break
-            started = time.monotonic()
-            plan, outcome = batch.round(seed)
+            plan, good = _round(batch, seed)
             done += 1
+            broken += not good
             kinds.update(plan.kinds)
-            took = time.monotonic() - started
-            say(f"{'BROKEN' if outcome.broken else 'ok':6} {seed:6} {took:5.1f} s  {plan} -> {outcome.codes}")
-            if outcome.broken:
-                broken += 1
-                for found in outcome.broken:
-                    say(f"    {found}")
-                say(f"    folder: {folder / f'round-{seed}'}")
-                say(f"    again:  {sys.executable} -m tests.torture --seed {seed} --rounds 1")
-                if not options.keep_going:
-                    break
+            if not good and not options.keep_going:
+                break
     _summary(batch, done, broken, kinds, time.monotonic() - begin)
     if not broken and options.folder is None:
         shutil.rmtree(folder)
     return 1 if broken else 0
+
+
+def _round(batch: Batch, seed: int) -> tuple[Scenario, bool]:
+    """Do a round and tell how it went; whether it broke nothing."""
+    begin = time.monotonic()
+    plan, outcome = batch.round(seed)
+    took = time.monotonic() - begin
+    say(f"{'BROKEN' if outcome.broken else 'ok':6} {seed:6} {took:5.1f} s  {plan} -> {outcome.codes}")
+    if outcome.broken:
+        for found in outcome.broken:
+            say(f"    {found}")
+        say(f"    folder: {batch.folder / f'round-{seed}'}")
+        say(f"    again:  {sys.executable} -m tests.torture --seed {seed} --rounds 1")
+    return plan, not outcome.broken
 
 
 def _options() -> argparse.Namespace:

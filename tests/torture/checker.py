@@ -1,7 +1,8 @@
 """Proves what a round must not have broken, with git and SQL alone: nothing of YokeFlow is imported.
 
-    python -m tests.torture.checker FOLDER
+    python -m tests.torture.checker FOLDER [URL]
 
+With the address of a store that was rebuilt from git, only that one is compared with what the lost one said.
 Prints the broken promises as a JSON list of sentences, and leaves with 1 when there are any.
 """
 
@@ -17,7 +18,7 @@ import asyncpg
 
 from tests.torture.facts import Facts, Stored
 from tests.torture.proofs_git import GIT_PROOFS
-from tests.torture.proofs_store import STORE_PROOFS
+from tests.torture.proofs_store import REBUILT_PROOFS, STORE_PROOFS
 
 _QUERIES = {
     "events": "SELECT id::text, seq, type, epic, task, session, payload FROM events"
@@ -60,7 +61,14 @@ def check(folder: Path) -> list[str]:
     ]
 
 
+def compare(folder: Path, rebuilt: str) -> list[str]:
+    """What a store that was rebuilt from git tells otherwise than the one of the round."""
+    facts = Facts.read(folder)
+    lost, found = (asyncio.run(read_store(url, facts.shop)) for url in (facts.database, rebuilt))
+    return [f"{prove.__name__}: {each}" for prove in REBUILT_PROOFS for each in prove(lost, found)]
+
+
 if __name__ == "__main__":
-    broken = check(Path(sys.argv[1]))
+    broken = check(Path(sys.argv[1])) if len(sys.argv) < 3 else compare(Path(sys.argv[1]), sys.argv[2])
     sys.stdout.write(json.dumps(broken, indent=1) + "\n")
     sys.exit(1 if broken else 0)

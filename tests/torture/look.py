@@ -32,9 +32,15 @@ def belongings(shop: Path) -> dict[str, Any]:
     }
 
 
+def tip(shop: Path) -> str:
+    """Where the target is."""
+    return git(shop, "rev-parse", "refs/heads/main")
+
+
 def _status(shop: Path) -> list[str]:
     found = git(shop, "status", "--porcelain=v1", "-z", "-uall", "--no-renames").split("\0")
-    return sorted(entry for entry in found if entry and not entry.endswith(".worktrees/"))
+    # What was learned is written there for the user to commit.
+    return sorted(entry for entry in found if entry and not entry.startswith("?? .expertise/"))
 
 
 def _exclude(shop: Path) -> list[str]:

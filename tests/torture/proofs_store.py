@@ -133,6 +133,29 @@ def all_is_done_but_for_a_reason(facts: Facts, stored: Stored) -> Iterator[str]:
     yield f"exit codes {facts.told['exit_codes']}; {open_items} are not done: {asked}"
 
 
+def rebuilt_items_are_the_same(lost: Stored, found: Stored) -> Iterator[str]:
+    """Git alone tells what is done, and with which commit."""
+    before, after = ({row["key"]: row for row in stored.items} for stored in (lost, found))
+    for key, row in before.items():
+        if (told := after.get(key)) != row:
+            yield f"{key} was {row} and is {told}"
+
+
+def rebuilt_landings_are_the_same(lost: Stored, found: Stored) -> Iterator[str]:
+    """All of them, in their order."""
+    before, after = (
+        [(row["epic"], row["commit"], row["tree"]) for row in stored.landings if row["status"] == "landed"]
+        for stored in (lost, found)
+    )
+    if sorted(before) != sorted(after):
+        yield f"they were {before} and are {after}"
+
+
+REBUILT_PROOFS: tuple[Callable[[Stored, Stored], Iterator[str]], ...] = (
+    rebuilt_items_are_the_same,
+    rebuilt_landings_are_the_same,
+)
+
 STORE_PROOFS: tuple[Callable[[Facts, Stored], Iterator[str]], ...] = (
     completed_work_is_reachable,
     landed_trees_were_tested,

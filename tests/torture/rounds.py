@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.torture.deeds import BETWEEN, Deeds
-from tests.torture.look import belongings
+from tests.torture.look import belongings, tip
 
 if TYPE_CHECKING:
     from tests.torture.scenario import Kill, Phase
@@ -42,8 +42,11 @@ class Outcome:
     codes: list[int]
 
 
-def torture(world: World, database: str) -> Outcome:
-    """Do the round in its folder, which is new; `database` is where the checker looks."""
+def torture(world: World, database: str, spare: str = "") -> Outcome:
+    """Do the round in its folder, which is new; `database` is where the checker looks.
+
+    With the address of a `spare` database, the store is lost at the end, and must be the same again from git.
+    """
     world.build()
     before = belongings(world.shop)
     world.describe(before=before, database=database)
@@ -57,7 +60,10 @@ def torture(world: World, database: str) -> Outcome:
     finally:
         _end_processes(world)
     world.describe(before=before, database=database, exit_codes=codes, ended=ended)
-    return Outcome([*_surprises(world), *_verdict(world)], codes)
+    broken = [*_surprises(world), *_verdict(world)]
+    if ended and spare and not broken:
+        broken += _second_copy(world, spare)
+    return Outcome(broken, codes)
 
 
 def _phase(world: World, phase: Phase, deeds: Deeds) -> int:
@@ -132,6 +138,17 @@ def _waiting(world: World) -> dict[str, str]:
     return {each["item"]: each["kind"] for each in found}
 
 
+def _second_copy(world: World, spare: str) -> list[str]:
+    """Lose the store and everything it was made from but git, and bring it back; nothing is done again."""
+    before = tip(world.shop)
+    world.lose_the_store(spare)
+    codes = [_run(world, "db", "rebuild", "--yes"), _run(world, "run")]
+    broken = _verdict(world, spare)
+    if codes != [0, 0] or tip(world.shop) != before:
+        broken.append(f"after a rebuild: exit codes {codes}, main was {before} and is {tip(world.shop)}")
+    return [*broken, *_surprises(world)]
+
+
 def _surprises(world: World) -> list[str]:
     """Errors that nobody expected, in any run."""
     said = {log.name: log.read_text(errors="replace") for log in sorted((world.folder / "log").iterdir())}
@@ -142,10 +159,10 @@ def _surprises(world: World) -> list[str]:
     ]
 
 
-def _verdict(world: World) -> list[str]:
+def _verdict(world: World, *more: str) -> list[str]:
     """What the checker says, which is a program of its own."""
     done = subprocess.run(
-        (sys.executable, "-m", "tests.torture.checker", str(world.folder)),
+        (sys.executable, "-m", "tests.torture.checker", str(world.folder), *more),
         cwd=Path(__file__).parents[2],
         env={name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "YOKE_"))},
         capture_output=True,

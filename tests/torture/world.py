@@ -155,6 +155,14 @@ class World:
         draft.rename(self.folder / "orchestrator")
         return run
 
+    def lose_the_store(self, url: str) -> None:
+        """Go on with another database, without the journal and the cache of the first."""
+        self.store = Store(url, self.store.home)
+        for name in ("journal.jsonl", "status.json"):
+            file = self.journal.with_name(name)
+            if file.exists():
+                file.rename(self.folder / name)
+
     def last_log(self) -> str:
         """What the last run printed."""
         (found,) = (self.folder / "log").glob(f"{self._runs:02}-*.log")
