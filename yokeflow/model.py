@@ -307,10 +307,6 @@ class Attempt:
     session: str
     run: str
     failures: tuple[Failure, ...] = ()
-    #: What people said since the task was last done, oldest first.
-    said: tuple[Said, ...] = ()
-    #: What is known about conflicts with the work of others, as parts of the prompt.
-    foreseen: tuple[str, ...] = ()
     #: Name of the agent that does it.
     agent: str = ""
     profile: Profile | None = None
@@ -319,6 +315,10 @@ class Attempt:
     tier: str = ""
     #: It is no try at all: an agent is asked something about the task, which pays for the answer.
     question: bool = False
+    #: What people said since the task was last done, oldest first.
+    said: tuple[Said, ...] = ()
+    #: What is known about conflicts with the work of others, as parts of the prompt.
+    foreseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
@@ -95,7 +95,7 @@ def test_a_cost_is_told_as_far_as_it_is_known():
 
 
 def test_what_failed_and_what_was_answered():
-    check = {
+    check: dict[str, Any] = {
         "stage": "task",
         "passed": False,
         "exit_code": 2,
@@ -125,7 +125,12 @@ def test_what_failed_and_what_was_answered():
 
 
 def test_what_checks_proved_and_where_that_was_found():
-    known = {"item": "b.one", "attempt": 2, "at": "2026-01-02T03:04:05.6+00:00", "log": "/old.log"}
+    known: dict[str, Any] = {
+        "item": "b.one",
+        "attempt": 2,
+        "at": "2026-01-02T03:04:05.6+00:00",
+        "log": "/old.log",
+    }
     check = {
         **dict.fromkeys(("exit_code", "seconds"), 0),
         "stage": "landing",

@@ -14,6 +14,7 @@ from yokeflow.errors import ExitCode, UsageError, YokeError
 
 if TYPE_CHECKING:
     from yokeflow.engine.undo import Undone
+    from yokeflow.engine.undo_choice import Undoing
 
 
 async def undo(workshop: Workshop, what: str = "", **more: Any) -> Undone:
@@ -177,10 +178,15 @@ async def test_what_can_be_named(workshop: Workshop) -> None:
     run = await workshop.run()
     commit = next(each.commit for each in run.landed if each.epic == "two")
     for name, epics in ((commit[:10], {"two"}), (run.run[:8], {"one", "two"}), ("", {"one", "two"})):
-        seen = []
+        seen: list[Undoing] = []
         project = await workshop.project()
         work = Undo(project, project.load_plan(), by="x")
-        assert await work.execute(name, lambda undoing: bool(seen.append(undoing))) is None  # noqa: B023
+
+        def refuse(undoing: Undoing, seen: list[Undoing] = seen) -> bool:
+            seen.append(undoing)
+            return False
+
+        assert await work.execute(name, refuse) is None
         assert set(seen[0].epics) == epics
     for name in ("nothing", "abcdef12", "one.a"):
         with pytest.raises(UsageError):

@@ -34,7 +34,8 @@ def tell(store, project):
 async def test_a_forecast_opens_changes_and_goes(story, tell: Callable[..., Awaitable[Told]]) -> None:
     def found(files: list[str], new: list[str], tasks: dict[str, list[str]]) -> Event:
         more = {"with_epic": "e2", "target": "main", "more": 0, "new": new}
-        return story.epic_event("forecast.conflicted", "e1", files=files, tasks=tasks, **more)
+        event: Event = story.epic_event("forecast.conflicted", "e1", files=files, tasks=tasks, **more)
+        return event
 
     first = found(["a", "b"], ["a", "b"], {"e1": ["1a"], "e2": ["2a"]})
     opened, files, shown = await tell(first)
