@@ -202,3 +202,24 @@ async def test_without_its_git_file_a_lane_does_not_pass_for_the_users_checkout(
     workshop.plan(epic("one", task("one.a", f"echo a > a; rm .git; {person}")))
     await workshop.run()
     assert "person" in workshop.git("log", "--format=%s", "main").splitlines()
+
+
+async def test_nothing_lands_on_what_an_agent_put_on_the_target(workshop: Workshop) -> None:
+    """It goes back before a landing builds on it, while the agent is still at work."""
+    workshop.config(agents={"max_attempts": 1})
+    move = "echo x > x; git add x; git commit -qm x; git update-ref refs/heads/main HEAD; touch ../../moved"
+    wait = "until {}; do sleep 0.05; done"
+    landed = "git log --format=%s main | grep -q Land"
+    workshop.plan(
+        epic("bad", task("bad.a", f"{move}; {wait.format(landed)}")),
+        epic("good", task("good.a", f"{wait.format('test -e ../../moved')}; echo a > a.txt")),
+    )
+    report = await workshop.run()
+    (workshop.root / "moved").unlink()
+    assert report.failed == {"bad.a": "the agent moved main, where only tested work may land"}
+    assert workshop.git("log", "--format=%s", "--first-parent", "main").splitlines() == [
+        "Land good: Epic good",
+        "Start",
+    ]
+    assert workshop.git("ls-tree", "--name-only", "main").split() == [".gitignore", "README.md", "a.txt"]
+    assert workshop.git("status", "--porcelain") == ""

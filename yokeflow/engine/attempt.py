@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.engine.agent_process import AgentProcess, asked_in
 from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
-from yokeflow.engine.guard import guard_target
+from yokeflow.engine.guard import at_work, guard_target
 from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
@@ -183,7 +183,8 @@ class Session:
         target = await self._context.repo.branch(self._context.target)
         process = AgentProcess(self._context, self._attempt, self._stop, self._say)
         self._cost_usd, self._cost_source = None, "unknown"
-        worked = await self._guarded(process, request)
+        with at_work(self._context, self._place.path, self._place.base):
+            worked = await self._guarded(process, request)
         report, code = worked.report, worked.ended.code
         self._account(report)
         question = asked_in(request, worked) if self._context.config.agents.questions else ""

@@ -11,6 +11,7 @@ from yokeflow.engine.landing_order import landing_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from yokeflow.config import AgentOptions, Config
     from yokeflow.engine.checks import Checker
@@ -51,6 +52,10 @@ class Context:
     session_git: Mapping[str, str] = field(default_factory=dict)
     #: Keeps sessions from what all worktrees share.
     shared: Shared | None = None
+    #: Worktrees in which agents are at work -> the commit where they started.
+    at_work: dict[Path, str] = field(default_factory=dict)
+    #: Those of them whose agents brought commits onto the target, which went back at once.
+    trespassed: set[Path] = field(default_factory=set)
     #: By epic, whose lines a person wants where its next landing conflicts: the target's (`ours`) or the
     #: epic's (`theirs`).
     takes: dict[str, str] = field(default_factory=dict)

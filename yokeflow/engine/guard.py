@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import GitError, RefMovedError
@@ -10,6 +10,7 @@ from yokeflow.git.advance import go_back
 from yokeflow.git.checkouts import checkouts, find
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from yokeflow.engine.context import Context
@@ -26,6 +27,9 @@ async def guard_target(context: Context, path: Path, before: str | None, base: s
     came on top of the agent's commits: then the landing tests what is there.
     """
     repo, target = context.repo, context.target
+    if path in context.trespassed:
+        context.trespassed.remove(path)
+        return _why(target)
     now = await repo.branch(target)
     if now is None or before is None or now == before:
         return ""
@@ -34,7 +38,29 @@ async def guard_target(context: Context, path: Path, before: str | None, base: s
         return ""
     if now in made:
         await _go_back(repo, target, now, await _place_before(repo, target, made) or before)
+    return _why(target)
+
+
+def _why(target: str) -> str:
     return f"the agent moved {target}, where only tested work may land"
+
+
+@contextmanager
+def at_work(context: Context, path: Path, base: str) -> Iterator[None]:
+    """While the block runs, an agent works in `path`, which was at `base`: landings look at what it does."""
+    context.trespassed.discard(path)
+    context.at_work[path] = base
+    try:
+        yield
+    finally:
+        del context.at_work[path]
+
+
+async def guard_running(context: Context) -> None:
+    """Take back what agents that are still at work brought onto the target, before anything lands on it."""
+    for path, base in list(context.at_work.items()):
+        if await take_back_target(context, path, base):
+            context.trespassed.add(path)
 
 
 async def take_back_target(context: Context, path: Path, base: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
+from yokeflow.engine.guard import guard_running
 from yokeflow.engine.landed_settings import wrong_settings
 from yokeflow.engine.landing_queue import Built, Member
 from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
@@ -71,6 +72,9 @@ class Landings:
         """Where the target is; empty when it is gone."""
         repo, seen = self._context.repo, self._seen
         self._seen = await repo.branch(self._context.target) or ""
+        if self._seen not in {seen, *self._landed.values()}:
+            await guard_running(self._context)
+            self._seen = await repo.branch(self._context.target) or ""
         if seen not in {"", self._seen}:
             self._rewound |= not self._seen or not await repo.is_ancestor(seen, self._seen)
         return self._seen
