@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from yokeflow.config import AgentOptions, Config, Section
-    from yokeflow.conflict import Conflict, ConflictDecision
     from yokeflow.events import Event
     from yokeflow.model import (
         AgentOutput,
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
         AgentRequest,
         Attempt,
         BudgetLeft,
+        Conflict,
+        ConflictDecision,
         Launch,
         ModelChoice,
         Notice,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yokeflow.conflict import ConflictDecision
 from yokeflow.hookspecs import hookimpl
+from yokeflow.model import ConflictDecision
 
 if TYPE_CHECKING:
     from yokeflow.config import Config

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.conflict import Conflict, ConflictDecision
 from yokeflow.errors import DocumentError, ExitCode, LimitError
 from yokeflow.hookspecs import hookimpl
-from yokeflow.model import Attempt
+from yokeflow.model import Attempt, Conflict, ConflictDecision
 
 #: Makes one file of both sides' lines.
 BOTH = "sed -i -e '/^|||||||/,/^=======/d' -e '/^<<<<<<<\\|^>>>>>>>/d' same.txt"

@@ -14,11 +14,10 @@ from pydantic import Field
 from sqlalchemy import text
 
 from yokeflow.config import AgentOptions, Section
-from yokeflow.conflict import ConflictDecision
 from yokeflow.errors import LimitError, StoreError
 from yokeflow.events import Event
 from yokeflow.hookspecs import PROMISES, hookimpl
-from yokeflow.model import AgentReport, BudgetLeft, ModelChoice, Profile, Reservation
+from yokeflow.model import AgentReport, BudgetLeft, ConflictDecision, ModelChoice, Profile, Reservation
 from yokeflow.plugin_manager import BUILT_IN
 from yokeflow.testing import (
     attempts,

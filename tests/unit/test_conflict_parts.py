@@ -10,12 +10,12 @@ import pytest
 
 import yoke_conflicts
 from yokeflow.config import Config
-from yokeflow.conflict import ConflictDecision
 from yokeflow.engine.conflict_prompt import build_prompt, for_a_person
 from yokeflow.engine.decide import Decisions
 from yokeflow.engine.recorder import Recorder
 from yokeflow.events import Event
 from yokeflow.hookspecs import hookimpl
+from yokeflow.model import ConflictDecision
 from yokeflow.plugin_manager import PluginManager
 from yokeflow.store.journal import Journal
 from yokeflow.testing import attempts

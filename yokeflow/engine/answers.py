@@ -7,8 +7,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-from yokeflow.conflict import ConflictDecision, ConflictStrategy
-from yokeflow.model import BudgetLeft, ModelChoice, Profile, Reservation, Resolution
+from yokeflow.model import (
+    BudgetLeft,
+    ConflictDecision,
+    ConflictStrategy,
+    ModelChoice,
+    Profile,
+    Reservation,
+    Resolution,
+)
 from yokeflow.predecessors import Predecessors
 from yokeflow.profiles import TIERS
 

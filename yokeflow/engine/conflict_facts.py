@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yokeflow.conflict import Conflict, OtherCommit
 from yokeflow.engine.redact import redact
+from yokeflow.model import Conflict, OtherCommit
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from yokeflow.conflict import Conflict
-    from yokeflow.model import Task
+    from yokeflow.model import Conflict, Task
 
 _RULES = """\
 ## What to do

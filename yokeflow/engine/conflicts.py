@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from yokeflow.conflict import ConflictDecision
 from yokeflow.engine.checks import Subject
 from yokeflow.engine.conflict_agent import let_agent_work
 from yokeflow.engine.conflict_facts import describe
@@ -22,15 +21,15 @@ from yokeflow.engine.redact import redact
 from yokeflow.engine.resolving import UnresolvedError, bench
 from yokeflow.errors import DiskFullError, YokeError
 from yokeflow.git.save import is_folder
-from yokeflow.model import Attempt, Strategy
+from yokeflow.model import Attempt, ConflictDecision, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from yokeflow.conflict import Conflict
     from yokeflow.engine.context import Context
     from yokeflow.engine.report import LandingResult
     from yokeflow.engine.resolving import Bench
+    from yokeflow.model import Conflict
 
 #: What `--ours` and `--theirs` mean to a merge into the epic's branch: the target is the other side there.
 _SIDES = {"ours": "theirs", "theirs": "ours"}

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.asking import call_and_wait, call_now, checked, implementations, seconds_of
-from yokeflow.conflict import ConflictDecision
 from yokeflow.engine import answers
 from yokeflow.errors import PluginError, YokeError
-from yokeflow.model import AgentReport, Reservation, SessionResult
+from yokeflow.model import AgentReport, ConflictDecision, Reservation, SessionResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
     from pluggy import HookImpl
 
     from yokeflow.config import Config
-    from yokeflow.conflict import Conflict
     from yokeflow.engine.hosting import Lender
     from yokeflow.engine.recorder import Recorder
     from yokeflow.events import Event
     from yokeflow.model import (
         Attempt,
         BudgetLeft,
+        Conflict,
         ModelChoice,
         Plan,
         Profile,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from yokeflow.conflict import Conflict, OtherCommit
 from yokeflow.engine import answers
+from yokeflow.model import Conflict, OtherCommit
 from yokeflow.testing.asked import Asked, run, valid
 from yokeflow.testing.host import TestHost, host
 from yokeflow.testing.samples import sample_plan

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from yokeflow.model import Epic, Task
+    from yokeflow.model.plan import Epic, Task
 
 #: `manual` asks a person, `agent` lets an agent try, `retry_later` waits until the target moves.
 ConflictStrategy = Literal["manual", "agent", "retry_later"]

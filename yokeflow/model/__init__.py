@@ -1,0 +1,66 @@
+"""The frozen values that flow from stage to stage."""
+
+from yokeflow.model.conflicts import Conflict, ConflictDecision, ConflictStrategy, OtherCommit
+from yokeflow.model.decisions import (
+    BudgetLeft,
+    ModelChoice,
+    Notice,
+    Profile,
+    Reservation,
+)
+from yokeflow.model.plan import (
+    Dependency,
+    Epic,
+    Kind,
+    LandingStatus,
+    MergeStrategy,
+    Plan,
+    Resolution,
+    Status,
+    Strategy,
+    Strength,
+    Task,
+)
+from yokeflow.model.sessions import (
+    AgentOutput,
+    AgentReport,
+    AgentRequest,
+    Attempt,
+    Failure,
+    Launch,
+    Said,
+    SessionResult,
+    Usage,
+)
+
+__all__ = [
+    "AgentOutput",
+    "AgentReport",
+    "AgentRequest",
+    "Attempt",
+    "BudgetLeft",
+    "Conflict",
+    "ConflictDecision",
+    "ConflictStrategy",
+    "Dependency",
+    "Epic",
+    "Failure",
+    "Kind",
+    "LandingStatus",
+    "Launch",
+    "MergeStrategy",
+    "ModelChoice",
+    "Notice",
+    "OtherCommit",
+    "Plan",
+    "Profile",
+    "Reservation",
+    "Resolution",
+    "Said",
+    "SessionResult",
+    "Status",
+    "Strategy",
+    "Strength",
+    "Task",
+    "Usage",
+]
