@@ -50,9 +50,10 @@ async def _put_away(checkout: Checkout, is_stray: Callable[[str], bool], since: 
             continue
         checkout.remove_locks()
         await repo.keep(f"branch/{name}/{tip[:12]}", tip)
+        # HEAD last: where a crash comes between, it still tells of the branch.
+        await repo.delete_ref(f"refs/heads/{name}", tip)
         if await checkout.branch() == name:
             await checkout.git("update-ref", "--no-deref", "-m", "yoke: put away", "HEAD", tip)
-        await repo.delete_ref(f"refs/heads/{name}", tip)
 
 
 def _visited(checkout: Checkout, since: float) -> set[str]:
