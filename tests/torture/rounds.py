@@ -170,9 +170,10 @@ def _verdict(world: World, *more: str) -> list[str]:
         check=False,
         timeout=120,
     )
-    if done.returncode not in {0, 1}:
+    try:
+        found: list[str] = json.loads(done.stdout)
+    except ValueError:
         return [f"the checker failed:\n{done.stdout}{done.stderr}"]
-    found: list[str] = json.loads(done.stdout)
     return found
 
 
