@@ -82,6 +82,19 @@ async def test_journal_brings_everything_back(workshop, database_url):
     assert [entry["epic"] for entry in after["landings"]] == ["a"]
 
 
+async def test_what_was_left_out_of_a_landed_epic_stays_left_out(workshop, database_url):
+    workshop.plan(epic("a", task("a.1"), task("a.2", "exit 1")))
+    await workshop.run()
+    assert workshop.yoke("skip", "a.2").returncode == 0
+    assert (await workshop.run()).exit_code == 0
+    before = await workshop.states()
+    assert before["a.2"] == "cancelled"
+    await lose_store(database_url)
+    forget_journal(workshop)
+    assert await workshop.states() == before
+    assert (await workshop.run()).completed == ()
+
+
 async def test_journal_that_begins_in_the_middle_is_completed_by_git(workshop, database_url):
     workshop.plan(epic("a", task("a.1")), epic("b", task("b.1", depends_on=["a"])))
     await workshop.run()

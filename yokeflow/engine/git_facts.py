@@ -120,6 +120,8 @@ class _Teller:
             "target": self._facts.history.target,
         }
         key, at, epic = landing.commit, landing.at, landing.epic
+        for task in landing.skipped:
+            self._say("task.skipped", f"{task} {key}", at, run, epic, task, by="git", reason="")
         self._say("epic.completed", key, at, run, epic)
         self._say("landing.queued", key, at, run, epic)
         self._say("landing.testing", key, at, run, epic, **told)

@@ -178,8 +178,10 @@ class Landings:
     def _message(self, member: Member, proof: str) -> str:
         epic, run = self._context.plan.epic[member.epic], self._context.recorder.run
         body = "\n".join(f"- {task.title} ({task.id})" for task in epic.tasks if task.id in member.tasks)
+        skipped = [f"Yoke-Skipped: {task.id}\n" for task in epic.tasks if task.id not in member.tasks]
         proof = f"{member.tree}={proof}"
         trailers = f"Yoke-Epic: {epic.id}\nYoke-Run: {run}\nYoke-Checks: {proof}\n"
+        trailers += "".join(skipped)
         if taken := self._context.taken.get(epic.id):
             trailers += f"Yoke-Conflicts: {taken}\n"
         return f"Land {epic.id}: {epic.title}\n\n{body}\n\n{trailers}"

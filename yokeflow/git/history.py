@@ -55,6 +55,8 @@ class Landing:
     checks: Mapping[str, str]
     #: Titles of the tasks that landed, by id.
     tasks: Mapping[str, str]
+    #: The tasks that a person had left out.
+    skipped: tuple[str, ...]
     squashed: bool
     at: datetime
 
@@ -310,6 +312,7 @@ def _landing(commit: _Commit, epic: str, tip: str, *, squashed: bool) -> Landing
         run=commit.trailer("Yoke-Run"),
         checks=dict(_proofs(commit.trailers.get("Yoke-Checks", ()))),
         tasks={task: title for title, task in _LANDED_TASK.findall(body)},
+        skipped=tuple(commit.trailers.get("Yoke-Skipped", ())),
         squashed=squashed,
         at=commit.at,
     )
