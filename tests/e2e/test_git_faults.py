@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
@@ -100,3 +102,20 @@ async def test_branches_of_agents_in_a_run_that_was_killed(workshop: Workshop) -
     assert (await workshop.run()).exit_code is ExitCode.OK
     assert workshop.branches() == ["main", "users"]
     assert "stray" in workshop.git("log", "--format=%s", "--glob=refs/yoke/keep/branch").splitlines()
+
+
+async def test_a_landing_whose_commit_was_collected_as_garbage(workshop: Workshop) -> None:
+    """While a landing is tested, no ref leads to its commit; a crash and a `git gc` later it is gone."""
+    lock = '"$(git rev-parse --git-common-dir)/yoke/run.lock"'
+    kill = f"kill -9 $(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' {lock}); sleep 600"
+    workshop.config(checks={"landing": [f"test -e ../../go || {{ {kill}; }}"]})
+    workshop.plan(epic("one", task("one.a")))
+    assert workshop.yoke("run").returncode == -9
+    (workshop.root / "go").touch()
+    shutil.rmtree(workshop.root / ".worktrees")
+    workshop.git("worktree", "prune")
+    workshop.git("reflog", "expire", "--expire=now", "--all")
+    workshop.git("gc", "-q", "--prune=now")
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report.reason
+    assert workshop.git("log", "-1", "--format=%s", "main") == "Land one: Epic one"

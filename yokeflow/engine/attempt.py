@@ -185,10 +185,10 @@ class Session:
         self._cost_usd, self._cost_source = None, "unknown"
         with at_work(self._context, self._place.path, self._place.base):
             worked = await self._guarded(process, request)
+            moved = await guard_target(self._context, self._place.path, target, self._place.base)
         report, code = worked.report, worked.ended.code
         self._account(report)
         question = asked_in(request, worked) if self._context.config.agents.questions else ""
-        moved = await guard_target(self._context, self._place.path, target, self._place.base)
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"

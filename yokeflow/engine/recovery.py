@@ -175,7 +175,10 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
     if not landing.commit or not landing.target or landing.commit == landing.old_commit:
         return
     tip = await context.repo.branch(landing.target)
-    if tip is None or not await context.repo.is_ancestor(landing.commit, tip):
+    # No ref leads to a commit that is being tested: somebody's garbage collection may have taken it.
+    if tip is None or await context.repo.resolve(landing.commit) is None:
+        return
+    if not await context.repo.is_ancestor(landing.commit, tip):
         return
     if landing.epic_commit:
         await keep_squashed(context.repo, landing.epic, landing.epic_commit, landing.commit)
