@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.engine.project import Project
 from yokeflow.engine.rebuild import facts_of, history_of, plan_of
 from yokeflow.model import Strength
-from yokeflow.store.fold import fold, of_plan
+from yokeflow.store.fold import blank_item, fold, of_plan
 from yokeflow.store.rebuild import Known
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def of_git(repo: Repo, journal: Sequence[Event]) -> Told | None:
     blank["items"] += _unplanned(facts.items(), plan)
     state = fold(blank, events, needs=needs_of(plan))
     # What is not in the plan counts only where it is finished, as in the store.
-    planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
+    planned = plan.ids if plan else frozenset[str]()
     items = [item for item in state["items"] if item["id"] in planned or item["status"] == "completed"]
     newest = max(event.at for event in events)
     return Told({**state, "items": items}, max((datetime.now(UTC) - newest).total_seconds(), 0.0))
@@ -53,21 +53,11 @@ async def of_git(repo: Repo, journal: Sequence[Event]) -> Told | None:
 
 def _unplanned(items: Mapping[str, Lost], plan: Plan | None) -> list[dict[str, Any]]:
     """Items that git knows and the plan does not have, every task below its epic."""
-    planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
+    planned = plan.ids if plan else frozenset[str]()
     lost = [item for key, item in items.items() if key not in planned]
     blank = [*(item for item in lost if item.is_epic), *(item for item in lost if not item.is_epic)]
     return [
-        {
-            "id": item.key,
-            "kind": "epic" if item.is_epic else "task",
-            "epic": item.epic or None,
-            "title": item.title or item.key,
-            "status": "pending",
-            "attempts": 0,
-            "cost_usd": None,
-            "commit": None,
-            "waits_for": [],
-        }
+        blank_item(item.key, "epic" if item.is_epic else "task", item.epic or None, item.title or item.key)
         for item in blank
     ]
 

@@ -20,13 +20,10 @@ from yokeflow.store.fold import fold
 from yokeflow.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from yokeflow.events import Event
 
-#: Events of the journal that are read at once.
-_PAGE: Final = 2000
 #: What a layer can fail with; the next one is asked.
 _FAULTS: Final = (YokeError, OSError, ValueError, KeyError, TypeError)
 
@@ -66,7 +63,7 @@ async def _cached(repo: Repo) -> dict[str, Any] | None:
     cached = read_cache(repo.state_dir / CACHE)
     if cached is None:
         return None
-    new = _events(repo, cached.generation, cached.offset)
+    new = _journal(repo).events(cached.generation, cached.offset)
     if not _is_current(repo, cached.generation):
         # A journal that was written anew is read from its start.
         new = (event for event in new if event.at >= cached.at)
@@ -79,7 +76,7 @@ async def _cached(repo: Repo) -> dict[str, Any] | None:
 async def _told_by_git(repo: Repo) -> dict[str, Any] | None:
     """The plan, and what landings and kept attempts say about it; then what the journal still has."""
     git: Any = import_module("yokeflow.engine.git_layer")
-    told = await git.of_git(repo, list(_events(repo, "", 0)))
+    told = await git.of_git(repo, list(_journal(repo).events()))
     return None if told is None else {**told.state, "source": _source("git", told.age)}
 
 
@@ -99,14 +96,8 @@ def _source(layer: str, age: float, *, stale: bool = False) -> dict[str, Any]:
 
 
 def _is_current(repo: Repo, generation: str) -> bool:
-    return Journal(repo.state_dir / "journal.jsonl").read(generation, 0, limit=1).generation == generation
+    return _journal(repo).read(generation, 0, limit=1).generation == generation
 
 
-def _events(repo: Repo, generation: str, offset: int) -> Iterator[Event]:
-    journal = Journal(repo.state_dir / "journal.jsonl")
-    while True:
-        chunk = journal.read(generation, offset, limit=_PAGE)
-        yield from chunk.events
-        if len(chunk.events) < _PAGE:
-            return
-        generation, offset = chunk.generation, chunk.offset
+def _journal(repo: Repo) -> Journal:
+    return Journal(repo.state_dir / "journal.jsonl")

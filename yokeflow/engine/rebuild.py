@@ -23,7 +23,7 @@ from yokeflow.store.projection import apply
 from yokeflow.store.rebuild import Known, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from yokeflow.engine.project import Project
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from yokeflow.store.journal import Journal
 
     Record = Callable[[Event], None]
-
-#: Events of the journal that are read at once.
-_PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ async def rebuild(project: Project, store: Store, project_id: UUID) -> Rebuilt:
 
 def _lost(facts: Facts, plan: Plan | None) -> list[Lost]:
     """Items that neither the store nor, where it is empty, the plan has."""
-    there = facts.known.items or (plan.epic.keys() | plan.tasks.keys() if plan else set[str]())
+    there = facts.known.items or (plan.ids if plan else frozenset[str]())
     return [item for name, item in facts.items().items() if name not in there]
 
 
@@ -135,7 +132,7 @@ async def bring_in(project: Project, store: Store, project_id: UUID, record: Rec
     """
     plan, lost = plan_of(project), _named_items(project.journal)
     if lost:
-        planned = plan.epic.keys() | plan.tasks.keys() if plan else set[str]()
+        planned = plan.ids if plan else frozenset[str]()
         lost = [item for item in lost if item.key not in planned]
         async with store.begin() as connection:
             if plan:
@@ -203,7 +200,7 @@ async def facts_of(project: Project, plan: Plan | None, history: History, known:
 def _named_items(journal: Journal) -> list[Lost]:
     """Every item that the journal tells of."""
     found: dict[str, Lost] = {}
-    for event in events_in(journal):
+    for event in journal.events():
         if event.epic:
             found.setdefault(event.epic, Lost(event.epic, "", is_epic=True))
         if event.task:
@@ -215,19 +212,9 @@ def _begun_runs(journal: Journal) -> list[Event]:
     """The start of runs of which the journal has only the end: no session would find its run."""
     first: dict[str, Event] = {}
     whole: set[str] = set()
-    for event in events_in(journal):
+    for event in journal.events():
         if event.type == "session.started":
             first.setdefault(event.run, event)
         if event.type == "run.started":
             whole.add(event.run)
     return [Event("run.started", run, at=event.at) for run, event in first.items() if run not in whole]
-
-
-def events_in(journal: Journal, generation: str = "", offset: int = 0) -> Iterator[Event]:
-    """The events of a journal from a place on; from its start when it was written anew since."""
-    while True:
-        chunk = journal.read(generation, offset, limit=_PAGE)
-        yield from chunk.events
-        if len(chunk.events) < _PAGE:
-            return
-        generation, offset = chunk.generation, chunk.offset

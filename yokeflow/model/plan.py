@@ -157,6 +157,11 @@ class Plan:
         """Every epic by id, in plan order."""
         return {epic.id: epic for epic in self.epics}
 
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Of every epic and task."""
+        return frozenset((*self.epic, *self.tasks))
+
 
 @dataclass(frozen=True, slots=True)
 class Resolution:

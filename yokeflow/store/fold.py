@@ -42,13 +42,14 @@ def of_plan(plan: Plan | None, name: str) -> dict[str, Any]:
     """The state of a plan of which nothing was done yet."""
     items: list[dict[str, Any]] = []
     for epic in plan.epics if plan else ():
-        items.append(_item(epic.id, "epic", None, epic.title))
-        items += [_item(task.id, "task", epic.id, task.title) for task in epic.tasks]
+        items.append(blank_item(epic.id, "epic", None, epic.title))
+        items += [blank_item(task.id, "task", epic.id, task.title) for task in epic.tasks]
     lists: tuple[str, ...] = ("landings", "interventions", "forecasts", "hot_files")
     return {"project": name, "run": None, "items": items, **{key: [] for key in lists}}
 
 
-def _item(key: str, kind: str, epic: str | None, title: str) -> dict[str, Any]:
+def blank_item(key: str, kind: str, epic: str | None, title: str) -> dict[str, Any]:
+    """An item of the state of which nothing was done yet."""
     return {
         "id": key,
         "kind": kind,

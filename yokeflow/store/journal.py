@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PIECE = 1 << 20
+#: Events that `events` reads at once.
+_PAGE = 2000
 _HEADER_LIMIT = 200
 
 
@@ -74,6 +76,15 @@ class Journal:
             if generation != current or not start <= offset <= size:
                 offset = start
             return _parse(_lines(file, offset), current, offset, limit)
+
+    def events(self, generation: str = "", offset: int = 0) -> Iterator[Event]:
+        """All events from a place on; from the start where the file is of another generation."""
+        while True:
+            chunk = self.read(generation, offset, limit=_PAGE)
+            yield from chunk.events
+            if len(chunk.events) < _PAGE:
+                return
+            generation, offset = chunk.generation, chunk.offset
 
     def compact(self, generation: str, offset: int) -> bool:
         """Drop what lies before `offset`; the rest becomes a new generation, to be read from its start.
