@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.git.conftest import commit, run, write
-from yokeflow.git.forecast import MOST_FILES, Clash, excerpt, trials
+from yokeflow.git.forecast import MOST_FILES, Trial, excerpt, trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from yokeflow.git.repo import Repo
 
-CLEAN = Clash()
+CLEAN = Trial()
 
 
 def branch(folder: Path, name: str, *, start: str = "main", task: str = "", **files: str) -> str:
@@ -30,7 +30,7 @@ def branch(folder: Path, name: str, *, start: str = "main", task: str = "", **fi
     return made
 
 
-async def merged(repo: Repo, *pairs: tuple[str, str]) -> Sequence[Clash | None]:
+async def merged(repo: Repo, *pairs: tuple[str, str]) -> Sequence[Trial | None]:
     named = [
         (await repo.resolve(ours) or ours, await repo.resolve(theirs) or theirs) for ours, theirs in pairs
     ]
@@ -38,8 +38,8 @@ async def merged(repo: Repo, *pairs: tuple[str, str]) -> Sequence[Clash | None]:
         return await on_trial.merge(named)
 
 
-def conflict(*files: str) -> Clash:
-    return Clash(files, clean=False)
+def conflict(*files: str) -> Trial:
+    return Trial(files, clean=False)
 
 
 async def test_every_pair_is_answered_in_its_place(repo: Repo, project: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from yokeflow.engine.foreseen import told, wishes
 from yokeflow.engine.lanes import squashed_tips
 from yokeflow.errors import DiskFullError, GitError, RepositoryError, YokeError
-from yokeflow.git.forecast import Clash, excerpt, trials
+from yokeflow.git.forecast import Trial, excerpt, trials
 from yokeflow.git.repo import KEPT_LANDED
 from yokeflow.store.forecasts import OFTEN, ConflictHistory, Forecast, conflict_files, open_forecasts
 
@@ -89,11 +89,6 @@ class Forecasts:
     def connect(self, changed: Callable[[], None], fail: Callable[[YokeError | OSError], None]) -> None:
         """Call `changed` when other tasks may start, `fail` when the run cannot go on."""
         self._changed, self._fail = changed, fail
-
-    @property
-    def open_pairs(self) -> Sequence[Forecast]:
-        """The conflicts that are known now."""
-        return tuple(self._open.values())
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -222,9 +217,9 @@ class Forecasts:
         found = await self._trials.merge(merges, views.get(_TARGET, ""))
         for pair in [pair for pair in self._open if pair[0] not in tips or pair[1] not in tips]:
             self._clear(pair)
-        for pair, clash in zip(pairs, found, strict=True):
-            contained = clash and not clash.clean and views != tips and await self._is_contained(pair, tips)
-            await self._note(pair, Clash() if contained else clash, views)
+        for pair, trial in zip(pairs, found, strict=True):
+            contained = trial and not trial.clean and views != tips and await self._is_contained(pair, tips)
+            await self._note(pair, Trial() if contained else trial, views)
         self._seen = tips
         if self._open_now() != before:
             self._heed()
@@ -272,15 +267,15 @@ class Forecasts:
         missing = set(out.text.split()) if out.returncode == 0 else set(landed)
         return {epic for commit, epic in landed.items() if commit not in missing}
 
-    async def _note(self, pair: tuple[str, str], clash: Clash | None, views: dict[str, str]) -> None:
+    async def _note(self, pair: tuple[str, str], trial: Trial | None, views: dict[str, str]) -> None:
         """Record what is new about a pair."""
-        if clash is None:
+        if trial is None:
             return
-        if clash.clean:
+        if trial.clean:
             self._clear(pair)
             return
-        tasks = await self._tasks(pair, clash.files, views)
-        fresh = Forecast(*pair, self._context.target, clash.files, clash.more, tasks)
+        tasks = await self._tasks(pair, trial.files, views)
+        fresh = Forecast(*pair, self._context.target, trial.files, trial.more, tasks)
         known = self._open.get(pair)
         if known == fresh:
             return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from yokeflow.git.repo import Repo
 
-__all__ = ["MOST_FILES", "Clash", "Trials", "trials"]
+__all__ = ["MOST_FILES", "Trial", "Trials", "excerpt", "trials"]
 
 #: Files of one conflict that are named; the others are counted.
 MOST_FILES: Final = 100
@@ -46,7 +46,7 @@ _SOME = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class Trial:
     """Whether two commits merge."""
 
     #: The first `MOST_FILES` paths in conflict, in git's order.
@@ -67,7 +67,7 @@ class Trials:
         self._overlaps = Overlaps(repo, self._env)
         self._merged = 0
 
-    async def merge(self, pairs: Sequence[tuple[str, str]], trunk: str = "") -> list[Clash | None]:
+    async def merge(self, pairs: Sequence[tuple[str, str]], trunk: str = "") -> list[Trial | None]:
         """For each pair of commits whether they merge; None where git cannot say, as without common history.
 
         Commits are named by their full ids; `trunk` is the one from which the others branch off. One process
@@ -78,16 +78,16 @@ class Trials:
         if changes is None:
             return await self._merge_all(pairs)
         doubtful = [pair for pair in pairs if changes[pair[0]].may_conflict(changes[pair[1]])]
-        clashes: dict[tuple[str, str], Clash | None] = dict(
+        tried: dict[tuple[str, str], Trial | None] = dict(
             zip(doubtful, await self._merge_all(doubtful), strict=True)
         )
-        return [clashes.get(pair, Clash()) for pair in pairs]
+        return [tried.get(pair, Trial()) for pair in pairs]
 
-    async def _merge_all(self, pairs: Sequence[tuple[str, str]]) -> list[Clash | None]:
+    async def _merge_all(self, pairs: Sequence[tuple[str, str]]) -> list[Trial | None]:
         if len(pairs) >= _SOME > self._merged:
             await asyncio.to_thread(_make_folders, self._folder)
         self._merged += len(pairs)
-        found: list[Clash | None] = []
+        found: list[Trial | None] = []
         failures = 0
         while len(found) < len(pairs):
             answers, code, said = await self._merge(pairs[len(found) :])
@@ -112,7 +112,7 @@ class Trials:
             self._merged = 0
         return full
 
-    async def _merge(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Clash], int, str]:
+    async def _merge(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Trial], int, str]:
         answers = _Answers()
         async with _git(self._repo, self._env, *_QUICK, *_MERGE_TREE, "--stdin") as process:
             assert process.stdout is not None
@@ -126,7 +126,7 @@ class Trials:
                 await asyncio.wait({asking})
             return answers.found, await process.wait(), said
 
-    async def _merge_one(self, ours: str, theirs: str) -> Clash | None:
+    async def _merge_one(self, ours: str, theirs: str) -> Trial | None:
         try:
             out = await self._repo.git(*_MERGE_TREE, ours, theirs, ok=(0, 1), env=self._env)
         except GitError:
@@ -135,7 +135,7 @@ class Trials:
             # Git says 1 here too when a commit does not exist.
             return None
         files = list(dict.fromkeys(out.parts[1:]))
-        return Clash(tuple(files[:MOST_FILES]), max(0, len(files) - MOST_FILES), clean=not out.returncode)
+        return Trial(tuple(files[:MOST_FILES]), max(0, len(files) - MOST_FILES), clean=not out.returncode)
 
     async def with_parents(self, commit: str, parents: Collection[str]) -> str:
         """A commit with the files of `commit` that has these histories too."""
@@ -207,7 +207,7 @@ class _Answers:
     """
 
     def __init__(self) -> None:
-        self.found: list[Clash] = []
+        self.found: list[Trial] = []
         self._rest = b""
         self._status: bytes | None = None
         self._tree = b""
@@ -225,7 +225,7 @@ class _Answers:
         elif not self._tree:
             self._tree = piece
         elif not piece:
-            self.found.append(Clash(tuple(self._files), self._more, clean=self._status == b"1"))
+            self.found.append(Trial(tuple(self._files), self._more, clean=self._status == b"1"))
             self._status, self._tree, self._files, self._more = None, b"", [], 0
         elif len(self._files) == MOST_FILES:
             self._more += 1
