@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.attempt import Outcome, Session
-from yokeflow.engine.clashes import Clashes
 from yokeflow.engine.consent import Consent, take_up
 from yokeflow.engine.forecast import Forecasts
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
 from yokeflow.engine.questions import refused
+from yokeflow.engine.unsettled import Unsettled
 from yokeflow.errors import (
     GitError,
     LimitError,
@@ -57,10 +57,10 @@ class Workflow:
         self._scheduler = scheduler
         self._ledger = ledger
         self._lanes = Lanes(context, resolution)
-        self._clashes = Clashes(context, ledger, self._advance, self._end)
+        self._unsettled = Unsettled(context, ledger, self._advance, self._end)
         self._queue = LandingQueue(
             Landings(context, self._lanes, ledger.commits_of, self._landing_ended),
-            self._clashes.landable,
+            self._unsettled.landable,
             parallel=context.config.landing.max_parallel_checks,
             batch=context.config.landing.batch,
             stop=context.stop,
@@ -143,10 +143,10 @@ class Workflow:
             self._scheduler.reopened(item)
             self._ledger.unblock(set(before) - set(self._scheduler.blocked))
         else:
-            self._clashes.ended(item)
+            self._unsettled.ended(item)
             if take:
                 self._context.takes[item] = take
-            self._clashes.again({item})
+            self._unsettled.again({item})
             self._ledger.requeue(item, by=by)
         self._advance()
 
@@ -202,8 +202,8 @@ class Workflow:
         self._start_landing()
         self._start_tasks()
         over = not (self._stops or self._landing or self._learning or self._resumed)
-        if over and self._clashes.waiting and not self._clashes.busy:
-            self._clashes.last_call(self._group)
+        if over and self._unsettled.waiting and not self._unsettled.busy:
+            self._unsettled.last_call(self._group)
 
     def _start_tasks(self) -> None:
         if self._resumed is not None or self._limit is not None or self._short:
@@ -370,7 +370,7 @@ class Workflow:
     def _start_landing(self) -> None:
         if self._landing:
             self._queue.wake()
-        elif self._clashes.landable():
+        elif self._unsettled.landable():
             self._landing = True
             self._group.create_task(self._land(), name="landing")
 
@@ -386,11 +386,11 @@ class Workflow:
 
     def _landing_ended(self, result: LandingResult) -> None:
         if result.status is LandingStatus.CONFLICT:
-            self._clashes.begin(result, self._group)
+            self._unsettled.begin(result, self._group)
         else:
-            self._clashes.ended(result.epic)
+            self._unsettled.ended(result.epic)
             self._ledger.landing_ended(result)
             if result.status is LandingStatus.LANDED:
-                self._clashes.again()
+                self._unsettled.again()
                 self._forecasts.look()
         self._advance()

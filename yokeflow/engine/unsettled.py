@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.conflicts import Conflicts, Left, Resolved
+from yokeflow.engine.questions import SYSTEM
 from yokeflow.errors import YokeError
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from yokeflow.engine.report import LandingResult
 
 
-class Clashes:
-    """What becomes of conflicts while the rest of the run goes on."""
+class Unsettled:
+    """Conflicts that keep epics from landing, while the rest of the run goes on."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class Clashes:
         if isinstance(found, Resolved):
             if found.how in {"ours", "theirs"}:
                 self._context.taken[epic] = found.how
-            self._ledger.requeue(epic, by="system")
+            self._ledger.requeue(epic, by=SYSTEM)
         elif isinstance(found, Left):
             result = replace(result, reason=found.reason)
             if found.later:
@@ -94,7 +95,7 @@ class Clashes:
         """The target has moved, or somebody asks: try those that wait again."""
         for epic in [each for each in self._waiting if epics is None or each in epics]:
             del self._waiting[epic]
-            self._ledger.requeue(epic, by="system")
+            self._ledger.requeue(epic, by=SYSTEM)
 
     def last_call(self, group: asyncio.TaskGroup) -> None:
         """Nothing else goes on: ask a person about what waits, unless the target has moved after all."""
@@ -107,7 +108,7 @@ class Clashes:
             target = await self._context.repo.branch(self._context.target)
             for result in waiting:
                 if target not in {None, result.old}:
-                    self._ledger.requeue(result.epic, by="system")
+                    self._ledger.requeue(result.epic, by=SYSTEM)
                 else:
                     self._ledger.landing_ended(result)
         except (YokeError, OSError) as error:
