@@ -54,8 +54,8 @@ common fields; `[]` marks a list, `?` what may be missing:
     expertise.learned     items[{memory, change, text}]
     expertise.revised     versions{domain: number}, validated[memory], pruned[memory]
     agent.asked           operation, agent, model, seconds, ok, cost_usd?, cost_source, usage[] as above
-    control.requested     action (pause, continue, cancel, retry, skip, land, approve, reject, answer), item,
-                          by, intervention?, text?, confirm?, take? (ours, theirs)
+    control.requested     action (pause, continue, cancel, retry, skip, land, approve, reject, answer,
+                          dismiss), item, by, intervention?, text?, confirm?, take? (ours, theirs)
     control.applied       request, action, item, by, outcome (done, refused, clash), reason
     commit.recorded       commit, parents[], subject, author, writer (agent, person, yoke), branch, named
     commit.replaced       commit, by?, how (amend, rebase, gone)
