@@ -34,6 +34,11 @@ _HANDED_ON = (
 #: In the state folder: how they were installed, and what hooks and the reader of their notes leave there.
 RECORD = "hooks.json"
 STATE = ("red", "tasks", "spool", "spool.read", "spool.json")
+#: Settings of programs that refuse to install hooks where core.hooksPath is set, or would change our folder.
+_SHY = (
+    *(".pre-commit-config.yaml", ".pre-commit-config.yml"),
+    *(f"{dot}lefthook.{end}" for dot in ("", ".") for end in ("yml", "yaml", "toml", "json")),
+)
 _AGAIN = "yoke hooks install"
 
 
@@ -290,10 +295,3 @@ async def session_hooks(repo: Repo) -> dict[str, str]:
     write_whole(file, f'[core]\n\thooksPath = "{quoted}"\n')
     where = "".join(f"\\{char}" if char in "*?[\\" else char for char in str(repo.common_dir))
     return {f"includeIf.gitdir:{where}/worktrees/*.path": str(file)}
-
-
-#: Settings of programs that refuse to install hooks where core.hooksPath is set, or would change our folder.
-_SHY = (
-    *(".pre-commit-config.yaml", ".pre-commit-config.yml"),
-    *(f"{dot}lefthook.{end}" for dot in ("", ".") for end in ("yml", "yaml", "toml", "json")),
-)
