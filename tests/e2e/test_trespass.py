@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine.control import request
 from yokeflow.errors import ExitCode
@@ -54,6 +56,26 @@ async def test_an_agent_that_moves_the_target_itself_gains_nothing(workshop: Wor
     assert report.failed == {"one.a": "the agent moved main, where only tested work may land"}
     assert workshop.git("rev-parse", "main") == before
     assert workshop.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "git rebase -q main",
+        "git merge -q --no-edit main",
+        "git format-patch -q --stdout -1 >../p; git reset -q --hard HEAD~1; git am -q ../p",
+    ],
+)
+async def test_other_ways_to_make_a_commit_gain_an_agent_nothing_either(workshop: Workshop, way: str) -> None:
+    """The target has moved since the lane began, and git notes a rebase, a merge or a patch, no commit."""
+    workshop.config(checks={"landing": ["test ! -e x"]}, agents={"max_attempts": 1})
+    landed = f"while ! test -e {workshop.root}/low.a.txt; do sleep 0.05; done; sleep 0.2"
+    move = f"echo x > x; git add x; git commit -qm x; {way}; git update-ref refs/heads/main HEAD"
+    workshop.plan(epic("low", task("low.a")), epic("bad", task("bad.a", f"{landed}; {move}")))
+    report = await workshop.run()
+    assert report.failed == {"bad.a": "the agent moved main, where only tested work may land"}
+    assert workshop.git("ls-tree", "--name-only", "main").split()[-1] == "low.a.txt"
+    assert [entry.epic for entry in report.landed] == ["low"]
 
 
 async def test_work_that_somebody_put_on_the_target_is_tested_before_it_counts(workshop: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from yokeflow.engine.context import Context
     from yokeflow.git.repo import Repo
 
+#: What git notes where HEAD goes to a commit that was there before; all else makes one: a commit, a merge, a
+#: pick of a rebase, a patch.
+_MOVED = re.compile(
+    r"checkout: |reset: |clone: |branch: |rebase.*\((start|finish|abort)\)|rebase finished|.*: Fast-forward|$"
+)
 _TAKEN_BACK = "yoke: take back what was not tested"
 
 
@@ -84,7 +90,7 @@ async def _made_in(repo: Repo, path: Path, base: str | None, now: str) -> set[st
         return set()
     noted = await checkout.git("log", "-g", "--format=%H %gs", "HEAD", ok=(0, 128))
     entries = (line.partition(" ") for line in noted.text.splitlines())
-    made = {oid for oid, _, what in entries if what.startswith(("commit", "cherry-pick", "revert"))}
+    made = {oid for oid, _, what in entries if not _MOVED.match(what)}
     return made & {commit.oid for commit in await repo.commits(base, now)} if made and base else made
 
 
