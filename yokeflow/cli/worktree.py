@@ -12,6 +12,7 @@ from yokeflow.cli import options, output
 from yokeflow.engine.lock import hold_project
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Cleaned, Worktrees
+from yokeflow.model import LANE_PREFIX
 from yokeflow.settings import load_config
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def _list() -> tuple[Sequence[Worktree], int]:
 async def _clean(*, dry_run: bool) -> tuple[Cleaned, int]:
     config, trees = await _open()
     target = await trees.repo.target_branch(config.project.target)
-    prefixes = [prefix for prefix in (config.project.branch_prefix, "lane/") if prefix]
+    prefixes = [prefix for prefix in (config.project.branch_prefix, LANE_PREFIX) if prefix]
     with hold_project(trees.repo.state_dir / "run.lock", ""):
         done = await trees.clean(target, prefixes, dry_run=dry_run)
         return done, 0 if dry_run else await trees.empty_trash()

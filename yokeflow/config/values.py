@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from yokeflow import globs
 from yokeflow.document import parse_count, parse_duration, parse_size, shorten
+from yokeflow.model import LANE_PREFIX
 
 Tier = Literal["fast", "balanced", "powerful"]
 #: Words for priorities of tasks, in the plan and in settings.
@@ -35,7 +36,7 @@ def prefix(value: str) -> str:
     """Checks what is put before the name of a branch."""
     odd = any(part in value for part in ("..", "//", "/.", "./", ".lock/"))
     # Tasks that have a worktree of their own are on `lane/…`; git takes `refs/…` for a full name.
-    if odd or not _PREFIX.fullmatch(value) or value.startswith(("lane/", "refs/")):
+    if odd or not _PREFIX.fullmatch(value) or value.startswith((LANE_PREFIX, "refs/")):
         raise ValueError(f"{value!r} cannot begin a branch's name: write something like epic/ or team/epic-")
     return value
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 from yokeflow.engine.redact import redact
@@ -19,6 +19,7 @@ from yokeflow.events import Event
 from yokeflow.git.hooks import Hooks, write_program, write_whole
 from yokeflow.git.made import came, went
 from yokeflow.git.spool import Rewritten, Seen, Spool
+from yokeflow.model import LANE_PREFIX
 from yokeflow.store import commits
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from yokeflow.config import Hooks as Settings
     from yokeflow.engine.project import Project
     from yokeflow.git.made import Made
     from yokeflow.git.repo import Repo
@@ -36,7 +38,6 @@ _TASK = re.compile(r"^yoke-task:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECAS
 _SESSION = re.compile(r"^yoke-session:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _EPIC = re.compile(r"^yoke-epic:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _OURS = re.compile(r"^yoke-(?:run|taken):|\AJoin \S+ into \S+\n*\Z", re.MULTILINE | re.IGNORECASE)
-_LANES = "lane/"
 #: Tasks beyond which a hook would take too long to look one up.
 _MOST_TASKS = 2000
 _LONGEST_SUBJECT = 200
@@ -52,8 +53,8 @@ class _Items:
 
     def of_branch(self, branch: str) -> str:
         """The item on whose branch a commit is; empty for none."""
-        if branch.startswith(_LANES):
-            name = branch.removeprefix(_LANES)
+        if branch.startswith(LANE_PREFIX):
+            name = branch.removeprefix(LANE_PREFIX)
         elif branch.startswith(self.prefix):
             name = branch.removeprefix(self.prefix)
         else:
@@ -137,7 +138,7 @@ async def _events(
     project: Project, store: Store, project_id: UUID, items: _Items, change: _Change
 ) -> list[Event]:
     repo = project.repo
-    first = (f"refs/heads/{items.prefix}", f"refs/heads/{_LANES}") if items.prefix else ("refs/heads/lane/",)
+    first = tuple(f"refs/heads/{prefix}" for prefix in (items.prefix, LANE_PREFIX) if prefix)
     made = await came(repo, change.before, change.now, change.seen, first)
     gone = await went(repo, change.before, change.now)
     oids = {*(each.oid for each in made), *gone, *change.rewritten}
@@ -159,8 +160,8 @@ async def _events(
     return [*events, *(teller.replaced(oid, "", "gone") for oid in dropped)]
 
 
-def _wanted(hooks: Any, event: Event) -> bool:
-    return bool(hooks.merge if event.type == "merge.recorded" else hooks.commit)
+def _wanted(hooks: Settings, event: Event) -> bool:
+    return hooks.merge if event.type == "merge.recorded" else hooks.commit
 
 
 @dataclass(frozen=True, slots=True)

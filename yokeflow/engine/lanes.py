@@ -15,7 +15,7 @@ from yokeflow.git.branches import remove_branch
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.repo import KEPT_LANDED, RefMovedError
-from yokeflow.model import Strategy, Strength
+from yokeflow.model import LANE_PREFIX, Strategy, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -88,7 +88,7 @@ class Lanes:
         if context.config.parallel.strategy is Strategy.BY_EPIC:
             return Lane(task.epic, task.epic, epic_branch, epic_branch)
         name = self._resolution.lanes[task.id]
-        return Lane(name, task.epic, f"lane/{name}", epic_branch)
+        return Lane(name, task.epic, f"{LANE_PREFIX}{name}", epic_branch)
 
     async def prepare(self, task: Task, commit_of: Callable[[str], str | None]) -> Place:
         """A clean worktree that holds the work of every hard predecessor.
@@ -286,6 +286,6 @@ async def remove_lanes(context: Context, epic: str) -> None:
             await context.worktrees.retire(lane)
             context.recorder.emit("worktree.removed", epic=epic, lane=lane)
     present = await context.repo.branches()
-    for branch in (context.epic_branch(epic), *(f"lane/{lane}" for lane in names)):
+    for branch in (context.epic_branch(epic), *(f"{LANE_PREFIX}{lane}" for lane in names)):
         if branch in present:
             await remove_branch(context.repo, branch, context.target)

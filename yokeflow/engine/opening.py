@@ -12,6 +12,7 @@ from yokeflow.engine.hosting import Lender
 from yokeflow.engine.interview import interview
 from yokeflow.engine.shared import Shared
 from yokeflow.git.hooks import session_hooks
+from yokeflow.model import LANE_PREFIX
 from yokeflow.store import evidence
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def open_context(
         agents=project.plugins.agents(),
         only_agent=only_agent,
         session_git=await session_hooks(project.repo),
-        shared=Shared(project.repo, (project.config.project.branch_prefix, "lane/")),
+        shared=Shared(project.repo, (project.config.project.branch_prefix, LANE_PREFIX)),
     )
     lender.interview = partial(interview, context)
     return context

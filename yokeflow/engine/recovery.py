@@ -13,6 +13,7 @@ from yokeflow.engine.guard import take_back_target
 from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
+from yokeflow.engine.questions import SYSTEM
 from yokeflow.engine.resolving import leave_all
 from yokeflow.engine.taken_back import any_new, offer_again
 from yokeflow.events import Event
@@ -21,7 +22,7 @@ from yokeflow.git.evidence import attach
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.reverts import Reverts, find_reverts, positions
 from yokeflow.git.strays import put_away_since
-from yokeflow.model import LandingStatus
+from yokeflow.model import LANE_PREFIX, LandingStatus
 from yokeflow.store import evidence, unfinished
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ async def compare_with_git(
             ledger.take_back(epic, f"its landing {commit[:12]} was reverted {by}")
     for epic in sorted(ledger.held & set(landings)):
         if await _changed(context, ledger, landings[epic]):
-            ledger.requeue(epic, by="system")
+            ledger.requeue(epic, by=SYSTEM)
     return landings
 
 
@@ -258,7 +259,7 @@ async def tidy(context: Context, landed: Iterable[str]) -> None:
     branches = await context.repo.branches()
     for epic in landed:
         lanes = [epic, *(task.id for task in context.plan.epic[epic].tasks)]
-        names = {context.epic_branch(epic), *(f"lane/{lane}" for lane in lanes)}
+        names = {context.epic_branch(epic), *(f"{LANE_PREFIX}{lane}" for lane in lanes)}
         if names & branches or any(context.worktrees.path(lane).exists() for lane in lanes):
             await remove_lanes(context, epic)
     await context.worktrees.close_scratch()

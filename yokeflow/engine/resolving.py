@@ -17,7 +17,7 @@ from yokeflow.errors import GitError, RefMovedError, YokeError
 from yokeflow.git.checkouts import checkouts, find
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.save import is_folder
-from yokeflow.model import Strategy
+from yokeflow.model import LANE_PREFIX, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -45,7 +45,7 @@ class UnresolvedError(YokeError):
 
 def private_branch(epic: str) -> str:
     """The branch on which the conflicts of an epic are resolved."""
-    return f"lane/{epic}{_SUFFIX}"
+    return f"{LANE_PREFIX}{epic}{_SUFFIX}"
 
 
 @dataclass
@@ -220,7 +220,7 @@ async def leave_all(context: Context) -> None:
     """Take away what a crash left of merges that were being resolved; what is nowhere else is kept."""
     repo = context.repo
     for branch in sorted(name for name in await repo.branches() if name.endswith(_SUFFIX)):
-        epic = branch.removeprefix("lane/").removesuffix(_SUFFIX)
+        epic = branch.removeprefix(LANE_PREFIX).removesuffix(_SUFFIX)
         if epic not in context.plan.epic or branch != private_branch(epic):
             continue
         last, tip = await repo.branch(branch), await repo.branch(context.epic_branch(epic))

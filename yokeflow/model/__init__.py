@@ -9,6 +9,7 @@ from yokeflow.model.decisions import (
     Reservation,
 )
 from yokeflow.model.plan import (
+    LANE_PREFIX,
     Dependency,
     Epic,
     Kind,
@@ -34,6 +35,7 @@ from yokeflow.model.sessions import (
 )
 
 __all__ = [
+    "LANE_PREFIX",
     "AgentOutput",
     "AgentReport",
     "AgentRequest",

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+#: Begins the name of a lane's branch where that is not the epic's; no epic's branch begins so.
+LANE_PREFIX = "lane/"
+
 
 class Strength(StrEnum):
     """How much a successor cares about its predecessor."""
