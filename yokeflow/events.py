@@ -53,7 +53,8 @@ common fields; `[]` marks a list, `?` what may be missing:
     expertise.recalled    given[memory], held_out[memory]
     expertise.learned     items[{memory, change, text}]
     expertise.revised     versions{domain: number}, validated[memory], pruned[memory]
-    agent.asked           operation, agent, model, seconds, ok, cost_usd?, cost_source, usage[] as above
+    agent.asking          operation, agent, model, reserved{usd?, tokens?, cap_usd?}
+    agent.asked           as agent.asking; seconds, ok, cost_usd?, cost_source, usage[] as above
     control.requested     action (pause, continue, cancel, retry, skip, land, approve, reject, answer,
                           dismiss), item, by, intervention?, text?, confirm?, take? (ours, theirs)
     control.applied       request, action, item, by, outcome (done, refused, clash), reason

@@ -61,7 +61,7 @@ def test_the_embedded_server_is_started_shown_and_stopped(
 def test_status_shows_the_revisions_for_people(configured: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["db", "status"]) == 0
     shown = capsys.readouterr().out
-    assert "core_0002, yoke_costs_0003" in shown
+    assert "core_0002, yoke_costs_0004" in shown
     assert "url" in shown
 
 

@@ -50,6 +50,7 @@ async def test_a_flaky_check_lands_as_flaky_and_is_told(workshop: Workshop) -> N
     assert any("is flaky" in warning["reason"] for warning in workshop.of("warning.raised"))
     ((said, line),) = evidence(workshop).values()
     assert said.endswith("=flaky")
+    assert workshop.git("log", "-1", "--format=%(trailers:key=Yoke-Checks)", "main").endswith("=flaky")
     assert line.startswith("Yoke-Check: flaky ")
     shown = workshop.yoke("show", "one").stdout
     assert "landing: flaky, passed at try 2" in shown

@@ -80,7 +80,7 @@ class Yard:
         found = self.made[key]
         return found if isinstance(found, tuple) else ("", "")
 
-    async def test(self, built: Built, stop: asyncio.Event) -> LandingResult | None:
+    async def test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         last = built.members[-1]
@@ -92,7 +92,7 @@ class Yard:
         if any(name.startswith("bad") for name in names) or len(pairs) > len(set(pairs)):
             return LandingResult(last.epic, LandingStatus.REJECTED, waits="red_check", reason="red")
         self.green.add(last.commit)
-        return None
+        return built
 
     async def _names(self, tree: str) -> list[str]:
         if ("names", tree) not in self.made:
@@ -218,7 +218,7 @@ class Meddled(Yard):
             self.late.pop()
         self.held = {epic for epic in history_epics(self) if self.random.random() < 0.1}
 
-    async def test(self, built: Built, stop: asyncio.Event) -> LandingResult | None:
+    async def test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         self.meddle()
         return await super().test(built, stop)
 

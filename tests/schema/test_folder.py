@@ -40,4 +40,4 @@ def test_alembic_works_by_hand(database_url: str) -> None:
         [*command, "current"], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert "core_0002 (head)" in done.stdout, done.stderr
-    assert "yoke_costs_0003 (head)" in done.stdout
+    assert "yoke_costs_0004 (head)" in done.stdout

@@ -212,6 +212,10 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
     "expertise.recalled": (lambda data: f"was told {count(len(data.get('given', ())), 'lesson')}", None),
     "expertise.learned": (_learned, None),
+    "agent.asking": (
+        lambda data: f"asks {data.get('agent', 'an agent')} ({data.get('operation', '')})",
+        None,
+    ),
     "agent.asked": (_asked, None),
     "control.requested": (_control, "cyan"),
     "control.applied": (_applied, "cyan"),

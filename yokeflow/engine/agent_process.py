@@ -131,6 +131,20 @@ class AgentProcess:
         final = cost is not None or (report.final and ended.why == "exited")
         return Worked(ended, replace(report, usage=used, cost_usd=cost, final=final), self._overspent)
 
+    async def run_in_repository(self, request: AgentRequest, folder: Path) -> Worked:
+        """As `run`, and undo what the agent did to what all worktrees share; `folder` is the session's."""
+        transcript, log, shared = folder / "output.log", folder / "git.log", self._context.shared
+        if shared is None:
+            return await self.run(request, transcript)
+        watched = await shared.watch(log)
+        try:
+            return await self.run(request, transcript, watched)
+        finally:
+            task, session = self._attempt.task, self._attempt.session
+            where = {"epic": task.epic, "task": task.id, "session": session}
+            for reason in await shared.put_right(log):
+                self._context.recorder.emit("warning.raised", **where, reason=redact(reason), hint="")
+
     async def _forward(self) -> None:
         await self._stop.wait()
         self._halt.set()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.engine.accounting import set_aside, told
 from yokeflow.engine.agent_process import AgentProcess, asked_in
 from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
@@ -153,12 +154,11 @@ class Session:
         if choice is not None:
             attempt = self._attempt = replace(attempt, model=choice.model, tier=choice.tier)
         self._reserved = await decide.reserve(attempt)
-        event, reserved = self._context.recorder.event, _told(self._reserved)
-        events = [event("session.started", **self._where, **self._start(choice), reserved=reserved)]
-        if self._reserved is not None:
-            amounts = {"amount_usd" if name == "usd" else name: value for name, value in reserved.items()}
-            events.insert(0, event("budget.reserved", **self._where, **amounts))
-        self._context.recorder.record(*events)
+        recorder, start = self._context.recorder, {**self._start(choice), "reserved": told(self._reserved)}
+        recorder.record(
+            *set_aside(recorder, self._where, self._reserved),
+            recorder.event("session.started", **self._where, **start),
+        )
 
     def _start(self, choice: ModelChoice | None) -> dict[str, Any]:
         return {
@@ -184,7 +184,7 @@ class Session:
         process = AgentProcess(self._context, self._attempt, self._stop, self._say)
         self._cost_usd, self._cost_source = None, "unknown"
         with at_work(self._context, self._place.path, self._place.base):
-            worked = await self._guarded(process, request)
+            worked = await process.run_in_repository(request, self._folder)
             moved = await guard_target(self._context, self._place.path, target, self._place.base)
         report, code = worked.report, worked.ended.code
         self._account(report)
@@ -204,19 +204,6 @@ class Session:
         # Output comes redacted; a reason can hold what an agent said or a command of a check.
         failure = failure and replace(failure, reason=redact(failure.reason))
         return _Work(report, head, failure, code, "" if moved else question)
-
-    async def _guarded(self, process: AgentProcess, request: AgentRequest) -> Worked:
-        """Run the agent, and undo what it did to what all worktrees share."""
-        transcript, log = self._folder / "output.log", self._folder / "git.log"
-        shared = self._context.shared
-        if shared is None:
-            return await process.run(request, transcript)
-        watched = await shared.watch(log)
-        try:
-            return await process.run(request, transcript, watched)
-        finally:
-            for reason in await shared.put_right(log):
-                self._context.recorder.emit("warning.raised", **self._where, reason=redact(reason), hint="")
 
     def _account(self, report: AgentReport) -> None:
         self._report = report
@@ -379,11 +366,6 @@ class Session:
     def _where(self) -> dict[str, str]:
         task = self._attempt.task
         return {"epic": task.epic, "task": task.id, "session": self._attempt.session}
-
-
-def _told(reserved: Reservation | None) -> dict[str, Any]:
-    """A reservation as events carry it."""
-    return {name: value for name, value in asdict(reserved).items() if value is not None} if reserved else {}
 
 
 def _failure(worked: Worked) -> Failure | None:

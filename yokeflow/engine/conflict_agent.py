@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.accounting import on_the_books
 from yokeflow.engine.agent_process import AgentProcess
-from yokeflow.engine.guard import guard_target
-from yokeflow.engine.interview import account
+from yokeflow.engine.guard import at_work, guard_target
 from yokeflow.engine.redact import redact
 from yokeflow.engine.resolving import UnresolvedError
 from yokeflow.errors import UsageError, disk_full
-from yokeflow.model import AgentReport, AgentRequest
+from yokeflow.model import AgentRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,17 +32,15 @@ async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, bas
     Raises UnresolvedError when it failed or was stopped, LimitError when the budget does not reach.
     """
     check_agent(context, attempt.agent)
-    reserved = await context.decide.reserve(attempt)
-    report, started, target = AgentReport(ok=False), monotonic(), await context.repo.branch(context.target)
-    try:
-        cap = reserved.cap_usd if reserved else None
-        request = await asyncio.to_thread(_request, context, attempt, worktree, redact(prompt), cap)
-        transcript = context.project.session_folder(attempt.session) / "output.log"
-        worked = await AgentProcess(context, attempt, context.stop).run(request, transcript)
-        report = worked.report
-    finally:
-        await account(context, attempt, report, OPERATION, monotonic() - started)
-    if moved := await guard_target(context, worktree, target, base):
+    target = await context.repo.branch(context.target)
+    async with on_the_books(context, attempt, OPERATION) as asked:
+        request = await asyncio.to_thread(_request, context, attempt, worktree, redact(prompt), asked.cap_usd)
+        process = AgentProcess(context, attempt, context.stop)
+        with at_work(context, worktree, base):
+            worked = await process.run_in_repository(request, context.project.session_folder(attempt.session))
+            asked.report = worked.report
+            moved = await guard_target(context, worktree, target, base)
+    if moved:
         raise UnresolvedError(moved)
     if why := _failure(worked):
         raise UnresolvedError(redact(f"{why}\n{worked.ended.tail[-_TAIL:]}".strip()))

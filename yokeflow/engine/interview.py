@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import replace
 from shutil import rmtree
-from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from yokeflow.engine.accounting import on_the_books
 from yokeflow.engine.agent_process import AgentProcess
 from yokeflow.engine.redact import redact
 from yokeflow.errors import UsageError, disk_full
 from yokeflow.home import data_folder
-from yokeflow.model import AgentReport, AgentRequest, Attempt, SessionResult
+from yokeflow.model import AgentRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from yokeflow.engine.context import Context
+    from yokeflow.model import AgentReport, Attempt
 
 
 async def interview(
@@ -30,17 +31,13 @@ async def interview(
     """
     if agent not in context.agents and agent not in context.config.agents.options:
         raise UsageError(f"there is no agent {agent}", hint="`yoke plugins` shows where agents come from")
-    asked = replace(about, session=str(uuid4()), tier="", profile=None, question=True)
-    attempt = replace(asked, agent=agent, model=model)
+    bare = replace(about, session=str(uuid4()), tier="", profile=None, question=True)
+    attempt = replace(bare, agent=agent, model=model)
     # One question at a time, beside the sessions.
     async with context.asking:
-        reserved = await context.decide.reserve(attempt)
-        report, started = AgentReport(ok=False), monotonic()
-        try:
-            report = await _ask(context, attempt, redact(prompt), reserved.cap_usd if reserved else None)
-        finally:
-            cost = await account(context, attempt, report, operation, monotonic() - started)
-    return replace(report, cost_usd=cost)
+        async with on_the_books(context, attempt, operation) as asked:
+            asked.report = await _ask(context, attempt, redact(prompt), asked.cap_usd)
+    return replace(asked.report, cost_usd=asked.cost_usd)
 
 
 async def _ask(context: Context, attempt: Attempt, prompt: str, cap: float | None) -> AgentReport:
@@ -63,28 +60,3 @@ async def _ask(context: Context, attempt: Attempt, prompt: str, cap: float | Non
 def _place(session: str) -> Path:
     """A folder from which no repository is reached by chance."""
     return data_folder() / "questions" / session
-
-
-async def account(
-    context: Context, attempt: Attempt, report: AgentReport, operation: str, seconds: float
-) -> float | None:
-    """Put on the books what an agent did beside the attempts; gives what it cost, where that is known."""
-    cost, source, usage = context.priced(report)
-    context.recorder.emit(
-        "agent.asked",
-        epic=attempt.task.epic,
-        task=attempt.task.id,
-        session=attempt.session,
-        operation=operation,
-        agent=attempt.agent,
-        model=attempt.model,
-        seconds=round(seconds, 3),
-        ok=report.ok,
-        cost_usd=cost,
-        cost_source=source,
-        usage=[asdict(each) for each in usage],
-    )
-    state = "completed" if report.ok else "failed"
-    result = SessionResult(attempt, attempt.agent, attempt.model, state, report.error, seconds, report)
-    await context.decide.settle(replace(result, cost_usd=cost))
-    return cost

@@ -56,8 +56,8 @@ class Mechanics(Protocol):
         """Merge epics onto `base`, which has those `ahead` in it; stops at the first that does not fit."""
         ...
 
-    async def test(self, built: Built, stop: asyncio.Event) -> LandingResult | None:
-        """Why the last commit is refused; None when it passed, and anything when it was stopped."""
+    async def test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
+        """Why the tree of the last commit is refused, else what may land; anything when it was stopped."""
         ...
 
     async def advance(self, new: str, old: str) -> Advance:
@@ -89,7 +89,7 @@ class _Entry:
     passed: bool = False
     #: Why it cannot land on `base`.
     refusal: LandingResult | None = None
-    test: asyncio.Task[LandingResult | None] | None = None
+    test: asyncio.Task[Built | LandingResult] | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -125,7 +125,7 @@ class LandingQueue:
         self._stop = stop or asyncio.Event()
         self._entries: list[_Entry] = []
         #: Tests that do not count any more and have not ended yet.
-        self._ending: set[asyncio.Task[LandingResult | None]] = set()
+        self._ending: set[asyncio.Task[Built | LandingResult]] = set()
         self._woken = asyncio.Event()
         self._races = 0
 
@@ -313,12 +313,14 @@ class LandingQueue:
             if test.done() and not self._stop.is_set():
                 self._judge(entry, test.result())
 
-    def _judge(self, entry: _Entry, refusal: LandingResult | None) -> None:
+    def _judge(self, entry: _Entry, found: Built | LandingResult) -> None:
         entry.test = None
-        if refusal is not None and len(entry.epics) > 1:
+        if isinstance(found, Built):
+            entry.passed, entry.members = True, found.members
+        elif len(entry.epics) > 1:
             self._split(entry, len(entry.epics) // 2)
         else:
-            entry.passed, entry.refusal = refusal is None, refusal
+            entry.refusal = found
 
     async def _end(self) -> None:
         for entry in list(self._entries):

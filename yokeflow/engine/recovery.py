@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.accounting import close_question
 from yokeflow.engine.checks import proof_of
 from yokeflow.engine.guard import take_back_target
 from yokeflow.engine.landing import keep_squashed
@@ -55,6 +56,8 @@ class Remains:
     branches: Mapping[str, str]
     #: What each of the landings passed on its tree, by id.
     proofs: Mapping[str, Sequence[Proof]] = field(default_factory=dict)
+    #: How it was recorded that an agent is asked something, where no answer was.
+    questions: Sequence[Event] = ()
 
 
 async def find_remains(store: Store, project_id: UUID) -> Remains:
@@ -64,12 +67,14 @@ async def find_remains(store: Store, project_id: UUID) -> Remains:
         worktrees = await unfinished.open_worktrees(connection, project_id)
         open_landings = [landing for landing in landings.values() if landing.status in OPEN]
         proofs = {landing.id: await _proofs(connection, project_id, landing) for landing in open_landings}
+        runs = await unfinished.unfinished_runs(connection, project_id)
         return Remains(
-            runs=await unfinished.unfinished_runs(connection, project_id),
+            runs=runs,
             sessions=await unfinished.unfinished_sessions(connection, project_id),
             landings=open_landings,
             branches={worktree.lane: worktree.branch for worktree in worktrees},
             proofs=proofs,
+            questions=await unfinished.unanswered(connection, project_id, runs),
         )
 
 
@@ -95,6 +100,8 @@ async def recover(context: Context, remains: Remains) -> None:
     await leave_all(context)
     for session in remains.sessions:
         await _close_session(context, session, remains.branches.get(session.lane, ""))
+    for question in remains.questions:
+        close_question(context.recorder, question)
     for landing in remains.landings:
         await _close_landing(context, landing, remains.proofs.get(landing.id, ()))
     for run in remains.runs:
@@ -104,8 +111,9 @@ async def recover(context: Context, remains: Remains) -> None:
 
 async def _stop_processes(remains: Remains) -> None:
     """Agents die with the run that started them; this is for machines where they cannot."""
-    for session in remains.sessions:
-        await asyncio.to_thread(sweep, "YOKE_SESSION", session.id)
+    sessions = [session.id for session in remains.sessions]
+    for session in (*sessions, *(question.session for question in remains.questions)):
+        await asyncio.to_thread(sweep, "YOKE_SESSION", session)
 
 
 async def _guard_target(context: Context, remains: Remains) -> None:

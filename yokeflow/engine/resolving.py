@@ -16,6 +16,7 @@ from yokeflow.engine.guard import take_back_target
 from yokeflow.errors import GitError, RefMovedError, YokeError
 from yokeflow.git.checkouts import checkouts, find
 from yokeflow.git.commits import commit_tree
+from yokeflow.git.restore import is_reached
 from yokeflow.git.save import is_folder
 from yokeflow.model import LANE_PREFIX, Strategy
 
@@ -205,29 +206,30 @@ async def _refuse_guests(context: Context, place: Bench) -> None:
 
 
 async def _leave(context: Context, epic: str) -> None:
-    """The worktree as it was before, on the epic's branch, and no private branch."""
+    """The worktree as it was before, on the epic's branch, and no private branch; what that had is kept."""
     worktrees, repo, name = context.worktrees, context.repo, context.epic_branch(epic)
     tip = await repo.branch(name)
     if context.config.parallel.strategy is Strategy.BY_EPIC and tip is not None:
         await worktrees.reset(worktrees.path(epic), name, tip)
     else:
         await worktrees.close(epic)
+    private = f"refs/heads/{private_branch(epic)}"
     if last := await repo.branch(private_branch(epic)):
-        await repo.delete_ref(f"refs/heads/{private_branch(epic)}", last)
+        if not await is_reached(repo, last, private):
+            await repo.keep(f"conflict/{epic}/{last[:12]}", last)
+        await repo.delete_ref(private, last)
 
 
 async def leave_all(context: Context) -> None:
-    """Take away what a crash left of merges that were being resolved; what is nowhere else is kept."""
+    """Take away what a crash left of merges that were being resolved."""
     repo = context.repo
     for branch in sorted(name for name in await repo.branches() if name.endswith(_SUFFIX)):
         epic = branch.removeprefix(LANE_PREFIX).removesuffix(_SUFFIX)
         if epic not in context.plan.epic or branch != private_branch(epic):
             continue
-        last, tip = await repo.branch(branch), await repo.branch(context.epic_branch(epic))
+        tip = await repo.branch(context.epic_branch(epic))
         if tip and (done := await take_back_target(context, context.worktrees.path(epic), tip)):
             context.recorder.emit("warning.raised", epic=epic, reason=done, hint="")
-        if last and (tip is None or not await repo.is_ancestor(last, tip)):
-            await repo.keep(f"conflict/{epic}/{last[:12]}", last)
         with suppress(RefMovedError):
             await _leave(context, epic)
 

@@ -46,7 +46,7 @@ async def keep_lost(
     """Keep those of `tips` that only `branch` reaches and whose files differ from those of `instead`."""
     same = await repo.tree_of(instead) if instead else ""
     for tip in sorted(filter(None, tips)):
-        if await repo.tree_of(tip) != same and not await _reached(repo, tip, f"refs/heads/{branch}"):
+        if await repo.tree_of(tip) != same and not await is_reached(repo, tip, f"refs/heads/{branch}"):
             await repo.keep(f"lane/{lane}/{tip[:12]}", tip)
 
 
@@ -62,7 +62,8 @@ def _autostash(checkout: Checkout) -> Iterable[str]:
             yield file.read_text(encoding="ascii").strip()
 
 
-async def _reached(repo: Repo, commit: str, without: str) -> bool:
+async def is_reached(repo: Repo, commit: str, without: str) -> bool:
+    """Whether a ref other than `without` leads to a commit."""
     out = await repo.git("for-each-ref", f"--contains={commit}", "--format=%(refname)", "--count=2")
     return bool(set(out.text.splitlines()) - {without})
 

@@ -78,10 +78,6 @@ class Reverts:
             (revert for revert in reversed(self._by.get(commit, ())) if not self.of(revert.commit)), None
         )
 
-    def get(self, commit: str) -> Revert | None:
-        """The revert that a commit is."""
-        return next((revert for revert in self._reverts if revert.commit == commit), None)
-
 
 async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
     """The commits in `tip`, but not in `since`, that take others back.

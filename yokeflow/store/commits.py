@@ -32,6 +32,16 @@ WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 
 ORDER BY made.created_at, made.commit
 """)
 
+#: What is recorded of some commits, once for each item that has them.
+_KNOWN = text("""
+SELECT item.key, made.commit, made.updated_at, made.replaced_at IS NOT NULL AS replaced
+FROM commits made JOIN work_items item ON item.id = made.work_item_id
+WHERE made.project_id = CAST(:project AS uuid) AND made.commit = ANY(:oids)
+""")
+
+#: Those of some events that the store has, whatever the project: ids are unique in all of it.
+_APPLIED = text("SELECT id FROM events WHERE id = ANY(:ids)")
+
 #: Epics whose latest landing was rejected, with the commit that was tested. A branch that is elsewhere now is
 #: another matter.
 _RED = text("""
@@ -75,19 +85,13 @@ async def known(
     conn: AsyncConnection, project_id: UUID, oids: Collection[str]
 ) -> dict[tuple[str, str], RecordedAt]:
     """What is recorded of these commits, by item and commit."""
-    query = text("""
-        SELECT item.key, made.commit, made.updated_at, made.replaced_at IS NOT NULL AS replaced
-        FROM commits made JOIN work_items item ON item.id = made.work_item_id
-        WHERE made.project_id = CAST(:project AS uuid) AND made.commit = ANY(:oids)
-    """)
-    rows = await conn.execute(query, {"project": str(project_id), "oids": list(oids)})
+    rows = await conn.execute(_KNOWN, {"project": str(project_id), "oids": list(oids)})
     return {(row.key, row.commit): RecordedAt(row.updated_at, row.replaced) for row in rows}
 
 
 async def applied(conn: AsyncConnection, ids: Collection[str]) -> set[str]:
     """Those of the events that were applied before."""
-    query = text("SELECT id FROM events WHERE id = ANY(:ids)")
-    rows = await conn.execute(query, {"ids": [UUID(each) for each in ids]})
+    rows = await conn.execute(_APPLIED, {"ids": [UUID(each) for each in ids]})
     return {str(each) for each in rows.scalars()}
 
 

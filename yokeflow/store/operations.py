@@ -93,7 +93,7 @@ class Operation:
 
     #: What `yoke undo` takes; of a run, the run's id.
     id: str
-    #: `run`, `undo`, `plan`, or what was asked for: `retry`, `skip`, `land`, `pause`, `continue`, `cancel`.
+    #: `run`, `undo`, `plan`, or what was asked for: an action of `control.requested`, such as `retry`.
     kind: str
     at: datetime
     by: str = ""

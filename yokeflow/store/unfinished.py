@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
+from yokeflow.events import Event
 from yokeflow.model import LandingStatus
 from yokeflow.store.tables import Intervention, Run, Session, WorkItem, Worktree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -24,6 +26,17 @@ SELECT DISTINCT ON (landing.work_item_id)
 FROM landings landing JOIN work_items epic ON epic.id = landing.work_item_id
 WHERE landing.project_id = CAST(:project AS uuid)
 ORDER BY landing.work_item_id, landing.queued_at DESC, landing.created_at DESC, landing.id
+""")
+
+#: What agents were asked in some runs, without an answer.
+_UNANSWERED = text("""
+SELECT CAST(asking.id AS text) AS id, asking.at, asking.run, asking.epic, asking.task, asking.session, asking.payload
+FROM events asking
+WHERE asking.project_id = CAST(:project AS uuid) AND asking.type = 'agent.asking' AND asking.run = ANY(:runs)
+  AND NOT EXISTS (SELECT FROM events asked
+                  WHERE asked.project_id = asking.project_id AND asked.type = 'agent.asked'
+                    AND asked.session = asking.session)
+ORDER BY asking.seq
 """)
 
 
@@ -178,3 +191,13 @@ async def unfinished_runs(conn: AsyncConnection, project_id: UUID) -> list[OpenR
         .order_by(Run.started_at)
     )
     return [OpenRun(str(row.id), row.state, row.pid, row.host, row.started_at) for row in rows]
+
+
+async def unanswered(conn: AsyncConnection, project_id: UUID, runs: Sequence[OpenRun]) -> list[Event]:
+    """The `agent.asking` events of these runs whose agents have not answered, oldest first."""
+    if not runs:
+        return []
+    rows = await conn.execute(_UNANSWERED, {"project": str(project_id), "runs": [run.id for run in runs]})
+    return [
+        Event("agent.asking", r.run, r.epic, r.task, r.session, r.payload, id=r.id, at=r.at) for r in rows
+    ]
