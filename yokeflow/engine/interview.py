@@ -34,9 +34,8 @@ async def interview(
     bare = replace(about, session=str(uuid4()), tier="", profile=None, question=True)
     attempt = replace(bare, agent=agent, model=model)
     # One question at a time, beside the sessions.
-    async with context.asking:
-        async with on_the_books(context, attempt, operation) as asked:
-            asked.report = await _ask(context, attempt, redact(prompt), asked.cap_usd)
+    async with context.asking, on_the_books(context, attempt, operation) as asked:
+        asked.report = await _ask(context, attempt, redact(prompt), asked.cap_usd)
     return replace(asked.report, cost_usd=asked.cost_usd)
 
 
