@@ -30,7 +30,8 @@ ORDER BY landing.work_item_id, landing.queued_at DESC, landing.created_at DESC, 
 
 #: What agents were asked in some runs, without an answer.
 _UNANSWERED = text("""
-SELECT CAST(asking.id AS text) AS id, asking.at, asking.run, asking.epic, asking.task, asking.session, asking.payload
+SELECT CAST(asking.id AS text) AS id, asking.at, asking.run, asking.epic, asking.task, asking.session,
+       asking.payload
 FROM events asking
 WHERE asking.project_id = CAST(:project AS uuid) AND asking.type = 'agent.asking' AND asking.run = ANY(:runs)
   AND NOT EXISTS (SELECT FROM events asked
