@@ -109,6 +109,22 @@ async def test_every_try_red_is_red(tmp_path: Path) -> None:
     assert lab.told("passed", "flaky", "tries") == [(False, False, 3)]
 
 
+@pytest.mark.parametrize("killed", ["kill -9 $$", "sh -c 'kill -9 $$'; exit $?", "kill $$; sleep 60"])
+async def test_a_check_that_something_killed_is_run_once_more(lab: Lab, killed: str) -> None:
+    """As the machine does when memory runs out: that is no verdict about the tree."""
+    verdict = await lab.run(f"{SHAKY} || {{ {killed}; }}")
+    assert (verdict.passed, [proof.outcome for proof in verdict.proofs]) == (True, ["passed"])
+    assert (lab.told("passed", "flaky", "tries", "exit_code"), lab.warnings) == ([(True, False, 2, 0)], [])
+    assert lab.told("log")[0][0].endswith("check-1.2.log")
+    assert lab.restored == 1
+
+
+async def test_what_is_always_killed_is_red(lab: Lab) -> None:
+    verdict = await lab.run("echo x >> ran; kill -9 $$")
+    assert (verdict.passed, lab.times()) == (False, 2)
+    assert lab.told("passed", "flaky", "tries") == [(False, False, 2)]
+
+
 async def test_red_where_it_passed_before_is_flaky_and_withdraws_what_it_proved(tmp_path: Path) -> None:
     """It runs again only because it was flaky before; now nothing helps."""
     lab = Lab(tmp_path)

@@ -7,6 +7,9 @@ A red check is tried again as often as `checks.retries` says. One that fails and
 flaky: work goes on when it passed in the end, but it proves nothing, and runs again the next time. One that
 fails where it passed before is flaky too; it stays red, and what it proved before is withdrawn. Red first and
 green at a later time is neither: somebody may have mended what the command needs beside the tree.
+
+One that something else killed, as the machine does when memory runs out, has said nothing: it is run once
+more before it counts.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import platform
+import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +42,8 @@ _OF_THE_MOMENT = ("TERM", "COLORTERM", "XDG_", "TMPDIR")
 #: Characters of a command that a proof keeps.
 _LONGEST_COMMAND = 200
 _TAIL = 4000
+#: Exit codes of what was killed or told to end, itself or below a shell.
+_KILLED = frozenset(code for number in (signal.SIGKILL, signal.SIGTERM) for code in (-number, 128 + number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +207,21 @@ class Checker:
     async def _try(self, asked: _Asked, command: str, name: str) -> _Result:
         """Run a command until it passes or no try is left."""
         failed: Exit | None = None
-        log, seconds = asked.logs / f"{name}.log", 0.0
-        for number in range(1, self._config.checks.retries + 2):
+        log, seconds, number = asked.logs / f"{name}.log", 0.0, 0
+        left, spared = self._config.checks.retries + 1, False
+        while left:
+            number += 1
             here = asked.logs / (f"{name}.log" if number == 1 else f"{name}.{number}.log")
             ended = await self._run_one(asked, command, here)
             if ended.why == "stopped" or (not ended.ok and asked.stopped):
                 return _Result(passed=False, how="stopped")
             seconds += ended.seconds
             if ended.ok:
-                return _Result(True, failed is not None, number, 0, seconds, str(log))
-            failed, log = ended, here
+                return _Result(True, failed is not None, number, 0, seconds, str(log if failed else here))
+            if not spared and ended.why == "exited" and ended.code in _KILLED:
+                spared = True
+                continue
+            failed, log, left = ended, here, left - 1
         assert failed is not None
         how = f"exit code {failed.code}" if failed.why == "exited" else failed.why
         return _Result(False, False, number, failed.code, seconds, str(log), how, failed.tail[-_TAIL:])
