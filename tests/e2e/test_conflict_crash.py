@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.conftest import Workshop
-from tests.e2e.test_conflicts import BOTH, resolver, two_epics
+from tests.e2e.test_conflicts import BOTH, kept_of_conflict, resolver, two_epics
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ def tip_of_two(workshop: Workshop) -> str:
 
 
 @pytest.mark.parametrize(
-    "event", ["landing.conflicted", "agent.asked", "landing.resolved", "landing.queued", "landing.testing"]
+    "event",
+    [
+        *("landing.conflicted", "agent.asking", "agent.asked", "landing.resolved", "landing.queued"),
+        "landing.testing",
+    ],
 )
 async def test_death_after_a_record(workshop: Workshop, tmp_path: Path, event: str) -> None:
     (tmp_path / "dying_plugin.py").write_text(PLUGIN)
@@ -86,9 +90,26 @@ async def test_death_while_the_agent_works(workshop: Workshop) -> None:
     await assert_goes_on(workshop, tip)
 
 
+async def test_what_a_killed_agent_may_have_spent_counts_for_the_next_run(workshop: Workshop) -> None:
+    cost = {"budgets": {"day": {"usd": 0.15}}, "session_limit_usd": 0.1}
+    resolver(workshop, f"{killer(workshop)}{BOTH}", cost=cost)
+    two_epics(workshop)
+    assert workshop.yoke("run").returncode == -9
+    (waiting,) = (await workshop.run()).waiting
+    assert "for another session: $0.10 spent" in waiting.reason
+    (asked,) = workshop.of("agent.asked")
+    assert (asked["operation"], asked["task"], asked["recovered"]) == ("conflict", "two.a", True)
+    assert (asked["cost_usd"], asked["reserved"]["usd"]) == (None, 0.1)
+    assert not workshop.of("agent.asking")
+    # Once is enough.
+    await workshop.run()
+    assert not workshop.of("agent.asked")
+
+
 async def test_an_interrupt_leaves_nothing_behind_and_asks_nobody(workshop: Workshop) -> None:
     here, go = workshop.root.parent / "here", workshop.root.parent / "go"
-    resolver(workshop, f"touch {here}\ntest -e {go} || sleep 600\n{BOTH}")
+    half = "git -c core.editor=true commit -qam half"
+    resolver(workshop, f"test -e {go} || {half}\ntouch {here}\ntest -e {go} || sleep 600\n{BOTH}")
     two_epics(workshop)
     process = workshop.start("run")
     async with asyncio.timeout(60):
@@ -105,6 +126,7 @@ async def test_an_interrupt_leaves_nothing_behind_and_asks_nobody(workshop: Work
     )
     assert not (await workshop.status())["interventions"]
     assert not workshop.processes()
+    assert workshop.git("log", "-1", "--format=%s", kept_of_conflict(workshop)) == "half"
     go.touch()
     await assert_goes_on(workshop, tip)
 

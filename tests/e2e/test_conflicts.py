@@ -36,6 +36,12 @@ def trailers(workshop: Workshop, name: str) -> list[str]:
     return workshop.git("log", f"--format=%(trailers:key={name},valueonly)", "main").split()
 
 
+def kept_of_conflict(workshop: Workshop) -> str:
+    """The one ref that keeps what came of resolving."""
+    (ref,) = workshop.git("for-each-ref", "--format=%(refname)", "refs/yoke/keep/conflict/two/").split()
+    return ref
+
+
 async def test_an_agent_makes_one_of_both_sides(workshop: Workshop) -> None:
     seen = workshop.root.parent / "prompt.md"
     resolver(workshop, f"cp $YOKE_PROMPT_FILE {seen}; {BOTH}")
@@ -52,6 +58,8 @@ async def test_an_agent_makes_one_of_both_sides(workshop: Workshop) -> None:
     assert trailers(workshop, "Yoke-Resolves") == [resolved["with_commit"]]
     (asked,) = workshop.of("agent.asked")
     assert (asked["operation"], asked["session"]) == ("conflict", resolved["session"])
+    types = workshop.types()
+    assert types.index("agent.asking") < types.index("agent.asked")
     assert resolved["session"] in trailers(workshop, "Yoke-Session")
     prompt = seen.read_text()
     for told in ("CONFLICT (content)", "Do one.a", "Do two.a", "Make it good", "`test -s same.txt`"):
@@ -71,6 +79,33 @@ async def test_an_agent_that_lands_by_itself_has_not_resolved_anything(workshop:
     (waiting,) = (await workshop.run()).waiting
     assert "the agent moved main, where only tested work may land" in waiting.reason
     assert workshop.git("show", "main:same.txt") == "one"
+
+
+@pytest.mark.parametrize("then", ["exit 3", "echo '>>>>>>> left' >> same.txt; git commit -qam left"])
+async def test_what_an_agent_committed_is_kept_when_it_comes_to_nothing(
+    workshop: Workshop, then: str
+) -> None:
+    resolver(workshop, f"{BOTH}; git commit -qam mine; {then}")
+    two_epics(workshop)
+    (waiting,) = (await workshop.run()).waiting
+    assert "an agent did not resolve it" in waiting.reason
+    assert not [name for name in workshop.branches() if name.startswith("lane/")]
+    kept = workshop.git("log", "--format=%s", "main..", kept_of_conflict(workshop))
+    assert "mine" in kept.splitlines()
+
+
+async def test_what_all_worktrees_share_is_put_right_after_an_agent(workshop: Workshop) -> None:
+    """A change by the agent is not taken for a person's when the next session ends."""
+    config = workshop.root / ".git/config"
+    before = config.read_bytes()
+    resolver(workshop, f"git config user.name Mallory; git config core.hooksPath /nowhere; {BOTH}")
+    two_epics(workshop)
+    report = await workshop.run()
+    assert config.read_bytes() == before
+    assert len(report.landed) == 2
+    (warning,) = workshop.of("warning.raised")
+    assert "a session changed settings of the repository" in warning["reason"]
+    assert warning["session"] == workshop.of("agent.asked")[0]["session"]
 
 
 async def test_work_that_breaks_the_other_side_is_thrown_away(workshop: Workshop) -> None:

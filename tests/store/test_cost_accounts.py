@@ -341,6 +341,57 @@ async def test_the_next_run_begins_with_what_the_last_one_knew(tell, story, stor
     yoke_costs._books.clear()
 
 
+QUESTION = {"agent": "claude", "model": "haiku", "operation": "conflict"}
+
+
+@pytest.mark.parametrize(
+    ("end", "spent", "reservation"),
+    [
+        (None, 3.0, ("reserved", 3, None)),
+        ({"cost_usd": 0.4, "cost_source": "agent"}, 0.4, ("settled", 3, Decimal("0.4"))),
+        ({"cost_usd": 4.5, "cost_source": "agent"}, 4.5, ("settled", 3, Decimal("4.5"))),
+        ({"cost_usd": None, "cost_source": "unknown"}, 3.0, ("settled", 3, None)),
+        ({"cost_usd": 0.4, "cost_source": "least"}, 3.0, ("settled", Decimal("2.6"), None)),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_question_counts_from_its_start_on_and_its_answer_takes_its_place(
+    tell, rows, story, store, project, end, spent, reservation, together
+):
+    session, data = str(uuid4()), QUESTION | {"reserved": {"usd": 3.0, "cap_usd": 3.0}}
+    events = [story.task_event("agent.asking", "1a", session, **data)]
+    if end is not None:
+        events.append(story.task_event("agent.asked", "1a", session, **data, **end, seconds=0.1))
+    for batch in (
+        [[story.started(), *events]] if together else [[story.started()], *([each] for each in events)]
+    ):
+        await tell(*batch)
+    loaded = await Desk(story, store, project).begin()
+    for key in (("task", "1a"), ("epic", "e1"), loaded.day()):
+        assert loaded.account(key).spent.usd == spent * 1_000_000
+        assert not loaded.account(key).spent.sessions
+    found = await rows("SELECT state, amount_usd, settled_usd FROM budget_reservations")
+    assert found == [reservation]
+    # What `yoke cost` shows is what budgets count.
+    told = await rows("SELECT coalesce(sum(cost_usd), 0) FROM agent_costs")
+    assumed = await rows("SELECT sum(amount_usd) FROM budget_reservations WHERE settled_usd IS NULL")
+    assert float(told[0][0] + (assumed[0][0] or 0)) == spent
+    yoke_costs._books.clear()
+
+
+async def test_a_question_for_which_nothing_was_set_aside_counts_as_an_estimate_once(
+    tell, story, store, project
+):
+    session, desk = str(uuid4()), Desk(story, store, project)
+    await tell(story.started(), story.task_event("agent.asking", "1a", session, **QUESTION, reserved={}))
+    spent = (await desk.begin()).account(("task", "1a")).spent
+    assert spent.usd > 0
+    end = {"cost_usd": None, "cost_source": "unknown", "usage": []}
+    await tell(story.task_event("agent.asked", "1a", session, **QUESTION, reserved={}, **end))
+    assert (await desk.begin()).account(("task", "1a")).spent == spent
+    yoke_costs._books.clear()
+
+
 SONNETS = {"model": "sonnet", "input": 1, "cost_usd": 2.5}
 
 
