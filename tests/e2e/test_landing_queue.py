@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.errors import ExitCode
 
@@ -108,6 +110,24 @@ async def test_a_batch_is_tested_as_one_and_halved_when_it_is_red(workshop: Work
     assert {entry["tested_tree"] for entry in workshop.of("landing.landed")} <= tested
     assert "=batched" in workshop.git("log", "--format=%B", "main")
     assert workshop.git("log", "-1", "--format=%(trailers:key=Yoke-Checks)", "main").endswith("=passed")
+
+
+@pytest.mark.parametrize("keep", [[], ["*.built"]])
+async def test_ignored_results_of_one_landing_do_not_help_the_next(
+    workshop: Workshop, keep: list[str]
+) -> None:
+    workshop.write(".gitignore", "plan.yaml\n.yokeflow.yaml\n*.built\n")
+    workshop.commit("Ignore what is built")
+    check = "test -e bad && touch x.built; test ! -e bad && test ! -e needs -o -e x.built"
+    workshop.config(checks={"landing": [check], "keep": keep}, landing={"max_parallel_checks": 1})
+    workshop.plan(
+        epic("bad", task("bad.a", "touch bad", priority=1)),
+        epic("good", task("good.a", "touch needs", depends_on=["late.a"])),
+        epic("late", task("late.a", "sleep 0.5; touch late")),
+    )
+    report = await workshop.run()
+    landed = {entry.epic for entry in report.landed}
+    assert landed == ({"late", "good"} if keep else {"late"}), report
 
 
 async def test_settings_that_would_stop_every_command_do_not_land(workshop: Workshop) -> None:

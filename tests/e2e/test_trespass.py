@@ -245,3 +245,22 @@ async def test_nothing_lands_on_what_an_agent_put_on_the_target(workshop: Worksh
     ]
     assert workshop.git("ls-tree", "--name-only", "main").split() == [".gitignore", "README.md", "a.txt"]
     assert workshop.git("status", "--porcelain") == ""
+
+
+async def test_a_persons_checkout_of_an_epics_branch_is_left_as_it_is(workshop: Workshop) -> None:
+    """Lanes of single tasks join their work into a branch that no worktree of ours is on."""
+    workshop.config(parallel={"strategy": "by_task"}, agents={"max_attempts": 1})
+    switch = f"git -C {workshop.root} switch -q epic/one && echo b > b.txt"
+    workshop.plan(epic("one", task("one.a"), task("one.b", switch, depends_on=["one.a"])))
+    report = await workshop.run()
+    assert "is checked out at" in report.failed["one.b"]
+    assert workshop.git("status", "--porcelain") == ""
+    workshop.git("switch", "-q", "main")
+    assert workshop.yoke("retry", "one.b").returncode == 0
+    stay = f"git -C {workshop.root} switch -q --detach epic/one; git -C {workshop.root} switch -q epic/one"
+    workshop.config(checks={"landing": [stay]}, parallel={"strategy": "by_task"})
+    workshop.plan(epic("one", task("one.a"), task("one.b", "echo b > b.txt", depends_on=["one.a"])))
+    report = await workshop.run()
+    assert [entry.epic for entry in report.landed] == ["one"]
+    assert workshop.git("symbolic-ref", "--short", "HEAD") == "epic/one"
+    assert workshop.git("status", "--porcelain") == ""

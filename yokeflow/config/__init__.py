@@ -99,6 +99,8 @@ class Checks(Section):
     """How long one check may take."""
     retries: Annotated[int, Field(ge=0, le=10), NUMBER] = 0
     """How often a red check is tried again; one that then passes counts as flaky."""
+    keep: tuple[str, ...] = ()
+    """Ignored files of one landing that the next may find, as patterns of .gitignore: caches, no results."""
 
 
 class Landing(Section):

@@ -16,7 +16,7 @@ from yokeflow.engine.guard import at_work, guard_target
 from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
-from yokeflow.errors import GitError, disk_full
+from yokeflow.errors import GitError, RepositoryError, disk_full
 from yokeflow.git.checkouts import find
 from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
 
@@ -328,7 +328,7 @@ class Session:
             return "", work.failure
         try:
             return await self._lanes.join(self._place, work.head), None
-        except HandOverConflictError as error:
+        except (HandOverConflictError, RepositoryError) as error:
             return "", Failure(error.message)
 
     def _record(self, work: _Work, outcome: Outcome, kept: str) -> None:

@@ -245,7 +245,7 @@ class Landings:
         verdict = await context.checker.run(
             commands,
             member.tree,
-            await context.worktrees.scratch(member.commit, slot),
+            await context.worktrees.scratch(member.commit, slot, keep=context.config.checks.keep),
             context.project.session_folder(f"landing-{mark}"),
             Subject("landing", member.epic),
             mark,

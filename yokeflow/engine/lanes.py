@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yokeflow.errors import YokeError
+from yokeflow.errors import RepositoryError, YokeError
+from yokeflow.git.advance import holders
 from yokeflow.git.branches import remove_branch
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import commit_merge, merge_trees
@@ -106,6 +107,8 @@ class Lanes:
         worktrees = self._context.worktrees
         tip = await self._epic_tip(lane)
         path = worktrees.path(lane.id)
+        if not lane.direct:
+            await self._must_be_free(lane)
         if lane.id not in self._open or not lane.direct:
             await worktrees.reset(path, lane.branch, tip)
         if lane.id not in self._open:
@@ -121,6 +124,14 @@ class Lanes:
             )
             self._open[lane.id] = lane
         return path, tip
+
+    async def _must_be_free(self, lane: Lane) -> None:
+        """Raises RepositoryError where somebody is on the epic's branch: it would move below them."""
+        for checkout in await holders(self._context.repo, lane.epic_branch):
+            raise RepositoryError(
+                f"{lane.epic_branch} is to take in work and is checked out at {checkout.path}",
+                hint="switch that checkout to another branch, then `yoke retry`",
+            )
 
     async def _epic_tip(self, lane: Lane) -> str:
         """The tip of the epic's branch; a branch that does not exist starts at the target's tip."""
@@ -170,7 +181,8 @@ class Lanes:
     async def join(self, place: Place, head: str) -> str:
         """Bring a finished task's commits into its epic's branch; the commit that now holds them.
 
-        Raises HandOverConflictError when another lane of the epic changed the same lines meanwhile.
+        Raises HandOverConflictError when another lane of the epic changed the same lines meanwhile,
+        RepositoryError when somebody has checked the epic's branch out.
         """
         lane, repo = place.lane, self._context.repo
         if lane.direct:
@@ -187,6 +199,7 @@ class Lanes:
                 joined = await commit_merge(
                     repo, tip, head, f"Join {lane.id} into {lane.epic}\n", tree=merged.tree
                 )
+            await self._must_be_free(lane)
             try:
                 await repo.update_ref(ref, joined, tip, f"yoke: join {lane.id}")
             except RefMovedError:

@@ -57,12 +57,12 @@ async def advance(repo: Repo, branch: str, new: str, old: str) -> Advance:
     await finish_advance(repo)
     if await repo.branch(branch) != old:
         return Advance(moved=False, reason="raced")
-    holders = await _holders(repo, branch)
-    if not holders:
+    found = await holders(repo, branch)
+    if not found:
         return await _swap(repo, branch, new, old)
-    checkout = holders[0]
-    if len(holders) > 1:
-        paths = " and ".join(str(holder.path) for holder in holders)
+    checkout = found[0]
+    if len(found) > 1:
+        paths = " and ".join(str(holder.path) for holder in found)
         detail = f"{branch} is checked out at {paths}"
         return Advance(moved=False, reason="checkout", detail=detail)
     if what := checkout.in_progress():
@@ -79,7 +79,7 @@ async def _swap(repo: Repo, branch: str, new: str, old: str) -> Advance:
     return Advance(moved=True)
 
 
-async def _holders(repo: Repo, branch: str) -> list[Checkout]:
+async def holders(repo: Repo, branch: str) -> list[Checkout]:
     """Checkouts that are on the branch, or in a rebase or bisection that will come back to it."""
     return [
         checkout

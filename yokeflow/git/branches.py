@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yokeflow.git.advance import holders
 from yokeflow.git.repo import KEPT_LANDED
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ async def landed(repo: Repo, epic_commit: str, target: str) -> bool:
 async def remove_branch(repo: Repo, branch: str, target: str) -> bool:
     """Delete a branch whose commits are in the branch `target` or kept; False when not, and it stays.
 
-    After a squash they are not in the target: `keep` them first. Close its worktree before.
+    So does one that a checkout is on, such as a person's. After a squash the commits are not in the target:
+    `keep` them first. Close its worktree before.
     """
     tip = await repo.branch(branch)
     if tip is None:
         return True
     if not (await landed(repo, tip, target) or await repo.is_kept(tip, below=KEPT_LANDED)):
+        return False
+    if await holders(repo, branch):
         return False
     await repo.delete_ref(f"refs/heads/{branch}", tip)
     return True

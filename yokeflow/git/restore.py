@@ -10,7 +10,7 @@ from yokeflow.git.save import flatten, make_writable, snapshot
 from yokeflow.git.strays import put_away_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from yokeflow.git.checkouts import Checkout
     from yokeflow.git.repo import Repo
@@ -97,6 +97,12 @@ async def put_back(checkout: Checkout, branch: str, commit: str) -> None:
         await checkout.git("update-ref", "--no-deref", "-m", "yoke: reset", "HEAD", commit)
     await _unhide(checkout)
     await _files(checkout, commit)
+
+
+async def forget_ignored(checkout: Checkout, keep: Sequence[str]) -> None:
+    """Remove what git ignores, but for what the patterns of `keep` match."""
+    kept = [part for pattern in keep for part in ("-e", pattern)]
+    await checkout.git("-c", "clean.requireForce=false", "clean", "-q", "-ffdx", *kept)
 
 
 async def _files(checkout: Checkout, commit: str) -> None:

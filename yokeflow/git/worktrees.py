@@ -183,28 +183,30 @@ class Worktrees:
             if checkout:
                 set_aside(checkout.git_dir, self.repo.state_dir / "trash")
 
-    async def scratch(self, commit: str, slot: int = 1) -> Path:
-        """A detached worktree for landing checks, with exactly `commit` in it; ignored files stay.
+    async def scratch(self, commit: str, slot: int = 1, *, keep: Sequence[str] | None = None) -> Path:
+        """A detached worktree for landing checks, with exactly `commit` in it, one for each `slot`, from 1.
 
-        There is one for each `slot`, from 1.
+        Ignored files stay; given `keep`, only those that its patterns match.
         """
         name = _SCRATCH if slot == 1 else f"{_SCRATCH}-{slot}"
         path = self.folder / name
         checkout = find(self.repo, path)
-        if checkout is None or not await self._moved(checkout, commit):
+        if checkout is None or not await self._moved(checkout, commit, keep):
             await self._close_scratch(path)
             await self._add(path, name, ("--detach",), commit)
         else:
             await submodules.fill(checkout)
         return path
 
-    async def _moved(self, checkout: Checkout, commit: str) -> bool:
+    async def _moved(self, checkout: Checkout, commit: str, keep: Sequence[str] | None) -> bool:
         """Bring the scratch worktree to `commit`; False when it is not fit for that."""
         if not (is_folder(checkout.path) and self.is_ready(checkout) and checkout.is_whole()):
             return False
         try:
             checkout.relink()
             await restore.put_back(checkout, "", commit)
+            if keep is not None:
+                await restore.forget_ignored(checkout, keep)
         except (GitError, OSError):
             return False
         return True
