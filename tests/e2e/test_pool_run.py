@@ -27,6 +27,8 @@ def waiting(count: int) -> str:
         "G=$(git rev-parse --git-common-dir)/worktrees; N=0;"
         f"until test $N = {count} && git cat-file -e main:e0.txt; do sleep 0.1; N=0;"
         "for D in $G/*; do test -e $D/yoke-lane && grep -q /.pool/ $D/gitdir &&"
+        # The pool writes the one once git is through with the other, which takes its time.
+        'test -z "$(find $D/HEAD -newer $D/yoke-lane)" &&'
         "grep -qx $(git rev-parse main) $D/HEAD && N=$((N+1)); done 2> /dev/null; done; true"
     )
 
