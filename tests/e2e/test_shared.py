@@ -44,6 +44,42 @@ async def test_what_a_person_sets_meanwhile_stays(workshop: Workshop) -> None:
     assert workshop.git("config", "user.name") == "A Person"
 
 
+@pytest.mark.parametrize(
+    ("session", "key", "value"),
+    [
+        ("git remote -v", "remote.upstream.url", "https://example.org/mine.git"),
+        ("git config user.name", "user.name", "Another"),
+        ("git config --global user.name Another", "user.name", "Another"),
+        ("git submodule status", "submodule.lib.url", "https://example.org/lib.git"),
+        ("git lfs ls-files; git config --list", "lfs.url", "https://example.org/lfs"),
+        ("git remote add upstream mine; git remote add upstream mine", "remote.upstream.url", "other"),
+    ],
+)
+async def test_a_command_that_reads_takes_nothing_from_a_person(
+    workshop: Workshop, session: str, key: str, value: str
+) -> None:
+    # A person's git tells nothing in the session's log.
+    by_hand = f"env -u GIT_TRACE2_EVENT git -C {workshop.root} config {key} {value}"
+    workshop.plan(epic("one", task("one.a", f"{DONE}; {session}; {by_hand}; true")))
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("config", key) == value
+
+
+async def test_a_command_that_was_put_right_is_not_held_against_a_person(workshop: Workshop) -> None:
+    both = "while [ ! -e ../../{} ]; do sleep 0.05; done"
+    sets = f"{DONE}; git config a.b c; touch ../../set; {both.format('mine')}"
+    waits = f"echo y > y; {both.format('set')}"
+    by_hand = "cd ../.. && env -u GIT_TRACE2_EVENT git config a.b c; touch mine"
+    seen = "while git config a.b; do sleep 0.05; done"
+    workshop.plan(
+        epic("one", task("one.a", sets)),
+        epic("two", task("two.a", waits)),
+        epic("three", task("three.a", f"echo z > z; {both.format('set')}; {seen}; {by_hand}")),
+    )
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("config", "a.b") == "c"
+
+
 async def test_a_branch_that_a_session_follows_is_no_trespass(workshop: Workshop) -> None:
     workshop.plan(epic("one", task("one.a", f"{DONE}; git branch --set-upstream-to=main")))
     assert (await workshop.run()).exit_code is ExitCode.OK

@@ -1,6 +1,6 @@
 """What all worktrees of a repository share and no session may change: its settings, and what people stashed.
 
-A session's git tells in a file which commands were run. A change to a setting that no session's commands name
+A session's git tells in a file which commands were run. A change to a setting that no session's command wrote
 is a person's and stays; so does a stash entry that was not made on a branch of ours.
 """
 
@@ -10,25 +10,25 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from yokeflow.engine.setting_writes import Change, wrote, wrote_unnamed
+from yokeflow.engine.traced import commands, size, tell
 from yokeflow.errors import GitError
 from yokeflow.git.hook_config import read, swap
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from yokeflow.engine.traced import Command
     from yokeflow.git.repo import Repo
 
 #: Settings without which git does not find the files any more. Nobody changes them while agents work.
 _VITAL = {"core.bare", "core.worktree"}
-#: Commands by which settings change that they do not name.
-_INDIRECT = {"remote": "remote.", "submodule": "submodule.", "lfs": "lfs.", "sparse-checkout": "core.sparse"}
 #: Git writes these for branches that sessions make or push; they go with the branch.
 _HARMLESS = ("branch.",)
-_STARTED = re.compile(r"start (?:\S*/)?git (.*)")
-_LOSING = re.compile(r"\bstash(?: .*)? (?:pop|drop|clear)\b")
-#: Bytes of a session's log of commands that are looked at.
-_MOST = 4_000_000
+_LOSING = {"pop", "drop", "clear"}
+#: Seconds by which a clock and that of the file system may differ.
+_NEAR = 1.0
 
 
 class Stashed(NamedTuple):
@@ -51,14 +51,15 @@ class Shared:
         self._config = read(self._file)
         self._stash_log = read(self._log)
         self._stash: list[Stashed] | None = None
-        self._commands: list[Path] = []
+        #: Logs of sessions that are not over, and their size when everything was compared the last time.
+        self._logs: dict[Path, int] = {}
 
     async def watch(self, log: Path) -> dict[str, str]:
         """Environment by which a session's git tells its commands in `log`."""
-        self._commands.append(log)
+        self._logs[log] = 0
         if self._stash is None:
             self._stash = await self._stashed()
-        return {"GIT_TRACE2": str(log), "GIT_TRACE2_BRIEF": "1"}
+        return tell(log)
 
     async def put_right(self, log: Path) -> list[str]:
         """Undo what sessions changed, once the one that told its commands in `log` is over.
@@ -74,15 +75,18 @@ class Shared:
                 self._forget(log)
 
     def _forget(self, log: Path) -> None:
-        self._commands.remove(log)
+        del self._logs[log]
         log.unlink(missing_ok=True)
 
     async def _put_right(self) -> list[str]:
         said: list[str] = []
+        # Before the comparison: what is over now has left its traces.
+        lengths = {log: size(log) for log in self._logs}
         if read(self._file) != self._config:
             said += await self._settings()
         if read(self._log) != self._stash_log:
             said += await self._put_back_stash()
+        self._logs.update(lengths)
         return said
 
     async def _settings(self) -> list[str]:
@@ -92,17 +96,16 @@ class Shared:
             swap(self._file, now, self._config)
             return ["a session made the settings of the repository unreadable; they are as they were"]
         before = before or {}
-        keys = sorted(
-            key
-            for key in before.keys() | after.keys()
-            if before.get(key) != after.get(key) and not key.startswith(_HARMLESS)
-        )
-        ours = self._done_by_sessions(keys)
+        changes = [
+            Change(key, before.get(key, ()), after.get(key, ()))
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key)
+        ]
+        ours = self._done_by_sessions(changes)
         if not ours:
             self._config = now
             return []
-        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-        if changed == set(ours):
+        if len(changes) == len(ours):
             swap(self._file, now, self._config)
         else:
             for key in ours:
@@ -110,19 +113,28 @@ class Shared:
         self._config = read(self._file)
         return [f"a session changed settings of the repository, which are as they were: {', '.join(ours)}"]
 
-    def _done_by_sessions(self, keys: Iterable[str]) -> list[str]:
-        commands = [command.lower() for command in self._ran()]
-        return [key for key in keys if key in _VITAL or any(_names(each, key) for each in commands)]
+    def _done_by_sessions(self, changes: Sequence[Change]) -> list[str]:
+        ran = self._ran()
+        return [
+            change.key
+            for change in changes
+            if not change.key.startswith(_HARMLESS)
+            and (change.key in _VITAL or any(self._wrote(command, change) for command in ran))
+        ]
 
-    def _ran(self) -> list[str]:
-        """Commands of git that sessions of this run ran."""
-        found: list[str] = []
-        for log in self._commands:
-            if log.is_file():
-                with log.open("rb") as opened:
-                    text = opened.read(_MOST).decode(errors="replace")
-                found += [hit[1] for line in text.splitlines() if (hit := _STARTED.match(line))]
-        return found
+    def _wrote(self, command: Command, change: Change) -> bool:
+        if wrote(command.words, change):
+            return True
+        # What was written cannot be compared with what was asked for, so the time has to fit.
+        at = self._file.stat().st_ctime
+        over = at if command.ended is None else command.ended
+        near = command.started - _NEAR <= at <= over + _NEAR
+        return near and wrote_unnamed(command.words, change)
+
+    def _ran(self) -> list[Command]:
+        """What sessions of this run may have done with git since everything was compared."""
+        ran = (command for log, length in self._logs.items() for command in commands(log, length))
+        return [command for command in ran if command.words and not command.failed]
 
     async def _values(self, text: str) -> dict[str, tuple[str, ...]] | None:
         """Values by key; None for a text that git cannot read."""
@@ -160,7 +172,7 @@ class Shared:
             await self._drop(entry)
             said.append(f"a session stashed something, which is kept at {ref} and not in your stash any more")
         lost = [entry for entry in before if entry not in now]
-        if lost and any(_LOSING.search(command) for command in self._ran()):
+        if lost and any(_loses(command) for command in self._ran()):
             for entry in reversed(lost):
                 await self._repo.git("stash", "store", "-q", "-m", entry.message, entry.commit)
             said.append(f"a session took {len(lost)} of your stash, which are there again")
@@ -176,8 +188,5 @@ class Shared:
         await self._repo.git("stash", "drop", "-q", f"stash@{{{place}}}")
 
 
-def _names(command: str, key: str) -> bool:
-    """Whether a command, in small letters, may have changed a setting."""
-    words = command.split()
-    indirect = any(words[:1] == [verb] and key.startswith(what) for verb, what in _INDIRECT.items())
-    return indirect or ("config" in words and key.lower() in command)
+def _loses(command: Command) -> bool:
+    return command.words[0] == "stash" and not _LOSING.isdisjoint(command.words)
