@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.engine import recovery
+from yokeflow.engine import undo as undo_module
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.undo import Undo
 from yokeflow.errors import ExitCode, UsageError, YokeError
@@ -202,9 +204,6 @@ async def test_an_undo_that_a_crash_kept_from_telling_is_found(workshop: Worksho
     await workshop.run()
     journal = workshop.root / ".git/yoke/journal.jsonl"
 
-    class PowerCutError(Exception):
-        pass
-
     project = await workshop.project()
     work = Undo(project, project.load_plan(), by="x")
 
@@ -263,6 +262,85 @@ async def test_work_that_has_not_landed_goes_on_without_what_was_undone(workshop
     report = await workshop.run()
     assert (report.exit_code, set(report.completed)) == (ExitCode.OK, {"one.a", "one.c"})
     assert {"one.a.txt", "one.b.txt", "one.c.txt"} <= set(files(workshop))
+
+
+class PowerCutError(Exception):
+    """Everything ends here."""
+
+
+async def grown(workshop: Workshop, strategy: str) -> None:
+    """An epic that has landed and has new work, which has not."""
+    workshop.config(parallel={"merge_strategy": strategy}, agents={"max_attempts": 1})
+    first = task("one.a", "test ! -e one.a.txt && echo a > one.a.txt")
+    workshop.plan(epic("one", first))
+    await workshop.run()
+    workshop.plan(epic("one", first, task("one.b"), task("one.c", "false")))
+    await workshop.run()
+    workshop.plan(epic("one", first, task("one.b"), task("one.c")))
+
+
+@pytest.mark.parametrize("strategy", ["merge", "squash"])
+async def test_a_crash_once_the_target_has_moved_leaves_no_branch_with_what_was_undone(
+    workshop: Workshop, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tasks would be done again where they are done already, and never come back."""
+    await grown(workshop, strategy)
+
+    async def cut(*_args: object) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(undo_module, "mend", cut)
+        with pytest.raises(PowerCutError):
+            await undo(workshop, "one")
+    assert files(workshop) == [".gitignore", "README.md"]
+    assert "one.a.txt" in files(workshop, "epic/one")
+    workshop.yoke("retry", "one.c")
+    report = await workshop.run()
+    assert (report.exit_code, set(report.completed)) == (ExitCode.OK, {"one.a", "one.c"})
+    assert {"one.a.txt", "one.b.txt", "one.c.txt"} <= set(files(workshop))
+    workshop.assert_tidy()
+
+
+async def test_unlanded_work_that_no_longer_fits_what_a_crash_left_is_told(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await grown(workshop, "merge")
+
+    async def cut(*_args: object) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(undo_module, "mend", cut)
+        with pytest.raises(PowerCutError):
+            await undo(workshop, "one")
+    elsewhere = workshop.root / "../elsewhere"
+    workshop.git("worktree", "prune")
+    workshop.git("worktree", "remove", "--force", ".worktrees/one")
+    workshop.git("worktree", "add", "-q", str(elsewhere), "epic/one")
+    (elsewhere / "one.a.txt").write_text("a person's\n")
+    workshop.git("commit", "-qam", "Go on with it", cwd=elsewhere)
+    workshop.git("worktree", "remove", str(elsewhere))
+    await workshop.run()
+    told = [event["reason"] for event in workshop.of("warning.raised")]
+    assert any("epic/one still has what was undone" in reason for reason in told), told
+    assert await landings(workshop) == {"one": "undone"}
+
+
+async def test_what_cannot_be_tidied_up_leaves_the_undo_done_and_told(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await grown(workshop, "merge")
+
+    async def stuck(*_args: object) -> None:
+        raise OSError("cannot be moved away")
+
+    monkeypatch.setattr(recovery, "tidy", stuck)
+    assert (await undo(workshop, "one")).tasks == ("one.a",)
+    assert await landings(workshop) == {"one": "undone"}
+    assert files(workshop, "epic/one") == [".gitignore", "README.md", "one.b.txt"]
+    (told,) = workshop.of("warning.raised")
+    assert "something is left: cannot be moved away" in told["reason"]
 
 
 @pytest.mark.parametrize("strategy", ["merge", "squash"])

@@ -17,6 +17,7 @@ from yokeflow.engine.process import sweep
 from yokeflow.engine.questions import SYSTEM
 from yokeflow.engine.resolving import leave_all
 from yokeflow.engine.taken_back import any_new, offer_again
+from yokeflow.errors import YokeError
 from yokeflow.events import Event
 from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
@@ -278,3 +279,13 @@ async def tidy(context: Context, landed: Iterable[str]) -> None:
     if left and monotonic() - began > _LONGEST_DELETION:
         reason = f"{left} things that were removed are still to be deleted: the next run goes on with that"
         context.recorder.emit("warning.raised", reason=reason, hint="yoke worktree clean")
+
+
+async def tidy_up(context: Context, landed: Iterable[str]) -> None:
+    """The same at the end of something that has succeeded: what cannot be removed is no reason to fail."""
+    try:
+        await tidy(context, landed)
+    except (YokeError, OSError) as error:
+        context.recorder.emit(
+            "warning.raised", reason=f"something is left: {error}", hint="yoke worktree clean"
+        )

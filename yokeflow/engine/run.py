@@ -26,7 +26,7 @@ from yokeflow.engine.opening import open_context
 from yokeflow.engine.preflight import check_agents, check_places
 from yokeflow.engine.rebuild import catch_up
 from yokeflow.engine.recorder import Recorder
-from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy
+from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy_up
 from yokeflow.engine.report import RunReport
 from yokeflow.engine.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
@@ -114,22 +114,13 @@ class Run:
             pool = context.worktrees.pool.working(context.config.parallel.pool, context.target)
             async with control, pool, forecasts.working():
                 error = await self._work(ledger, control)
-            await self._tidy(context, ledger)
+            await tidy_up(context, ledger.landed)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
             self._recorder.emit(
                 "run.finished", state=report.state, exit_code=int(report.exit_code), reason=report.reason
             )
         await keep_status(self._project, store, project_id)
         return report
-
-    async def _tidy(self, context: Context, ledger: Ledger) -> None:
-        """Leave nothing behind; what cannot be removed is no reason to fail."""
-        try:
-            await tidy(context, ledger.landed)
-        except (YokeError, OSError) as error:
-            self._recorder.emit(
-                "warning.raised", reason=f"something is left: {error}", hint="yoke worktree clean"
-            )
 
     async def _prepare(
         self, context: Context, store: Store, project_id: UUID

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
 from yokeflow.engine.lanes import remove_lanes
+from yokeflow.engine.unlanded import mend_found
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.reverts import Reverts, find_reverts, inverse, positions
 from yokeflow.model import Status
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Who tells what nobody told when it happened.
 FOUND_IN_GIT = "git"
+#: Events that tell that a landing was undone or brought back.
+_TURNED = frozenset({"landing.undone", "landing.landed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,15 @@ class View:
             and landing.undone_by in self.places
             and not any(self._done(task) for task in landing.undone_tasks or landing.tasks)
         ]
+
+    def turned(self) -> list[tuple[str, str]]:
+        """Epics whose last landing was undone or brought back, as far as is known, with the commit."""
+        found = []
+        for landing in self.landings:
+            commit = landing.commit if landing.brings_back else landing.undone_by
+            if landing.latest and landing.standing == bool(landing.brings_back) and commit in self.places:
+                found.append((landing.epic, commit))
+        return found
 
     def _done(self, task: str) -> bool:
         state = self.states.get(task)
@@ -108,12 +120,17 @@ async def any_new(context: Context, store: Store, project_id: UUID) -> bool:
 async def record_found(context: Context, store: Store, project_id: UUID) -> None:
     """Record what was undone, or brought back, on the target without anybody telling.
 
-    What a person took back by `git revert` is for the run to ask about.
+    What a person took back by `git revert` is for the run to ask about. A crash may have kept the epics'
+    branches from being mended, also where the second copy has told the rest; so that comes first.
     """
     if not await any_new(context, store, project_id):
         return
     view = await look(context, store, project_id)
-    if events := await unrecorded(context, view, by=FOUND_IN_GIT):
+    events = await unrecorded(context, view, by=FOUND_IN_GIT)
+    new = [(event.epic, event.data["commit"]) for event in events if event.type in _TURNED]
+    for epic, commit in dict.fromkeys([*view.turned(), *new]):
+        await mend_found(context, epic, commit)
+    if events:
         context.recorder.record(*events)
         await drain(store, project_id, context.project.journal, must_finish=True)
 

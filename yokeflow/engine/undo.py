@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
-from yokeflow.engine.lanes import remove_lanes, squashed_tips
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.opening import open_context
 from yokeflow.engine.recorder import Recorder
-from yokeflow.engine.recovery import find_remains, recover, tidy
+from yokeflow.engine.recovery import find_remains, recover, tidy_up
 from yokeflow.engine.taken_back import look, record_found, unrecorded
 from yokeflow.engine.undo_choice import Undoing, choose
+from yokeflow.engine.unlanded import brought_up_to_date, mend
 from yokeflow.errors import YokeError
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.evidence import attach
-from yokeflow.git.merge import advance, commit_merge, merge_trees
+from yokeflow.git.merge import advance
 from yokeflow.git.reverts import take_back
 from yokeflow.store.drain import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from yokeflow.engine.context import Context
@@ -63,7 +63,7 @@ class _Built:
     tree: str
     #: Where the target is, and where branches of the epics with unlanded work are and go.
     old: str
-    branches: dict[str, tuple[str, str]]
+    branches: Mapping[str, tuple[str, str]]
 
 
 class Undo:
@@ -112,17 +112,24 @@ class Undo:
                     return None
                 agreed = undoing
             if await self._try(context, view, undoing):
-                return await self._record(context, store, project_id, undoing)
+                # What is on the target is told before anything else can fail or be interrupted.
+                done = await self._record(context, store, project_id, undoing)
+                await tidy_up(context, ())
+                return done
         raise YokeError(f"{context.target} moved {_MOST_RACES} times meanwhile", hint="try again")
 
     async def _try(self, context: Context, view: View, undoing: Undoing) -> bool:
-        """Build, test and move; False when the target moved meanwhile."""
-        built = await self._build(context, view, undoing)
+        """Build, test and move; False when the target moved meanwhile.
+
+        `record_found` repeats what a crash keeps it, or what follows, from doing once the target has moved.
+        """
+        built, moved = await self._build(context, view, undoing), None
         try:
             proofs = await self._test(context, undoing, built)
             moved = await advance(context.repo, context.target, built.commit, built.old)
         finally:
-            await tidy(context, ())
+            if moved is None or not moved.moved:
+                await tidy_up(context, ())
         if moved.reason == "checkout":
             what = ", ".join(moved.files) or moved.detail
             raise YokeError(
@@ -130,8 +137,8 @@ class Undo:
                 hint="commit or stash what is there and try again",
             )
         if moved.moved:
+            await mend(context, undoing.epics, built.branches)
             await attach(context.repo, built.commit, built.tree, proofs)
-            await self._mend(context, undoing, built)
         return moved.moved
 
     async def _build(self, context: Context, view: View, undoing: Undoing) -> _Built:
@@ -141,7 +148,7 @@ class Undo:
             raise await _in_the_way(context, view, undoing, taken.commit, taken.conflicts)
         message = self._message(context, undoing, taken.tree)
         commit = await commit_tree(repo, taken.tree, [old], message.encode())
-        return _Built(commit, taken.tree, old, await self._branches(context, undoing, commit, old))
+        return _Built(commit, taken.tree, old, await brought_up_to_date(context, undoing.epics, commit))
 
     def _message(self, context: Context, undoing: Undoing, tree: str) -> str:
         one = undoing.landings[0]
@@ -156,37 +163,6 @@ class Undo:
             f"Yoke-Checks: {tree}={proof}",
         ]
         return f"{verb} {about}\n\n{body}\n\n" + "\n".join(trailers) + "\n"
-
-    async def _branches(
-        self, context: Context, undoing: Undoing, commit: str, old: str
-    ) -> dict[str, tuple[str, str]]:
-        """Branches of the epics that have work which has not landed: it goes on without what was undone.
-
-        Else the tasks that are done again would start where they are done already.
-        """
-        repo, found = context.repo, {}
-        for epic in undoing.epics:
-            branch = context.epic_branch(epic)
-            tip = await repo.branch(branch)
-            if tip is None or await repo.is_ancestor(tip, old):
-                continue
-            tips = [
-                each for each in await squashed_tips(repo, {epic}) if not await repo.is_ancestor(each, old)
-            ]
-            theirs = commit
-            if tips:
-                theirs = await commit_tree(
-                    repo, await repo.tree_of(commit), [commit, *tips], b"Squashed history"
-                )
-            merged = await merge_trees(repo, tip, theirs)
-            if merged.tree is None:
-                raise YokeError(
-                    f"unlanded work on {branch} builds on it, in {', '.join(merged.conflicts)}",
-                    hint=f"land {epic} first, or remove that branch",
-                )
-            message = f"Take in what was undone of {epic}\n\nYoke-Taken: {epic}\n"
-            found[branch] = (tip, await commit_merge(repo, tip, theirs, message, tree=merged.tree))
-        return found
 
     async def _test(self, context: Context, undoing: Undoing, built: _Built) -> tuple[Proof, ...]:
         """Run the landing checks on exactly the tree that comes onto the target."""
@@ -208,15 +184,6 @@ class Undo:
                 hint="what lands is tested, and so is what is left; `git revert` asks nobody",
             )
         return verdict.proofs
-
-    async def _mend(self, context: Context, undoing: Undoing, built: _Built) -> None:
-        """Remove what is left of the epics' lanes, and bring the rest of their work up to date."""
-        for epic in undoing.epics:
-            if epic in self._plan.epic:
-                await remove_lanes(context, epic)
-        for branch, (tip, new) in built.branches.items():
-            if await context.repo.branch(branch) == tip:
-                await context.repo.update_ref(f"refs/heads/{branch}", new, tip, "yoke: undo")
 
     async def _record(self, context: Context, store: Store, project_id: UUID, undoing: Undoing) -> Undone:
         view = await look(context, store, project_id)
