@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.engine.control import request
 from yokeflow.errors import DocumentError, ExitCode, LimitError
 from yokeflow.hookspecs import hookimpl
 from yokeflow.model import Attempt, Conflict, ConflictDecision
@@ -79,6 +80,27 @@ async def test_an_agent_that_lands_by_itself_has_not_resolved_anything(workshop:
     (waiting,) = (await workshop.run()).waiting
     assert "the agent moved main, where only tested work may land" in waiting.reason
     assert workshop.git("show", "main:same.txt") == "one"
+
+
+async def test_what_an_agent_made_of_approved_work_is_asked_about_again(workshop: Workshop) -> None:
+    resolver(workshop, f"{BOTH}; echo sneaky > sneaky.txt")
+    workshop.write("same.txt", "start\n")
+    workshop.commit()
+    second = {**epic("two", task("two.a", "sleep 0.3; echo two > same.txt")), "approve": "after"}
+    workshop.plan(epic("one", task("one.a", "echo one > same.txt", priority=0)), second)
+    (first,) = (await workshop.run()).waiting
+    assert "it is finished" in first.reason
+    project = await workshop.project()
+    await request(project, project.load_plan(), "approve", "two", intervention=first.intervention)
+    for resolved in (1, 0):
+        (again,) = (await workshop.run()).waiting
+        assert (again.item, again.kind) == ("two", "approval")
+        assert "resolved by an agent" in again.reason
+        assert len(workshop.of("landing.resolved")) == resolved
+    assert workshop.git("show", "main:same.txt") == "one"
+    await request(project, project.load_plan(), "approve", "two", intervention=again.intervention)
+    assert [each.epic for each in (await workshop.run()).landed] == ["two"]
+    assert workshop.git("show", "main:sneaky.txt") == "sneaky"
 
 
 @pytest.mark.parametrize("then", ["exit 3", "echo '>>>>>>> left' >> same.txt; git commit -qam left"])

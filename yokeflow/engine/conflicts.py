@@ -187,7 +187,7 @@ class Conflicts:
     async def _conclude(self, case: _Case, place: Bench) -> Resolved | None:
         """Commit, check, and only then move the epic's branch.
 
-        Raises UnresolvedError for what does not count; it is kept.
+        Raises UnresolvedError for what does not count; it is kept, and so is what nobody came to accept.
         """
         context, conflict = self._context, case.conflict
         commit = await place.finish(_message(case))
@@ -197,9 +197,9 @@ class Conflicts:
             await self._check(case, place, commit)
             if not context.stop.is_set():
                 await place.accept(commit)
-        except UnresolvedError:
-            await context.repo.keep(f"conflict/{conflict.epic.id}/{case.session}", commit)
-            raise
+        finally:
+            if not place.accepted:
+                await context.repo.keep(f"conflict/{conflict.epic.id}/{case.session}", commit)
         if not place.accepted:
             return None
         self._tell(case, commit, strays)

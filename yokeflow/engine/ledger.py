@@ -9,7 +9,7 @@ from yokeflow.engine.questions import SYSTEM, Questions
 from yokeflow.engine.report import Landed, Waiting
 from yokeflow.model import LandingStatus, Status, Strength
 from yokeflow.store import items, learned, unfinished
-from yokeflow.store.answered import answered
+from yokeflow.store.answered import answered, resolved_by_agents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -66,6 +66,8 @@ class Ledger:
         self._finished: set[str] = set()
         #: Epics whose landing failed and waits for a person.
         self._held: set[str] = self.questions.held
+        #: Epics whose landing is queued or tested.
+        self._queued: set[str] = set()
         self._load(states)
         # An epic that has got new tasks since it landed has to land again.
         self.landed -= {epic for epic, count in self._open.items() if count}
@@ -219,14 +221,15 @@ class Ledger:
             if choice == "reject":
                 events += self._send_back(epic, by, text)
             elif entry.more.get("rejected"):
-                events.append(self._recorder.event("landing.queued", epic=epic))
+                events += self._queue(epic)
         self._recorder.record(*events)
         return self._first_of(entry.item) if stage == "before" and choice == "reject" else []
 
     def _send_back(self, epic: str, by: str, text: str) -> list[Event]:
         """An epic that a person does not want to land as it is stays where it is until somebody approves."""
+        self._queued.discard(epic)
         why = f"{by} rejected it" + (f": {text}" if text else "")
-        commits = self.commits_of(epic).values()
+        commits = self._to_approve(epic)
         return [
             self._recorder.event("landing.rejected", epic=epic, reason=why, output=""),
             *self.questions.ask_approval(self._plan.epic[epic], "after", why, commits, rejected=True),
@@ -252,13 +255,20 @@ class Ledger:
     def _needs_approval(self, epic: str) -> bool:
         """Whether a finished epic may not land as it is."""
         item = self._plan.epic[epic]
-        return item.approve == "after" and self.questions.needs(item, "after", self.commits_of(epic).values())
+        return item.approve == "after" and self.questions.needs(item, "after", self._to_approve(epic))
+
+    def _to_approve(self, epic: str) -> list[str]:
+        """What a person approves when an epic may land: the tasks' commits, and how an agent merged them."""
+        return [*self.commits_of(epic).values(), *filter(None, [self.questions.resolved.get(epic)])]
 
     def _ask_to_land(self, epic: str) -> None:
         if self._needs_approval(epic):
-            item, commits = self._plan.epic[epic], self.commits_of(epic).values()
-            reason = f"it is finished and lands once you approve: {item.title}"
-            self._ask_approval(item, "after", reason, commits)
+            item, resolved = self._plan.epic[epic], self.questions.resolved.get(epic)
+            done = (
+                f"its conflict was resolved by an agent ({resolved[:12]})" if resolved else "it is finished"
+            )
+            reason = f"{done} and lands once you approve: {item.title}"
+            self._ask_approval(item, "after", reason, self._to_approve(epic))
 
     def _ask_approval(
         self, item: Task | Epic, stage: str, reason: str, commits: Collection[str] = ()
@@ -295,21 +305,39 @@ class Ledger:
         self._close(task, announce=True)
 
     def requeue(self, epic: str, *, by: str) -> None:
-        """A person wants the epic landed after all."""
+        """A person wants the epic landed after all, or what was in its way is gone."""
         self._held.discard(epic)
+        if by == SYSTEM:
+            # It left the queue.
+            self._queued.discard(epic)
         events = self.questions.settle(epic, "land", by)
         if by != SYSTEM:
-            self.questions.approve(epic, "after", self.commits_of(epic).values())
+            self.questions.approve(epic, "after", self._to_approve(epic))
         if epic in self._finished and epic not in self.landed:
-            events.append(self._recorder.event("landing.queued", epic=epic))
+            events += self._queue(epic)
         self._recorder.record(*events)
+
+    def _queue(self, epic: str) -> list[Event]:
+        """Queue a landing, unless it is."""
+        if epic in self._queued:
+            return []
+        self._queued.add(epic)
+        return [self._recorder.event("landing.queued", epic=epic)]
+
+    def resolved(self, epic: str, commit: str = "") -> None:
+        """A conflict is resolved: land again. What an agent made, in `commit`, nobody has approved."""
+        if commit:
+            self.questions.resolved[epic] = commit
+        self.requeue(epic, by=SYSTEM)
+        self._ask_to_land(epic)
 
     def queue_missing(self, queued: Collection[str]) -> None:
         """Queue finished epics that nobody is asked about and that are not `queued`: a crash came before."""
+        self._queued.update(queued)
         for epic in self._plan.epic:
-            known = epic in queued or self.questions.about(epic, "approval") is not None
+            known = self.questions.about(epic, "approval") is not None
             if epic in self._finished and epic not in self.landed | self._held and not known:
-                self._recorder.emit("landing.queued", epic=epic)
+                self._recorder.record(*self._queue(epic))
             if epic in self._finished and epic not in self.landed | self._held:
                 self._ask_to_land(epic)
 
@@ -319,6 +347,7 @@ class Ledger:
         epic = self._plan.tasks[task].epic
         self._open[epic] += 1
         self._finished.discard(epic)
+        self._queued.discard(epic)
         self.landed.discard(epic)
         self._recorder.emit("task.reopened", epic=epic, task=task, by="system", reason=reason)
 
@@ -326,6 +355,7 @@ class Ledger:
         """A person took an epic off the target: whether it lands again is for a person to say."""
         self.landed.discard(epic)
         self._held.add(epic)
+        self._queued.discard(epic)
         self._recorder.record(
             self._recorder.event("landing.queued", epic=epic),
             self._recorder.event("landing.rejected", epic=epic, reason=reason, output=""),
@@ -338,6 +368,7 @@ class Ledger:
 
     def landing_ended(self, result: LandingResult) -> None:
         """Take note of how a landing went."""
+        self._queued.discard(result.epic)
         if result.status is LandingStatus.LANDED:
             self.landed.add(result.epic)
             self.questions.forget(result.epic)
@@ -360,7 +391,7 @@ class Ledger:
             if announce:
                 self._recorder.emit("epic.completed", epic=epic)
             if announce and not empty:
-                self._recorder.emit("landing.queued", epic=epic)
+                self._recorder.record(*self._queue(epic))
                 self._ask_to_land(epic)
 
 
@@ -374,15 +405,13 @@ async def load_ledger(
         waiting = await unfinished.open_interventions(connection, project_id)
         durations = await learned.durations(connection, project_id)
         said = await answered(connection, project_id)
-    open_ = [
-        Waiting(entry.id, entry.kind, entry.item, entry.reason, entry.choices, entry.more)
-        for entry in waiting
-    ]
+        resolved = await resolved_by_agents(connection, project_id)
+    open_ = [Waiting(each.id, each.kind, each.item, each.reason, each.choices, each.more) for each in waiting]
     landed = {
         epic: landing.commit or ""
         for epic, landing in landings.items()
         if landing.status is LandingStatus.LANDED and epic in plan.epic
     }
-    questions = Questions(plan, recorder, open_, said)
+    questions = Questions(plan, recorder, open_, said, resolved)
     ledger = Ledger(plan, landing_order(plan), recorder, states, landed, questions)
     return ledger, durations

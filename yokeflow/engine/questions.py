@@ -44,12 +44,19 @@ class Questions:
     """The interventions of a project, as far as a run needs them."""
 
     def __init__(
-        self, plan: Plan, recorder: Recorder, waiting: Iterable[Waiting], answered: Iterable[Answered]
+        self,
+        plan: Plan,
+        recorder: Recorder,
+        waiting: Iterable[Waiting],
+        answered: Iterable[Answered],
+        resolved: Mapping[str, str] | None = None,
     ) -> None:
         self._plan = plan
         self._recorder = recorder
         #: Open interventions by id.
         self.open: dict[str, Waiting] = {entry.intervention: entry for entry in waiting}
+        #: By epic, the commit by which an agent resolved its last conflict since it landed, for approval.
+        self.resolved: dict[str, str] = dict(resolved or {})
         #: By item and stage, the commits for which a person gave their approval.
         self._approved: dict[tuple[str, str], frozenset[str]] = {}
         self._said: dict[str, list[Said]] = {}
@@ -131,6 +138,7 @@ class Questions:
     def forget(self, item: str) -> None:
         """An item is done: if it is to be done again, everything is asked anew."""
         self._said.pop(item, None)
+        self.resolved.pop(item, None)
         for stage in ("before", "after"):
             self._approved.pop((item, stage), None)
 

@@ -77,7 +77,7 @@ class Unsettled:
         if isinstance(found, Resolved):
             if found.how in {"ours", "theirs"}:
                 self._context.taken[epic] = found.how
-            self._ledger.requeue(epic, by=SYSTEM)
+            self._ledger.resolved(epic, found.tip if found.how == "agent" else "")
         elif isinstance(found, Left):
             result = replace(result, reason=found.reason)
             if found.later:

@@ -32,6 +32,19 @@ WHERE question.project_id = CAST(:project AS uuid) AND question.kind IN ('approv
 ORDER BY question.resolved_at, question.id
 """)
 
+#: The last conflict of each epic that an agent resolved since it landed last.
+_RESOLVED = text("""
+SELECT DISTINCT ON (resolved.epic) resolved.epic, resolved.payload ->> 'commit' AS commit
+FROM events resolved
+WHERE resolved.project_id = CAST(:project AS uuid) AND resolved.type = 'landing.resolved'
+  AND resolved.payload ->> 'how' = 'agent'
+  AND NOT EXISTS (
+      SELECT FROM events landed
+      WHERE landed.project_id = resolved.project_id AND landed.epic <> '' AND landed.epic = resolved.epic
+        AND landed.type = 'landing.landed' AND landed.seq > resolved.seq)
+ORDER BY resolved.epic, resolved.seq DESC
+""")
+
 #: How an intervention was answered.
 _OUTCOME = text("""
 SELECT question.choice, question.resolved_by AS by, question.resolved_at AS at
@@ -74,6 +87,12 @@ async def answered(conn: AsyncConnection, project_id: UUID) -> list[Answered]:
         Answered(row.kind, row.item, row.reason, row.choice or "", row.by or "", row.at, json.loads(row.more))
         for row in rows
     ]
+
+
+async def resolved_by_agents(conn: AsyncConnection, project_id: UUID) -> dict[str, str]:
+    """By epic that has not landed since, the commit by which an agent resolved its last conflict."""
+    rows = await conn.execute(_RESOLVED, {"project": str(project_id)})
+    return {row.epic: row.commit for row in rows if row.commit}
 
 
 async def last_answer(conn: AsyncConnection, project_id: UUID, name: str) -> LastAnswer | None:
