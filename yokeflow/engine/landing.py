@@ -82,12 +82,17 @@ class Landings:
     async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
         """Merge epics one after the other onto `base`, up to the first that does not fit."""
         members: list[Member] = []
+        refusal = None
         for epic in epics:
             found = await self._merge(epic, members[-1].commit if members else base, [*ahead, *members])
             if isinstance(found, LandingResult):
-                return Built(await self._as_batch(members), found)
+                refusal = found
+                break
             members.append(found)
-        return Built(await self._as_batch(members))
+        try:
+            return Built(await self._as_batch(members), refusal)
+        except _FAULTS as error:
+            return Built((), _rejection(epics[0], "checkout", error.message))
 
     async def _as_batch(self, members: Sequence[Member]) -> tuple[Member, ...]:
         """The same merges, of which all but the last one say that they were not tested alone."""
@@ -200,6 +205,12 @@ class Landings:
     async def test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         """Run the checks on exactly the tree of the last commit; gives what may land when all pass."""
         self._tell(built)
+        try:
+            return await self._try_test(built, stop)
+        except _FAULTS as error:
+            return _rejection(built.members[-1].epic, "checkout", error.message)
+
+    async def _try_test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         last = built.members[-1]
         if wrong := await wrong_settings(self._context, built.members[0].old, last.commit):
             return _rejection(last.epic, "red_check", wrong)
@@ -207,11 +218,8 @@ class Landings:
         if not commands:
             return built
         async with self._slot() as slot:
-            try:
-                refusal = await self._check(last, commands, slot, stop)
-                return refusal or await self._as_proved(built)
-            except _FAULTS as error:
-                return _rejection(last.epic, "checkout", error.message)
+            refusal = await self._check(last, commands, slot, stop)
+        return refusal or await self._as_proved(built)
 
     def _tell(self, built: Built) -> None:
         for member in built.members:
@@ -272,7 +280,11 @@ class Landings:
         for member in built.members:
             await keep_squashed(context.repo, member.epic, member.tip, member.commit)
         proofs = self._proofs.pop(last.commit, ())
-        await attach(context.repo, last.commit, last.tree, proofs)
+        try:
+            await attach(context.repo, last.commit, last.tree, proofs)
+        except _FAULTS as error:
+            reason = f"what proved {last.commit[:12]} is in the store alone: {error.message}"
+            context.recorder.emit("warning.raised", epic=last.epic, reason=reason, hint="yoke doctor")
         context.recorder.record(
             *(
                 context.recorder.event(

@@ -253,10 +253,13 @@ class LandingQueue:
                 break
             passed.append(entry)
             base = entry.tip
-        return bool(passed) and await self._land(passed, first.base)
+        if not passed:
+            return False
+        await self._land(passed, first.base)
+        return True
 
-    async def _land(self, passed: Sequence[_Entry], old: str) -> bool:
-        """Move the target from `old` to the last of those that passed, or as far as it goes; gives True."""
+    async def _land(self, passed: Sequence[_Entry], old: str) -> None:
+        """Move the target from `old` to the last of those that passed, or as far as it goes."""
         moved = await self._mechanics.advance(passed[-1].tip, old)
         if not moved.moved and moved.reason != "raced" and len(passed) > 1:
             passed = passed[:1]
@@ -266,16 +269,15 @@ class LandingQueue:
             for entry in passed:
                 self._entries.remove(entry)
                 await self._mechanics.landed(Built(entry.members))
-            return True
+            return
         first, raced = passed[0], moved.reason == "raced"
         self._races = self._races + 1 if raced else 0
         if raced and self._races % _MOST_RACES:
-            return True
+            return
         if len(first.epics) > 1:
             self._split(first, 1)
         else:
             self._let_go(first, self._mechanics.in_the_way(first.epics[0], moved))
-        return True
 
     def _let_go(self, entry: _Entry, result: LandingResult) -> None:
         """An epic leaves, and soon those that build on it: they come back when it has landed."""
