@@ -82,6 +82,21 @@ async def test_an_agent_that_lands_by_itself_has_not_resolved_anything(workshop:
     assert workshop.git("show", "main:same.txt") == "one"
 
 
+async def test_one_agent_resolves_at_a_time(workshop: Workshop) -> None:
+    """However many sessions there are at once."""
+    busy, both = workshop.root.parent / "busy", workshop.root.parent / "both"
+    take_both = BOTH.replace("same.txt", "x y")
+    resolver(workshop, f"mkdir {busy} || touch {both}; sleep 1; {take_both}; rmdir {busy}")
+    for name in ("x", "y"):
+        workshop.write(name, "start\n")
+    workshop.commit()
+    late = [epic(f"two{name}", task(f"two{name}.a", f"sleep 0.5; echo 2 > {name}")) for name in ("x", "y")]
+    workshop.plan(epic("one", task("one.a", "echo 1 > x; echo 1 > y", priority=0)), *late)
+    await workshop.run()
+    assert len(workshop.of("agent.asked")) >= 2
+    assert not both.exists()
+
+
 async def test_what_an_agent_made_of_approved_work_is_asked_about_again(workshop: Workshop) -> None:
     resolver(workshop, f"{BOTH}; echo sneaky > sneaky.txt")
     workshop.write("same.txt", "start\n")

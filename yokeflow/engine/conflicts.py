@@ -6,6 +6,7 @@ the branch moves to it, and then lands like any other work; what does not pass i
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,6 +74,8 @@ class Conflicts:
         self._context = context
         #: How often agents tried in vain, by epic and tip of its branch.
         self._tries = Counter[tuple[str, str]]()
+        #: One agent at a time, beside the sessions.
+        self._turn = asyncio.Lock()
         #: With which commit of the target each epic was merged last.
         self._merged: dict[str, str] = {}
 
@@ -106,7 +109,8 @@ class Conflicts:
                 return await self._take(conflict, take)
             decision = await self._decide(conflict)
             if decision.strategy == "agent":
-                return await self._ask(conflict, decision)
+                async with self._turn:
+                    return None if self._context.stop.is_set() else await self._ask(conflict, decision)
         except DiskFullError:
             raise
         except YokeError as error:

@@ -57,7 +57,7 @@ class Workflow:
         self._scheduler = scheduler
         self._ledger = ledger
         self._lanes = Lanes(context, resolution)
-        self._unsettled = Unsettled(context, ledger, self._advance, self._end)
+        self._unsettled = Unsettled(context, ledger, self._go_on, self._end)
         self._queue = LandingQueue(
             Landings(context, self._lanes, ledger.commits_of, self._landing_ended),
             self._unsettled.landable,
@@ -129,13 +129,13 @@ class Workflow:
             self._context.recorder.emit("run.continued", by=by)
             self._advance()
 
-    def retry(self, item: str, *, by: str, take: str = "") -> None:
-        """Give a failed task new attempts, or an epic a new landing.
+    def retry(self, item: str, *, by: str, take: str = "") -> str:
+        """Give a failed task new attempts, or an epic a new landing; gives why not where that makes no sense.
 
         `take` is whose lines that one landing takes where it conflicts: `ours`, `theirs`.
         """
-        if self._refused("retry", item):
-            return
+        if reason := self._refused("retry", item):
+            return reason
         if item in self._context.plan.tasks:
             before = self._scheduler.blocked
             self._ledger.reopen(item, by=by)
@@ -149,9 +149,10 @@ class Workflow:
             self._unsettled.again({item})
             self._ledger.requeue(item, by=by)
         self._advance()
+        return ""
 
-    def answer(self, intervention: str, choice: str, *, by: str, text: str = "") -> None:
-        """Do what a person answers to an approval or a question."""
+    def answer(self, intervention: str, choice: str, *, by: str, text: str = "") -> str:
+        """Do what a person answers to an approval or a question; gives why not where it makes no sense."""
         entry = self._ledger.waiting.get(intervention)
         if (reason := refused(entry, choice)) or entry is None:
             hint = "`yoke attention` lists what waits for you"
@@ -159,15 +160,18 @@ class Workflow:
         else:
             self._consent.answer(entry, choice, by=by, text=text)
             self._advance()
+        return reason
 
-    def skip(self, task: str, *, by: str) -> None:
-        """Count a task as done without doing it; one that runs is stopped first."""
+    def skip(self, task: str, *, by: str) -> str:
+        """Count a task as done without doing it, one that runs after it has stopped; gives why not."""
         if task in self._stops:
             self._skips[task] = by
             self._stops[task].set()
-        elif not self._refused("skip", task):
+            return ""
+        if not (reason := self._refused("skip", task)):
             self._leave_out(task, by)
             self._advance()
+        return reason
 
     def _leave_out(self, task: str, by: str) -> None:
         before = self._scheduler.blocked
@@ -291,7 +295,10 @@ class Workflow:
             self._end(error)
         finally:
             self._learning.discard(asyncio.current_task())
-        # An agent that was asked something had money set aside, too.
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """An agent that did something else than a task is done, and had money set aside, too."""
         self._settled()
         self._advance()
 
@@ -335,7 +342,7 @@ class Workflow:
             self._refuse_task(error, task)
         else:
             self._scheduler.released(task.id)
-            if len(self._stops) > 1 or self._learning:
+            if len(self._stops) > 1 or self._learning or self._unsettled.busy:
                 self._short = True
             elif self._limit is None:
                 self._limit = error
@@ -345,7 +352,7 @@ class Workflow:
         """The budget of a task or its epic does not reach: wait for the epic's other sessions, or give up."""
         tasks = self._context.plan.tasks
         others = any(name != task.id and tasks[name].epic == task.epic for name in self._stops)
-        if others or self._learning:
+        if others or self._learning or self._unsettled.busy:
             self._parked.add(task.id)
             self._scheduler.held(self._scheduler.holding | {task.id})
             self._scheduler.released(task.id)
