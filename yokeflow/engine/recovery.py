@@ -28,7 +28,7 @@ from yokeflow.model import LANE_PREFIX, LandingStatus
 from yokeflow.store import evidence, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -210,13 +210,13 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
 
 
 async def compare_with_git(
-    context: Context, ledger: Ledger, store: Store, project_id: UUID
+    context: Context, ledger: Ledger, store: Store, project_id: UUID, asked: Collection[str] = ()
 ) -> Mapping[str, EpicLanding]:
     """Where the store and git differ, git is right; gives the landings as the store has them.
 
     A completed task whose commit is not in the repository is to be done again. An epic whose landing is no
     longer on the target, or reverted there, was taken back by a person, who is asked. A landing that waits
-    for a person is tried again once what was in its way has changed.
+    for a person is tried again once what was in its way has changed, or a person `asked` to land it.
     """
     async with store.begin() as connection:
         landings = await unfinished.latest_landings(connection, project_id)
@@ -236,7 +236,7 @@ async def compare_with_git(
             await offer_again(context, epic, revert.commit)
             by = f"by {revert.commit[:12]} on {context.target}"
             ledger.take_back(epic, f"its landing {commit[:12]} was reverted {by}")
-    for epic in sorted(ledger.held & set(landings)):
+    for epic in sorted(ledger.held & set(landings) - set(asked)):
         if await _changed(context, ledger, landings[epic]):
             ledger.requeue(epic, by=SYSTEM)
     return landings

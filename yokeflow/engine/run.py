@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -140,7 +141,7 @@ class Run:
         await apply_kept(self._project, self._plan, store, project_id)
         await record_found(context, store, project_id)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
-        landings = await compare_with_git(context, ledger, store, project_id)
+        landings = await compare_with_git(context, ledger, store, project_id, self._options.land)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})
         await context.decide.begin(self._plan)
         resolution = context.decide.resolve(self._plan, ledger.finished, durations)
@@ -173,7 +174,7 @@ class Run:
         for epic in self._options.land:
             if reason := ledger.refusal("land", epic):
                 raise UsageError(reason, hint="`yoke status` shows where it is")
-            ledger.requeue(epic, by="human")
+            ledger.requeue(epic, by=f"human:{getpass.getuser()}")
 
     @asynccontextmanager
     async def _recording(self, store: Store, project_id: UUID) -> AsyncIterator[None]:
