@@ -77,8 +77,11 @@ async def call_and_wait(
 ) -> Any:
     """What one plugin answers to an awaitable hook; raises as `call` does."""
     answer = call(implementation, hook, arguments, min(seconds, STEP))
-    if not isawaitable(answer):
-        return answer
+    return await waited(implementation, hook, answer, seconds) if isawaitable(answer) else answer
+
+
+async def waited(implementation: HookImpl, hook: str, answer: Awaitable[Any], seconds: float) -> Any:
+    """What becomes of an answer that one plugin lets wait for; raises as `call` does."""
     with _blaming(implementation, hook, min(seconds, STEP)):
         steps = _Steps(answer, min(seconds, STEP))
         working = asyncio.ensure_future(_whole(steps))

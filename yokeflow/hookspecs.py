@@ -306,11 +306,16 @@ class Hooks:
         """
 
     @hookspec(seconds=60.0)
-    def notify(self, notice: Notice, config: Config) -> Awaitable[None] | None:
+    def notify(
+        self, notice: Notice, config: Config
+    ) -> Awaitable[None] | Mapping[str, Callable[[], Awaitable[None]]] | None:
         """Tell a person who does not watch what happened; *awaitable*.
 
-        Called beside the run, which does not wait: at its end, what is under way has a few seconds more. A
-        landing that waits for the same reason as in the run before is not told again. Fails soft.
+        Called beside the run, which does not wait: at its end, what is under way has a few seconds more. Each
+        plugin is told one notice after the other. One with several receivers answers, by the name of each,
+        what tells it when called; the time limit is for each of them, and none waits for another. A landing
+        that waits for the same reason as in the run before is not told again. A receiver that fails three times
+        in a row is left alone; at the end, one more `plugin.failed` counts what it missed. Fails soft.
         """
 
     @hookspec()

@@ -9,7 +9,7 @@ from yoke_notify.settings import Notify
 from yokeflow.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from yokeflow.config import Config, Section
     from yokeflow.model import Notice
@@ -22,9 +22,13 @@ def register_config() -> Mapping[str, type[Section]]:
 
 
 @hookimpl
-async def notify(notice: Notice, config: Config) -> None:
-    """Send a notice wherever the settings want it; by default nowhere."""
+def notify(notice: Notice, config: Config) -> Mapping[str, Callable[[], Awaitable[None]]] | None:
+    """What sends a notice wherever the settings want it; by default nowhere."""
     settings = config.section(Notify)
-    if settings.wants(notice.type):
-        # Brings HTTP, which a run that tells nobody has no use for.
-        await import_module("yoke_notify.channels").send(notice, settings)
+    if not settings.wants(notice.type):
+        return None
+    # Brings HTTP, which a run that tells nobody has no use for.
+    ways: Mapping[str, Callable[[], Awaitable[None]]] = import_module("yoke_notify.channels").ways(
+        notice, settings
+    )
+    return ways

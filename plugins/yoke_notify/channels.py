@@ -1,8 +1,8 @@
-"""The ways to a person: each is tried, and what went wrong is told once for all of them."""
+"""The ways to a person, none of which waits for another."""
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from yoke_notify import command, desktop, webhook
@@ -10,32 +10,28 @@ from yoke_notify.failure import FailedError
 from yokeflow.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from yoke_notify.settings import Notify
     from yokeflow.model import Notice
 
 
-async def send(notice: Notice, settings: Notify) -> None:
-    """Tell everybody who is to be told.
+def ways(notice: Notice, settings: Notify) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    """What tells a notice to everybody who is to be told, by the name of the channel."""
+    return {
+        name: partial(_send, name, notice, settings)
+        for name, events in settings.channels()
+        if notice.type in events
+    }
 
-    Raises PluginError with what could not be told, once every other way has been tried.
-    """
-    ways: dict[str, Awaitable[None]] = {}
-    for name, events in settings.channels():
-        if notice.type in events:
-            ways[name] = _way(name, notice, settings)
-    results = await asyncio.gather(*ways.values(), return_exceptions=True)
-    failed = []
-    for name, result in zip(ways, results, strict=True):
-        if isinstance(result, FailedError):
-            failed.append(f"{name}: {result}")
-        elif result is not None:
-            raise result
-    if failed:
-        raise PluginError(
-            "yoke_notify", "; ".join(failed), hint="correct the section `notify` of the settings"
-        )
+
+async def _send(name: str, notice: Notice, settings: Notify) -> None:
+    """Raises PluginError with why it could not be told."""
+    try:
+        await _way(name, notice, settings)
+    except FailedError as error:
+        hint = "correct the section `notify` of the settings"
+        raise PluginError("yoke_notify", f"{name}: {error}", hint=hint) from error
 
 
 def _way(name: str, notice: Notice, settings: Notify) -> Awaitable[None]:

@@ -41,7 +41,7 @@ async def test_what_waits_and_how_the_run_ended_is_told(workshop: Workshop) -> N
         "question",
         "shop",
     )
-    assert first.text == "one.a waits for you (question): Is [redacted] right?"
+    assert first.text == "one.a waits for you (question): Is [redacted] right?\nOr not?"
     assert (first.urgent, first.command) == (True, "yoke attention")
     assert (last.type, last.kind) == ("run.finished", "failed")
     assert "something waits for a person" in last.text
@@ -69,9 +69,34 @@ async def test_a_notifier_that_fails_costs_events_until_it_is_left_alone(worksho
     workshop.plan(*(epic(name, task(f"{name}.a", approve="after")) for name in "abcde"))
     report = await workshop.run(plugins=[SimpleNamespace(notify=notify)])
     assert report.exit_code is ExitCode.FAILED
-    failed = workshop.of("plugin.failed")
+    *failed, left_out = workshop.of("plugin.failed")
     assert {(event["hook"], "no line" in event["error"]) for event in failed} == {("notify", True)}
     assert len(failed) == len(asked) == 3
+    assert left_out["error"] == "3 notices were not told after 3 failures in a row"
+
+
+async def test_a_receiver_that_is_slow_holds_up_no_other_and_what_it_misses_is_counted(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    told_last = asyncio.Event()
+
+    @hookimpl
+    def notify(notice: Notice) -> Any:
+        async def quick() -> None:
+            heard.append(notice.type)
+            if notice.type == "run.finished":
+                told_last.set()
+
+        return {"slow": lambda: asyncio.sleep(60), "quick": quick}
+
+    monkeypatch.setattr(notices, "_PATIENCE", 1.0)
+    workshop.plan(*(epic(name, task(f"{name}.a", approve="after")) for name in "ab"))
+    await workshop.run(plugins=[SimpleNamespace(notify=notify)])
+    assert told_last.is_set()
+    assert heard == ["intervention.opened"] * 2 + ["run.finished"], "each in order, and none waits for `slow`"
+    (missed,) = workshop.of("plugin.failed")
+    assert missed["error"] == "slow: 3 notices were not told before the run was over"
 
 
 async def test_a_conflict_that_stays_is_told_once(workshop: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -99,7 +100,11 @@ def settings(tmp_path: Path, text: str) -> Any:
 
 
 async def tell(config: Any, notice: Notice = NOTICE) -> None:
-    await yoke_notify.notify(notice, config)
+    """Send it every way; raises what went wrong last, once every way has been tried."""
+    ways = yoke_notify.notify(notice, config) or {}
+    results = await asyncio.gather(*(start() for start in ways.values()), return_exceptions=True)
+    for failed in filter(None, results):
+        raise failed
 
 
 async def test_a_webhook_gets_the_notice_as_json_with_headers_from_variables(server, tmp_path, monkeypatch):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Self
 
-from yokeflow.asking import call_and_wait, implementations, seconds_of
+from yokeflow.asking import call_and_wait, implementations, seconds_of, waited
+from yokeflow.engine.receivers import Receiver
 from yokeflow.engine.redact import redact
-from yokeflow.errors import YokeError
 from yokeflow.model import Notice
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -31,9 +34,7 @@ _PATIENCE = 5.0
 _MOST, _MINUTE = 20, 60.0
 #: Seconds for which the same is not told again.
 _AGAIN = 24 * 3600.0
-#: Failures in a row after which a plugin is left alone for the rest of the run.
-_FAILURES = 3
-_LONGEST = 500
+_LONGEST = 2000
 #: Kinds of interventions that a run opens anew by itself, each time it tries to land and meets the same.
 _RECURRING = frozenset({"conflict", "red_check", "checkout"})
 
@@ -47,13 +48,11 @@ class Notices:
         self._project = project.name
         self._plugins = list(implementations(project.plugins.hook.notify))
         self._told = _Told(project.repo.state_dir / "notices.json")
-        self._queue: asyncio.Queue[Notice | None] = asyncio.Queue()
+        self._receivers: dict[tuple[str, str], Receiver] = {}
         self._times: deque[float] = deque(maxlen=_MOST)
         self._left_out = 0
-        self._failures: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._tell(), name="notices")
         if self._plugins:
             self._recorder.listen(self)
         return self
@@ -61,15 +60,12 @@ class Notices:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._queue.put_nowait(None)
+        working = asyncio.create_task(self._all_told(), name="notices")
         patience = 0.0 if isinstance(error, asyncio.CancelledError) else _PATIENCE
-        done, _ = await asyncio.wait({self._task}, timeout=patience)
-        if not done:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        if not self._task.cancelled():
-            # Whatever went wrong here is no reason for the run to fail.
-            self._task.exception()
+        await asyncio.wait({working}, timeout=patience)
+        working.cancel()
+        await asyncio.wait({working})
+        await asyncio.gather(*(receiver.aclose() for receiver in self._receivers.values()))
 
     def __call__(self, event: Event) -> None:
         """Put an event into words, if it is worth it."""
@@ -83,18 +79,21 @@ class Notices:
             return
         self._times.append(now)
         more = f"; {self._left_out} more notices were not sent" if last and self._left_out else ""
-        self._queue.put_nowait(
-            Notice(
-                type=event.type,
-                text=redact(f"{words(event)}{more}")[:_LONGEST],
-                project=self._project,
-                run=event.run,
-                item=event.task or event.epic,
-                kind=str(event.data.get("kind") or event.data.get("state") or ""),
-                command="yoke attention" if event.type == "intervention.opened" else "yoke status",
-                at=event.at.isoformat(),
-                urgent=event.type in {"intervention.opened", "budget.exceeded"},
-            )
+        notice = self._notice(event, f"{words(event)}{more}")
+        for plugin in self._plugins:
+            self._receiver(plugin).tell(partial(self._ask, plugin, notice))
+
+    def _notice(self, event: Event, text: str) -> Notice:
+        return Notice(
+            type=event.type,
+            text=_cut(redact(text)),
+            project=self._project,
+            run=event.run,
+            item=event.task or event.epic,
+            kind=str(event.data.get("kind") or event.data.get("state") or ""),
+            command="yoke attention" if event.type == "intervention.opened" else "yoke status",
+            at=event.at.isoformat(),
+            urgent=event.type in {"intervention.opened", "budget.exceeded"},
         )
 
     def _is_old(self, event: Event) -> bool:
@@ -108,23 +107,33 @@ class Notices:
         budget = [data.get(name) for name in ("scope", "name", "unit", "limit", "mark")]
         return self._told.before(event.type, run, *budget)
 
-    async def _tell(self) -> None:
-        while (notice := await self._queue.get()) is not None:
-            for plugin in self._plugins:
-                if self._failures[plugin.plugin_name] < _FAILURES:
-                    await self._ask(plugin, notice)
-
     async def _ask(self, plugin: HookImpl, notice: Notice) -> None:
+        """Let a plugin tell a notice, or say who is to be told it."""
+        seconds = seconds_of("notify", self._config.plugins.timeouts)
         given = {"notice": notice, "config": self._config}
-        try:
-            await call_and_wait(plugin, "notify", given, seconds_of("notify", self._config.plugins.timeouts))
-        except YokeError as error:
-            self._failures[plugin.plugin_name] += 1
-            self._recorder.emit(
-                "plugin.failed", plugin=plugin.plugin_name, hook="notify", error=redact(error.message)
-            )
-        else:
-            self._failures[plugin.plugin_name] = 0
+        answer = await call_and_wait(plugin, "notify", given, seconds)
+        if isinstance(answer, Mapping):
+            for way, start in answer.items():
+                self._receiver(plugin, way).tell(partial(_wait, plugin, start, seconds))
+
+    def _receiver(self, plugin: HookImpl, way: str = "") -> Receiver:
+        name = plugin.plugin_name
+        if (name, way) not in self._receivers:
+            self._receivers[name, way] = Receiver(name, way, self._recorder)
+        return self._receivers[name, way]
+
+    async def _all_told(self) -> None:
+        # What plugins are told may lead to further receivers.
+        for _ in range(2):
+            for receiver in list(self._receivers.values()):
+                await receiver.all_told()
+
+
+async def _wait(plugin: HookImpl, start: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def begin() -> None:
+        await start()
+
+    await waited(plugin, "notify", begin(), seconds)
 
 
 class _Told:
@@ -153,10 +162,15 @@ class _Told:
         return {}
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
 def _opened(event: Event) -> str:
-    reason = str(event.data.get("reason", "")).strip()
-    first = next(iter(reason.splitlines()), "")
-    return f"{event.task or event.epic or 'the run'} waits for you ({event.data.get('kind')}): {first}"
+    kind, reason = event.data.get("kind"), str(event.data.get("reason", "")).strip()
+    # A question may have its choices below; below other reasons is what git or a check printed.
+    said = reason if kind == "question" else next(iter(reason.splitlines()), "")
+    return f"{event.task or event.epic or 'the run'} waits for you ({kind}): {said}"
 
 
 def _finished(event: Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.model import Notice
@@ -24,7 +25,7 @@ _NOTICES = (
 
 
 def check_notify(plugin: object, config: Config | None = None) -> None:
-    """Check `notify`: takes a notice of every type, with any text, and answers nothing.
+    """Check `notify`: takes a notice of every type, with any text; answers nothing, or what tells receivers.
 
     What it tells, it tells for real: give a `config` that leads to a server of the test's own.
     """
@@ -34,6 +35,9 @@ def check_notify(plugin: object, config: Config | None = None) -> None:
     async def check() -> None:
         for notice in _NOTICES:
             answer = await asked.wait("notify", notice=notice)
-            assert answer is None, "notify answers nothing"
+            ways = answer.items() if isinstance(answer, Mapping) else ()
+            assert answer is None or isinstance(answer, Mapping), "notify answers nothing, or by receiver"
+            for way, start in ways:
+                assert await start() is None, f"telling {way} gives nothing"
 
     run(check())
