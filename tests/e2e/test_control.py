@@ -28,6 +28,7 @@ from yokeflow.store import driver
 from yokeflow.store import server as server_module
 from yokeflow.store.cluster import Cluster
 from yokeflow.store.drain import drain
+from yokeflow.store.requests import kept_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +59,14 @@ class _Busy:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.over = False
         self._errors: list[Exception] = [RuntimeError("TaskGroup is finished"), DiskFullError("no room")]
 
-    def retry(self, item: str, *, by: str) -> None:
+    def retry(self, item: str, *, by: str) -> str:
         if self._errors:
             raise self._errors.pop(0)
         self.done.append(f"{item} {by}")
+        return ""
 
 
 async def test_a_request_that_fails_is_told_and_the_next_one_heard(workshop: Workshop) -> None:
@@ -86,6 +89,44 @@ async def test_a_request_that_fails_is_told_and_the_next_one_heard(workshop: Wor
         "could not retry one.a: the run was at its end",
         "could not retry nothing: the plan has no item nothing",
     ]
+
+
+class _Refusing:
+    """A workflow that is over, or in which nothing that is asked makes sense."""
+
+    def __init__(self, *, over: bool) -> None:
+        self.over = over
+
+    def retry(self, item: str, *, by: str, take: str = "") -> str:
+        return f"{item} is nothing for {by}{take}"
+
+
+@pytest.mark.parametrize("over", [True, False])
+@pytest.mark.parametrize("action", ["retry", "land"])
+async def test_what_a_run_refuses_is_not_done_and_what_comes_too_late_is_for_the_next(
+    workshop: Workshop, action: str, over: bool
+) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    workshop.plan(epic("one", task("one.a", "exit 1")))
+    await workshop.run()
+    project = await workshop.project()
+    events: list[Event] = []
+    recorder = Recorder(str(uuid4()), project.journal, [events.append])
+    workflow: Any = _Refusing(over=over)
+    item = "one.a" if action == "retry" else "one"
+    asking = asked(recorder.run, action, item)
+    asking.data["confirm"] = True
+    async with project.store() as (store, project_id):
+        control = Control(project, store, project_id, workflow, recorder, project.load_plan())
+        project.journal.append(asking)
+        await drain(store, project_id, project.journal)
+        control.hear([asking])
+        await drain(store, project_id, project.journal)
+        async with store.begin() as connection:
+            kept = await kept_requests(connection, project_id)
+    outcomes = [(event.data["outcome"], event.data["reason"]) for event in events]
+    assert outcomes == ([] if over else [("refused", f"{item} is nothing for human:me")])
+    assert [request.id for request in kept] == ([asking.id] if over else [])
 
 
 async def test_two_people_at_once_wait_for_each_other(workshop: Workshop) -> None:

@@ -185,6 +185,21 @@ async def test_a_commit_completes_a_task_once_where_the_settings_say_so(two: Wor
     assert {landed.epic for landed in report.landed} == {"one", "two"}
 
 
+async def test_a_commit_that_is_older_than_the_undo_of_its_task_completes_nothing(two: Workshop) -> None:
+    two.config(hooks={"close_tasks": True})
+    await two.run()
+    by_hand(two, "Follow up\n\nYoke-Task: two.a")
+    await two.status()
+    assert two.yoke("undo", "two").returncode == 0
+    assert (await two.states())["two.a"] == "pending"
+    report = await two.run()
+    assert (report.completed, report.exit_code) == (("two.a",), ExitCode.OK)
+    assert two.git("show", "main:two.a.txt")
+    assert two.yoke("undo", "two").returncode == 0
+    by_hand(two, "Done by hand\n\nYoke-Task: two.a")
+    assert (await two.states())["two.a"] == "completed"
+
+
 async def test_a_commit_elsewhere_completes_nothing_until_it_arrives(two: Workshop) -> None:
     two.config(hooks={"close_tasks": True}, project={"target": "main"})
     two.git("switch", "-q", "-c", "elsewhere")

@@ -192,6 +192,26 @@ async def test_run_carries_out_what_was_kept(failed, away):
     assert (await failed.states())["b.1"] == "cancelled"
 
 
+async def test_whose_lines_a_landing_takes_is_kept_for_a_run(workshop, away):
+    workshop.write("same.txt", "start\n")
+    workshop.commit()
+    workshop.plan(
+        epic("one", task("one.a", "echo one > same.txt", priority=0)),
+        epic("two", task("two.a", "until git grep -q one main; do sleep 0.1; done; echo two > same.txt")),
+    )
+    assert [each.kind for each in (await workshop.run()).waiting] == ["conflict"]
+    away(True)
+    project = await workshop.project()
+    asked = await request(project, project.load_plan, "land", "two", take="theirs")
+    assert asked is Became.KEPT
+    away(False)
+    # One that only reads does not make another landing of it.
+    assert [each["kind"] for each in status(workshop)["interventions"]] == ["conflict"]
+    report = await workshop.run()
+    assert [each.epic for each in report.landed] == ["two"]
+    assert workshop.git("show", "main:same.txt") == "two"
+
+
 async def test_answer_is_kept(failed, away):
     away(True)
     said = failed.yoke("attention", "answer", "b.1", "skip")
@@ -211,7 +231,7 @@ async def test_clash_becomes_a_question(failed, away):
     shown = status(failed)
     [clash] = [entry for entry in shown["interventions"] if entry["kind"] == "clash"]
     assert clash["item"] == "b.1"
-    assert "asked to retry b.1 while the store was away, but b.1 is done" in clash["reason"]
+    assert "asked to retry b.1 when it could not be done at once, but b.1 is done" in clash["reason"]
     assert states(shown)["b.1"] == "completed"
     assert len([entry for entry in status(failed)["interventions"] if entry["kind"] == "clash"]) == 1
     assert failed.yoke("attention", "answer", clash["id"], "dismiss").returncode == 0

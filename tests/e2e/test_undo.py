@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine import recovery
+from yokeflow.engine import rebuild, recovery
 from yokeflow.engine import undo as undo_module
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.undo import Undo
@@ -367,6 +367,20 @@ async def test_a_landing_that_a_person_reverted_lands_again_when_wanted(
     workshop.assert_tidy()
     # Its landing is the new one, and can be undone.
     assert (await undo(workshop, "one")).undoing.commits == (report.landed[0].commit,)
+
+
+async def test_an_undo_that_the_store_knows_is_no_reason_to_read_all_of_git(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a")))
+    await workshop.run()
+    await undo(workshop, "two")
+
+    async def refuse(*_args: object) -> None:
+        raise AssertionError("all of git was read")
+
+    monkeypatch.setattr(rebuild, "rebuild", refuse)
+    assert (await workshop.run()).completed == ("two.a",)
 
 
 async def test_a_revert_of_the_undo_by_hand_is_found(workshop: Workshop) -> None:

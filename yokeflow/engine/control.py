@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from yokeflow.engine.consent import ANSWERS
-from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check
+from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check, take_of
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.questions import refused
@@ -110,6 +110,10 @@ async def _ask(project: Project, live: Holder, data: Mapping[str, Any]) -> Becam
 async def _do(project: Project, plan: Plan, data: Mapping[str, Any]) -> Became:
     action, item, by = data["action"], data["item"], data["by"]
     recorder = Recorder("", project.journal)
+    if take_of(data):
+        # Only a run can land like that.
+        project.journal.append(Event("control.requested", data=data))
+        return Became.KEPT
     with hold_project(project.lock_file, ""):
         try:
             async with project.store() as (store, project_id):
@@ -202,8 +206,8 @@ class Control:
     def _answer(self, request: Event) -> None:
         """Carry out a request, and say that it needs nobody else."""
         data = request.data
-        if data.get("action") in ANSWERS and self._workflow.over:
-            # Whoever looks for late answers finds it, or the next run.
+        if data.get("action") in ANSWERS | ON_ITEMS and self._workflow.over:
+            # Whoever looks for late answers finds it, or the next command carries it out.
             return
         reason = self._try(data)
         with suppress(DiskFullError):
@@ -218,7 +222,7 @@ class Control:
     def _try(self, data: Mapping[str, str]) -> str:
         """Why a request could not be carried out; empty when it was."""
         try:
-            self._carry_out(data)
+            return self._carry_out(data)
         except DiskFullError as error:
             # The run meets the same and ends in its own way; there is no room to tell it twice.
             return error.message
@@ -233,9 +237,9 @@ class Control:
                     hint=getattr(error, "hint", "") or "ask again when the run is over",
                 )
             return reason
-        return ""
 
-    def _carry_out(self, data: Mapping[str, str]) -> None:
+    def _carry_out(self, data: Mapping[str, str]) -> str:
+        """Do what is asked; gives why the workflow refused, which it has told."""
         action, item, by = data.get("action"), data.get("item", ""), data.get("by", "")
         if self._plan is not None and action is not None:
             check(self._plan, action, item)
@@ -247,12 +251,12 @@ class Control:
             case "continue":
                 self._workflow.unpause(by=by)
             case "retry":
-                self._workflow.retry(item, by=by)
+                return self._workflow.retry(item, by=by)
             case "land":
-                take = data.get("take", "")
-                self._workflow.retry(item, by=by, take=take if take in {"ours", "theirs"} else "")
+                return self._workflow.retry(item, by=by, take=take_of(data))
             case "skip":
-                self._workflow.skip(item, by=by)
+                return self._workflow.skip(item, by=by)
             case "approve" | "reject" | "answer" | "dismiss":
                 text, asked = data.get("text", ""), data.get("intervention", "")
-                self._workflow.answer(asked, action, by=by, text=text)
+                return self._workflow.answer(asked, action, by=by, text=text)
+        return ""

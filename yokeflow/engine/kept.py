@@ -1,4 +1,4 @@
-"""What people asked for while the store was away: carried out once, when somebody can."""
+"""What people asked for while the store was away or a run was ending: carried out once, when somebody can."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ class _Gathered:
         self.events += events
 
 
+def take_of(data: Mapping[str, Any]) -> str:
+    """Whose lines a landing that is asked for takes where it conflicts; empty for nobody's."""
+    take = str(data.get("take", ""))
+    return take if data.get("action") == "land" and take in {"ours", "theirs"} else ""
+
+
 def check(plan: Plan, action: str, item: str) -> None:
     """Raises UsageError for an item that the plan does not have, or that is of the wrong kind."""
     if action in ON_ITEMS and item not in plan.tasks and item not in plan.epic:
@@ -73,22 +79,33 @@ def _answer(ledger: Ledger, choice: str, by: str, more: Mapping[str, Any]) -> No
         ledger.give_up(task, not_approved(by, text), kind="", blocked=())
 
 
-async def apply_kept(project: Project, plan: Plan, store: Store, project_id: UUID, run: str = "") -> int:
+async def apply_kept(
+    project: Project,
+    plan: Plan,
+    store: Store,
+    project_id: UUID,
+    run: str = "",
+    takes: dict[str, str] | None = None,
+) -> int:
     """Carry out what was asked for and never answered; gives their number. The caller holds the project.
 
-    What does not fit any more to what happened meanwhile becomes an intervention.
+    What does not fit any more to what happened meanwhile becomes an intervention. Only a run can land with
+    one side's lines: it finds them in `takes` by epic, and without that such a request stays for it.
     """
     async with store.begin() as connection:
         requests = await kept_requests(connection, project_id)
+    requests = [request for request in requests if takes is not None or not take_of(request.data)]
     if not requests:
         return 0
     gathered = _Gathered()
     recorder = Recorder(run, gathered)
     ledger, _ = await load_ledger(store, project_id, plan, recorder)
     for request in requests:
-        _apply(ledger, plan, request, recorder)
+        done = _apply(ledger, plan, request, recorder)
         project.journal.append(*gathered.events)
         gathered.events.clear()
+        if done and takes is not None and (take := take_of(request.data)):
+            takes[str(request.data.get("item", ""))] = take
     await drain(store, project_id, project.journal)
     return len(requests)
 
@@ -107,7 +124,8 @@ async def settle_kept(project: Project, store: Store, project_id: UUID) -> None:
         return
 
 
-def _apply(ledger: Ledger, plan: Plan, request: Event, recorder: Recorder) -> None:
+def _apply(ledger: Ledger, plan: Plan, request: Event, recorder: Recorder) -> bool:
+    """Carry out one request; False when it is for a person to say what becomes of it."""
     action, item = str(request.data.get("action", "")), str(request.data.get("item", ""))
     by = str(request.data.get("by", ""))
     outcome, reason = "done", ""
@@ -120,6 +138,7 @@ def _apply(ledger: Ledger, plan: Plan, request: Event, recorder: Recorder) -> No
     recorder.emit(
         "control.applied", request=request.id, action=action, item=item, by=by, outcome=outcome, reason=reason
     )
+    return outcome == "done"
 
 
 def _holds_already(ledger: Ledger, plan: Plan, action: str, item: str) -> bool:
@@ -137,5 +156,5 @@ def _tell_clash(ledger: Ledger, plan: Plan, request: Event, recorder: Recorder, 
     task = item if item in plan.tasks else ""
     epic = plan.tasks[item].epic if task else item if item in plan.epic else ""
     asked = f"{data.get('action', '')} {item}".strip()
-    told = f"{data.get('by') or 'somebody'} asked to {asked} while the store was away, but {reason}"
+    told = f"{data.get('by') or 'somebody'} asked to {asked} when it could not be done at once, but {reason}"
     recorder.record(ledger.questions.ask("clash", told, epic=epic, task=task, asked=asked))

@@ -157,10 +157,11 @@ async def catch_up(project: Project, store: Store, project_id: UUID, target: str
     repo = project.repo
     async with store.begin() as connection:
         landed = await known_facts.landed_commits(connection, project_id, target)
+        undos = await known_facts.undo_commits(connection, project_id, target)
         seen = await known_facts.last_target_commit(connection, project_id, target)
     since = await _first_on(repo, target, [*landed[:1], *([seen] if seen else [])])
     newest = await newest_landing(repo, target, since)
-    if newest is None or newest in landed:
+    if newest is None or newest in {*landed, *undos}:
         return
     if found := await rebuild(project, store, project_id):
         record(Event("store.rebuilt", data=found.told()))

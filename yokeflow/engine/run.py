@@ -138,7 +138,7 @@ class Run:
         if await close_tasks(self._project, self._plan, store, project_id, self._recorder):
             await drain(store, project_id, self._project.journal, must_finish=True)
         await catch_up(self._project, store, project_id, context.target, self._recorder.record)
-        await apply_kept(self._project, self._plan, store, project_id)
+        await apply_kept(self._project, self._plan, store, project_id, takes=context.takes)
         await record_found(context, store, project_id)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id, self._options.land)

@@ -18,14 +18,7 @@ from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
 from yokeflow.engine.questions import refused
 from yokeflow.engine.unsettled import Unsettled
-from yokeflow.errors import (
-    GitError,
-    LimitError,
-    ProjectBusyError,
-    RepositoryError,
-    YokeError,
-    disk_full,
-)
+from yokeflow.errors import GitError, LimitError, ProjectBusyError, RepositoryError, YokeError, disk_full
 from yokeflow.model import Attempt, Failure, LandingStatus
 
 if TYPE_CHECKING:

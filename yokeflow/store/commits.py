@@ -22,6 +22,7 @@ WHERE item.project_id = CAST(:project AS uuid) AND item.deleted_at IS NULL
 """)
 
 #: A person's commits that name a task which is not done, not left out and not worked on; oldest first.
+#: One that is older than the opening of a task that was done, as by an undo, says nothing of it any more.
 _CLAIMS = text("""
 SELECT item.key AS task, made.commit, made.author
 FROM commits made JOIN work_items item ON item.id = made.work_item_id
@@ -29,6 +30,18 @@ WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 
   AND made.kind = 'commit' AND made.replaced_at IS NULL
   AND item.parent_id IS NOT NULL AND item.deleted_at IS NULL
   AND item.status IN ('proposed', 'pending', 'blocked', 'failed')
+  AND NOT EXISTS (
+      SELECT FROM events recorded JOIN events reopened
+        ON reopened.project_id = recorded.project_id AND reopened.task = recorded.task
+           AND reopened.type = 'task.reopened' AND reopened.seq > recorded.seq
+      WHERE recorded.project_id = made.project_id AND recorded.task <> '' AND recorded.task = item.key
+        AND recorded.type = 'commit.recorded' AND recorded.payload ->> 'commit' = made.commit
+        AND 'task.completed' = (
+            SELECT before.type FROM events before
+            WHERE before.project_id = reopened.project_id
+              AND before.task <> '' AND before.task = reopened.task AND before.seq < reopened.seq
+              AND before.type IN ('task.completed', 'task.reopened')
+            ORDER BY before.seq DESC LIMIT 1))
 ORDER BY made.created_at, made.commit
 """)
 

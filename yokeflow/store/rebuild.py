@@ -45,6 +45,12 @@ WHERE project_id = CAST(:project AS uuid) AND target = :target AND status IN ('l
 ORDER BY finished_at DESC LIMIT 20
 """)
 
+#: Commits by which landings were taken off a target.
+_UNDOS = text("""
+SELECT DISTINCT metadata ->> 'undone_by' FROM landings
+WHERE project_id = CAST(:project AS uuid) AND target = :target AND metadata ? 'undone_by'
+""")
+
 #: Where a target was when the last run began on it, which looked at what was there.
 _SEEN = text("""
 SELECT target_commit FROM runs
@@ -119,6 +125,11 @@ async def known(conn: AsyncConnection, project_id: UUID, ids: Collection[str]) -
 async def landed_commits(conn: AsyncConnection, project_id: UUID, target: str) -> list[str]:
     """The newest commits by which epics landed on a target, the newest first."""
     return list(await conn.scalars(_LANDED, {"project": str(project_id), "target": target}))
+
+
+async def undo_commits(conn: AsyncConnection, project_id: UUID, target: str) -> set[str]:
+    """The commits by which landings were taken off a target."""
+    return set(await conn.scalars(_UNDOS, {"project": str(project_id), "target": target}))
 
 
 async def last_target_commit(conn: AsyncConnection, project_id: UUID, target: str) -> str | None:
