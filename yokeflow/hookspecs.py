@@ -314,8 +314,8 @@ class Hooks:
         Called beside the run, which does not wait: at its end, what is under way has a few seconds more. Each
         plugin is told one notice after the other. One with several receivers answers, by the name of each,
         what tells it when called; the time limit is for each of them, and none waits for another. A landing
-        that waits for the same reason as in the run before is not told again. A receiver that fails three times
-        in a row is left alone; at the end, one more `plugin.failed` counts what it missed. Fails soft.
+        that waits for the same reason as in the run before is not told again. A receiver that fails three
+        times in a row is left alone; at the end, one more `plugin.failed` counts what it missed. Fails soft.
         """
 
     @hookspec()

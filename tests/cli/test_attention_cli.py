@@ -114,6 +114,11 @@ def test_what_waits_is_listed_with_its_consequence_and_its_answers(project):
     )
     assert "how do you answer about second.a?" in yoke(project, "attention", "answer", "second.a").stderr
     assert "has no text" in yoke(project, "attention", "answer", "second.c", "answer").stderr
+    mute = yoke(project, "attention", "answer", "second.a", "reject")
+    assert (mute.returncode, mute.stderr.splitlines()) == (
+        2,
+        ["error: nobody would know why second.a is rejected", "hint: say it with --text '…'"],
+    )
     assert "nothing is asked about third.a" in yoke(project, "attention", "answer", "third.a").stderr
 
     assert "second.a is approved" in yoke(project, "attention", "answer", "second.a", "approve").stdout

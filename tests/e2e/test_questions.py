@@ -128,6 +128,44 @@ async def test_questions_can_be_turned_off(workshop: Workshop) -> None:
     assert "Nobody can answer questions" in prompts(workshop)[0]
 
 
+async def test_a_command_without_a_prompt_gets_its_answer_in_a_file(workshop: Workshop) -> None:
+    workshop.config(agents={"default": "shell", "max_attempts": 1})
+    asks = (
+        'if test -s "$YOKE_ANSWERS"; then cp "$YOKE_ANSWERS" a.txt; else echo Which? > "$YOKE_QUESTION"; fi'
+    )
+    workshop.plan(epic("one", task("one.a", asks)))
+    (entry,) = (await workshop.run()).waiting
+    await say(workshop, entry, "answer", "The red one.")
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    told = workshop.git("show", "main:a.txt")
+    assert "> Which?" in told
+    assert told.splitlines()[-1] == "The red one."
+
+
+@pytest.mark.parametrize("choice", ["answer", "retry"])
+async def test_what_was_answered_and_is_asked_again_is_a_failed_attempt(
+    workshop: Workshop, choice: str
+) -> None:
+    write(workshop, does("one.a", "printf 'Which\n %s?' one > \"$YOKE_QUESTION\""))
+    (entry,) = (await workshop.run()).waiting
+    await say(workshop, entry, choice, "The red one." if choice == "answer" else "")
+    report = await workshop.run()
+    assert "asked what had been answered already: Which" in report.failed["one.a"]
+    assert [waiting.kind for waiting in report.waiting] == ["retry_limit"]
+
+
+async def test_another_question_after_an_answer_is_asked(workshop: Workshop) -> None:
+    script = """
+    if grep -q 'The answer:' "$YOKE_PROMPT"; then echo 'How big?' > "$YOKE_QUESTION"
+    else echo 'Which one?' > "$YOKE_QUESTION"; fi
+    """
+    write(workshop, does("one.a", script))
+    (entry,) = (await workshop.run()).waiting
+    await say(workshop, entry, "answer", "The red one.")
+    (entry,) = (await workshop.run()).waiting
+    assert (entry.kind, entry.reason) == ("question", "How big?")
+
+
 async def test_a_link_is_no_question(workshop: Workshop) -> None:
     secret = workshop.root.parent / "secret"
     secret.write_text("what only the user may read")

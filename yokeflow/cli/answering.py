@@ -144,6 +144,8 @@ def _chosen(entry: Mapping[str, Any], choice: str, text: str) -> Action:
         raise UsageError(f"{asked} cannot be answered with {choice}", hint=f"say {listed}")
     if choice == "answer" and not text.strip():
         raise UsageError(f"the answer to {asked} has no text", hint="say it with --text '…'")
+    if choice == "reject" and not text.strip():
+        raise UsageError(f"nobody would know why {asked} is rejected", hint="say it with --text '…'")
     action: Action = next(each for each in get_args(Action) if each == choice)
     return action
 

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from yokeflow.engine.environment import git_settings
 from yokeflow.engine.process import run_process, scrubbed_environment
+from yokeflow.engine.prompt import words
 from yokeflow.engine.redact import redact
-from yokeflow.errors import PluginError, YokeError
+from yokeflow.errors import PluginError, YokeError, disk_full
 from yokeflow.model import AgentReport, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from yokeflow.engine.context import Context
     from yokeflow.engine.process import Exit
-    from yokeflow.model import AgentOutput, AgentRequest, Attempt
+    from yokeflow.model import AgentOutput, AgentRequest, Attempt, Said
 
 #: What an agent may say in events before the rest stays in the transcript alone.
 _MOST_OUTPUTS = 200
@@ -53,6 +54,11 @@ def question_file(request: AgentRequest) -> Path:
     return request.scratch / "question.md"
 
 
+def answers_file(request: AgentRequest) -> Path:
+    """Where an agent finds what people said about its task."""
+    return request.scratch / "answers.md"
+
+
 def asked_in(request: AgentRequest, worked: Worked) -> str:
     """What an agent asks a person, without secrets; empty for nothing.
 
@@ -65,6 +71,14 @@ def asked_in(request: AgentRequest, worked: Worked) -> str:
     with file.open("rb") as opened:
         said = opened.read(4 * _LONGEST_QUESTION).decode(errors="replace")
     return redact(said.replace("\0", "").strip())[:_LONGEST_QUESTION]
+
+
+def asked_again(question: str, said: Sequence[Said]) -> str:
+    """Why a question does not count that a person has answered before; empty when it counts."""
+    asked = {" ".join(each.asked.split()) for each in said if each.about == "question"}
+    if not question or " ".join(question.split()) not in asked:
+        return ""
+    return f"the agent asked what had been answered already: {question}"
 
 
 class AgentProcess:
@@ -101,6 +115,7 @@ class AgentProcess:
             for output in outputs:
                 self._take(output)
 
+        self._write_answers(request)
         names = (*settings.pass_env, *options.pass_env)
         forward = asyncio.create_task(self._forward())
         try:
@@ -187,10 +202,23 @@ class AgentProcess:
         }
 
     def _asking(self, request: AgentRequest) -> dict[str, str]:
-        """How an agent can ask a person."""
-        if request.question or not self._context.config.agents.questions:
+        """How an agent can ask a person, and where the answers are."""
+        if request.question:
             return {}
-        return {"YOKE_QUESTION": str(question_file(request))}
+        answers = {"YOKE_ANSWERS": str(answers_file(request))}
+        if not self._context.config.agents.questions:
+            return answers
+        return {**answers, "YOKE_QUESTION": str(question_file(request))}
+
+    def _write_answers(self, request: AgentRequest) -> None:
+        """For an agent that reads no prompt, what people said; an empty file where nobody said anything."""
+        if request.question:
+            return
+        said = redact("\n\n".join(words(each) for each in self._attempt.said))
+        try:
+            answers_file(request).write_text(f"{said}\n" if said else "", encoding="utf-8")
+        except OSError as error:
+            raise disk_full(error) from error
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.engine.accounting import set_aside, told
-from yokeflow.engine.agent_process import AgentProcess, asked_in
+from yokeflow.engine.agent_process import AgentProcess, asked_again, asked_in
 from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
 from yokeflow.engine.guard import at_work, guard_target
@@ -189,13 +189,14 @@ class Session:
         report, code = worked.report, worked.ended.code
         self._account(report)
         question = asked_in(request, worked) if self._context.config.agents.questions else ""
+        again = asked_again(question, self._attempt.said)
         head = await self._collect(branches)
         if head is None:
             reason = f"the agent left branch {self._place.lane.branch} and did not build on it"
             return _Work(report, self._place.base, Failure(reason, worked.ended.tail[-_TAIL:]), code)
         failure = (
             (Failure(moved) if moved else None)
-            or (Failure(f"the agent asks a person: {question}") if question else None)
+            or (Failure(again or f"the agent asks a person: {question}") if question else None)
             or _failure(worked)
             or self._undone(head)
             or await self._trespass(head)
@@ -203,7 +204,7 @@ class Session:
         )
         # Output comes redacted; a reason can hold what an agent said or a command of a check.
         failure = failure and replace(failure, reason=redact(failure.reason))
-        return _Work(report, head, failure, code, "" if moved else question)
+        return _Work(report, head, failure, code, "" if moved or again else question)
 
     def _account(self, report: AgentReport) -> None:
         self._report = report

@@ -49,7 +49,7 @@ def build_prompt(
         parts.append(_list("Checks that must pass", checks))
     if lessons:
         parts.append("## What earlier work taught\n\n" + "\n\n".join(lessons))
-    parts += [*attempt.foreseen, *(_said(each) for each in attempt.said)]
+    parts += [*attempt.foreseen, *(words(each) for each in attempt.said)]
     for number, failure in enumerate(attempt.failures, 1):
         text = f"## Attempt {number} did not count\n\n{failure.reason}"
         parts.append(f"{text}\n\n```\n{failure.output.strip()}\n```" if failure.output.strip() else text)
@@ -76,8 +76,8 @@ def _role(profile: Profile | None) -> list[str]:
     return [part for part in parts if part]
 
 
-def _said(said: Said) -> str:
-    """What a person said about the task."""
+def words(said: Said) -> str:
+    """What a person said about the task, for whoever does it next."""
     if said.about == "question":
         answer = said.text.strip() or "Nobody answered. Decide yourself, and say what you decided."
         return f"## You asked a person\n\n{_quoted(said.asked)}\n\nThe answer:\n\n{answer}"
