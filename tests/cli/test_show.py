@@ -71,7 +71,8 @@ def about(**changes):
         "cost_usd": 0.5,
         "started": "2026-05-04T12:00:00+00:00",
         **dict.fromkeys(
-            ("depends_on", "tasks", "sessions", "checks", "landings", "commits", "interventions"), ()
+            ("depends_on", "tasks", "sessions", "checks", "landings", "commits", "recorded", "interventions"),
+            (),
         ),
     }
     return [click.unstyle(line) for line in item_lines({**data, **changes})]
@@ -122,6 +123,22 @@ def test_what_failed_and_what_was_answered():
     assert "  conflict on main in a, b: both" in shown
     assert "  red: yoke retry a.one" in shown
     assert not any("old" in line for line in shown)
+
+
+def test_what_git_says_and_the_commands_to_finish_stay_on_lines_of_their_own():
+    said, typed = "CONFLICT (content): f\nBy hand:", "  git merge main\n  # edit, then\n  git commit"
+    reason = f"a conflicts with main in f\n{said}\n{typed}"
+    asked = {"reason": reason, "choices": ["land"], "resolved": None}
+    shown = about(id="a", kind="epic", epic="", interventions=[asked])
+    assert shown[shown.index("Waits for you") + 1 :] == [
+        "  a conflicts with main in f",
+        "    CONFLICT (content): f",
+        "    By hand:",
+        "      git merge main",
+        "      # edit, then",
+        "      git commit",
+        "    yoke land a",
+    ]
 
 
 def test_what_checks_proved_and_where_that_was_found():
