@@ -177,7 +177,7 @@ def test_a_conflict_is_merged_where_the_branch_is(story, tmp_path, monkeypatch):
 
     assert typed() == ["git switch epic/core && git merge main", "yoke land core"]
     (tmp_path / ".worktrees" / "core").mkdir(parents=True)
-    assert typed() == ["git -C .worktrees/core merge main", "yoke land core"]
+    assert typed() == [f"git -C {tmp_path}/.worktrees/core merge main", "yoke land core"]
 
 
 def test_without_advice_nothing_is_said_about_what_comes_next(finished):

@@ -130,7 +130,7 @@ def test_a_conflict_is_merged_by_hand_and_landed_although_something_else_failed(
     (project / "plan.yaml").write_text(CONFLICT)
     first = yoke(project, "run").stdout
     for told in (first, yoke(project, "run").stdout):
-        assert "git -C .worktrees/two merge main" in told
+        assert f"git -C {project}/.worktrees/two merge main" in told
         assert re.search(r"✘ two +1/1 tasks done, conflict", told)
         assert re.search(r"○ three +2/2 tasks done, waits for two to land", told)
     assert "bad.one: | to stderr" in first
@@ -140,7 +140,7 @@ def test_a_conflict_is_merged_by_hand_and_landed_although_something_else_failed(
     told = json.loads(yoke(project, "status", "--json").stdout)["landings"]
     landings = {entry["epic"]: entry for entry in told}
     assert landings["three"]["waits_for"] == ["two"]
-    assert "git -C .worktrees/two merge main" in yoke(project, "attention").stdout
+    assert f"git -C {project}/.worktrees/two merge main" in yoke(project, "attention").stdout
     lane = project / ".worktrees" / "two"
     subprocess.run(["git", "merge", "main"], cwd=lane, check=False, capture_output=True)
     (lane / "f").write_text("both\n")

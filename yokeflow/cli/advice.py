@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,7 +37,8 @@ class Place(NamedTuple):
         worktree = self.worktrees / epic
         merge = f"merge {quote(self.target)}"
         if worktree.is_dir():
-            command = f"git -C {quote(os.path.relpath(worktree))} {merge}"
+            # It may be typed in any folder.
+            command = f"git -C {quote(str(worktree.absolute()))} {merge}"
         else:
             command = f"git switch {quote(self.prefix + epic)} && git {merge}"
         return Answer(command, "merge by hand: resolve the conflict there and commit")

@@ -89,9 +89,9 @@ def item_lines(data: Data) -> Iterator[str]:
         ("Checks", [_check(check) for check in data["checks"]]),
         ("Landings", [_landing(landing) for landing in data["landings"]]),
         ("Commits", _commits(data)),
-        ("Waits for you", _questions(data)),
     ):
-        yield from _section(title, rows)
+        yield from _section(title, [" ".join(row.split("\n")) for row in rows])
+    yield from _section("Waits for you", _questions(data))
 
 
 def _cost(data: Data) -> str:
@@ -110,7 +110,9 @@ def _section(title: str, rows: Sequence[str]) -> Iterator[str]:
         yield ""
         yield style(title, bold=True)
         for row in rows:
-            yield f"  {' '.join(clean(row).split(chr(10)))}"
+            first, *rest = clean(row).split("\n")
+            yield f"  {first}"
+            yield from (f"    {line}".rstrip() for line in rest)
 
 
 def _dependency(item: str, edge: Data) -> tuple[str, str, str]:
@@ -200,7 +202,9 @@ def _questions(data: Data) -> list[str]:
         if entry["resolved"]:
             continue
         offered = answers(data["id"], entry["choices"], of_epic=data["kind"] == "epic")
-        rows.append(f"{entry['reason']}: {' or '.join(answer.command for answer in offered)}")
+        reason, typed = entry["reason"].strip(), " or ".join(answer.command for answer in offered)
+        # Below the first line there may be output of git and commands to type, each on a line of its own.
+        rows.append(f"{reason}\n{typed}" if "\n" in reason else f"{reason}: {typed}")
     return rows
 
 
