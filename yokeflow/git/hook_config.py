@@ -82,6 +82,7 @@ def swap(file: Path, old: str, new: str) -> bool:
     except FileExistsError as error:
         hint = f"if no git process is running, remove {lock}"
         raise GitError(("config",), 255, f"could not lock config file {file}", hint=hint) from error
+    ours = True
     try:
         with os.fdopen(descriptor, "wb") as opened:
             if read(file) != old:
@@ -90,8 +91,11 @@ def swap(file: Path, old: str, new: str) -> bool:
             opened.write(os.fsencode(new))
         if new:
             lock.replace(file)
+            # From here on a lock is somebody else's.
+            ours = False
         else:
             file.unlink()
     finally:
-        lock.unlink(missing_ok=True)
+        if ours:
+            lock.unlink(missing_ok=True)
     return True

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,11 +88,8 @@ class Spool:
         """
         lines = self._lines(self._offset())
         self._save(tips, 0)
-        try:
+        with suppress(FileNotFoundError):
             self._new.replace(self._taken)
-        except FileNotFoundError:
-            self._read = self._taken.stat().st_size if self._taken.exists() else 0
-        else:
             lines += self._lines(0)
         return [note for line in lines if (note := _note(line))]
 
@@ -110,15 +107,18 @@ class Spool:
         write_whole(self._state_file, json.dumps({"tips": tips, "read": read}))
 
     def _lines(self, offset: int) -> list[str]:
-        """Complete lines of the file that was taken."""
+        """Complete lines of the file that was taken, as many as are read at once."""
+        self._read = 0
         try:
             with self._taken.open("rb") as opened:
                 opened.seek(offset)
                 data = opened.read(_MOST)
         except FileNotFoundError:
             return []
-        self._read = offset + len(data)
-        return data[: data.rfind(b"\n") + 1].decode("ascii", "replace").splitlines()
+        end = data.rfind(b"\n") + 1
+        # No note is as long as all that is read at once.
+        self._read = offset + (end or (len(data) if len(data) == _MOST else 0))
+        return data[:end].decode("ascii", "replace").splitlines()
 
 
 def _note(line: str) -> Seen | Rewritten | None:
