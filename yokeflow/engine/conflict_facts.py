@@ -46,9 +46,12 @@ async def describe(context: Context, result: LandingResult, tasks: Collection[st
 
 async def _others(context: Context, result: LandingResult) -> tuple[OtherCommit, ...]:
     """Commits on the target alone that changed the files in conflict."""
-    span = f"{result.tip}..{result.old}"
+    # There may be more files than a command line takes.
+    asked = "\n".join((f"{result.tip}..{result.old}", "--", *result.files, "")).encode(
+        errors="surrogateescape"
+    )
     touching = await context.repo.git(
-        "log", "--format=%H", span, "--", *result.files, env={"GIT_LITERAL_PATHSPECS": "1"}
+        "log", "--format=%H", "--stdin", stdin=asked, env={"GIT_LITERAL_PATHSPECS": "1"}
     )
     oids = set(touching.text.split())
     commits = await context.repo.commits(result.tip, result.old) if oids else ()

@@ -37,6 +37,8 @@ _MERGE = (
 )
 #: How lines begin by which git marks a conflict.
 _MARKERS = r"^(<{7}|\|{7}|>{7})( |$)"
+#: Of files, in one command line; the longest have 4096 characters.
+_MOST_NAMES = 200
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
@@ -118,11 +120,13 @@ class Bench:
             raise UnresolvedError(f"markers of the conflict are left in {', '.join(sorted(marked))}")
 
     async def _marked(self, commit: str) -> set[str]:
-        names = ("--", *self.left) if self.left else ()
+        # More names than a command line takes are looked for among all.
+        names = ("--", *self.left) if 0 < len(self.left) <= _MOST_NAMES else ()
         out = await self.context.repo.git(
             "grep", "-l", "-z", "-I", "-E", _MARKERS, commit, *names, ok=(0, 1), env=_LITERAL
         )
-        return {part.partition(":")[2] for part in out.parts}
+        found = {part.partition(":")[2] for part in out.parts}
+        return found & set(self.left) if self.left else found
 
     async def strays(self, commit: str, files: Collection[str]) -> Sequence[str]:
         """Files that git could merge and that `commit` has otherwise.
