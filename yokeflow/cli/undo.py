@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from yokeflow.cli.lines import event_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import count, short
 from yokeflow.engine.project import Project
+from yokeflow.engine.questions import by_person
 from yokeflow.engine.undo import Undo
 from yokeflow.errors import ExitCode, UsageError
 
@@ -60,7 +60,7 @@ def command(
 async def _undo(asked: _Asked, what: str, path: Path | None, *, with_dependents: bool) -> Undone | None:
     project = await Project.open(Path.cwd())
     plan = project.load_plan(str(path) if path else None)
-    undo = Undo(project, plan, by=f"human:{getpass.getuser()}", listen=[asked.listener()])
+    undo = Undo(project, plan, by=by_person(), listen=[asked.listener()])
     return await undo.execute(what, asked.agree, with_dependents=with_dependents)
 
 

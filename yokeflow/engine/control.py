@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import signal
 import socket
@@ -15,7 +14,7 @@ from yokeflow.engine.consent import ANSWERS
 from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check, take_of
 from yokeflow.engine.ledger import load_ledger
 from yokeflow.engine.lock import hold_project, holder
-from yokeflow.engine.questions import refused
+from yokeflow.engine.questions import by_person, refused
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DiskFullError, ProjectBusyError, StoreError, UsageError, YokeError
 from yokeflow.events import Event
@@ -71,8 +70,7 @@ async def request(
     `intervention` it answers, and maybe a `text`, in `more`; `land` may have `take` there: whose lines that
     landing takes where it conflicts.
     """
-    by = f"human:{getpass.getuser()}"
-    data = {"action": action, "item": item, "by": by, "confirm": True, **more}
+    data = {"action": action, "item": item, "by": by_person(), "confirm": True, **more}
     live = await _live(project)
     if live is not None:
         return await _ask(project, live, data)

@@ -65,7 +65,9 @@ class Notices:
         await asyncio.wait({working}, timeout=patience)
         working.cancel()
         await asyncio.wait({working})
-        await asyncio.gather(*(receiver.aclose() for receiver in self._receivers.values()))
+        # Whatever goes wrong here, as on a full disk, is no reason for the run to fail.
+        ending = (receiver.aclose() for receiver in self._receivers.values())
+        await asyncio.gather(*ending, return_exceptions=True)
 
     def __call__(self, event: Event) -> None:
         """Put an event into words, if it is worth it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -38,6 +40,15 @@ _WORDS = frozenset({"approval", "question"})
 _FREE = _WORDS | {"clash"}
 #: What a person can ask for instead of answering.
 _INSTEAD = frozenset({"retry", "skip", "land"})
+
+
+def by_person() -> str:
+    """Who asks for something with a command, as events have it."""
+    try:
+        return f"human:{getpass.getuser()}"
+    except (KeyError, OSError):
+        # In a container the user may have a number and no name.
+        return f"human:{os.getuid()}"
 
 
 class Questions:

@@ -44,7 +44,7 @@ class Receiver:
         self._task.cancel()
         await asyncio.wait({self._task})
         if not self._task.cancelled():
-            # Whatever went wrong here is no reason for the run to fail.
+            # It ended by itself, and that is told as what it left untold.
             self._task.exception()
         if self._left_out:
             self._failed(f"{_notices(self._left_out)} not told after {_FAILURES} failures in a row")

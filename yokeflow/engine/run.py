@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from yokeflow.engine.lock import hold_project
 from yokeflow.engine.notices import Notices
 from yokeflow.engine.opening import open_context
 from yokeflow.engine.preflight import check_agents, check_places
+from yokeflow.engine.questions import by_person
 from yokeflow.engine.rebuild import catch_up
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy_up
@@ -174,7 +174,7 @@ class Run:
         for epic in self._options.land:
             if reason := ledger.refusal("land", epic):
                 raise UsageError(reason, hint="`yoke status` shows where it is")
-            ledger.requeue(epic, by=f"human:{getpass.getuser()}")
+            ledger.requeue(epic, by=by_person())
 
     @asynccontextmanager
     async def _recording(self, store: Store, project_id: UUID) -> AsyncIterator[None]:
