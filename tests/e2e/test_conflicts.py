@@ -82,6 +82,22 @@ async def test_an_agent_that_lands_by_itself_has_not_resolved_anything(workshop:
     assert workshop.git("show", "main:same.txt") == "one"
 
 
+@pytest.mark.slow
+async def test_more_files_conflict_than_a_command_line_takes(workshop: Workshop) -> None:
+    folder = "/".join(letter * 240 for letter in "abcd")
+    many = f"for n in $(seq 2300); do echo $YOKE_TASK > {folder}/$n; done"
+    resolver(workshop, f"find . -name .git -prune -o -type f -exec {BOTH.replace('same.txt', '{}')} +")
+    for number in range(1, 2301):
+        workshop.write(f"{folder}/{number}", "start\n")
+    workshop.commit()
+    workshop.plan(
+        epic("one", task("one.a", many, priority=0)), epic("two", task("two.a", f"sleep 0.5; {many}"))
+    )
+    report = await workshop.run()
+    assert len(report.landed) == 2, report.waiting
+    assert sorted(workshop.git("show", f"main:{folder}/2300").split()) == ["one.a", "two.a"]
+
+
 async def test_one_agent_resolves_at_a_time(workshop: Workshop) -> None:
     """However many sessions there are at once."""
     busy, both = workshop.root.parent / "busy", workshop.root.parent / "both"
