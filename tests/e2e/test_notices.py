@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -130,3 +131,28 @@ def test_nothing_is_told_unless_it_is_configured(workshop: Workshop) -> None:
     assert workshop.yoke("run").returncode == 1
     told = [json.loads(line) for line in out.read_text().splitlines()]
     assert [notice["type"] for notice in told] == ["intervention.opened", "run.finished"]
+
+
+async def test_a_webhook_that_hangs_keeps_nothing_from_a_command(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "_PATIENCE", 2.0)
+    out = workshop.root.parent / "told"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        command = ["sh", "-c", f'echo "$YOKE_NOTICE_TYPE" >> {out}']
+        workshop.config(notify={"webhook": {"url": url, "timeout": "50s"}, "command": {"argv": command}})
+        workshop.plan(*(epic(name, task(f"{name}.a", approve="after")) for name in "ab"))
+        await workshop.run()
+    assert out.read_text().split() == ["intervention.opened"] * 2 + ["run.finished"]
+    (missed,) = workshop.of("plugin.failed")
+    assert missed["error"] == "webhook: 3 notices were not told before the run was over"
+
+
+async def test_every_notice_that_fails_is_told_and_those_left_out_are_counted(workshop: Workshop) -> None:
+    workshop.config(notify={"command": {"argv": ["sh", "-c", "exit 3"]}})
+    workshop.plan(*(epic(name, task(f"{name}.a", approve="after")) for name in "abcd"))
+    await workshop.run()
+    *each, rest = (event["error"] for event in workshop.of("plugin.failed"))
+    assert each == ["plugin yoke_notify: command: sh failed with exit code 3"] * 3
+    assert rest == "command: 2 notices were not told after 3 failures in a row"
