@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.errors import ExitCode
+from yokeflow.git.locks import free_shared_locks
 
 ADMIN = "$(git rev-parse --absolute-git-dir)"
 
@@ -119,3 +121,22 @@ async def test_a_landing_whose_commit_was_collected_as_garbage(workshop: Worksho
     report = await workshop.run()
     assert report.exit_code is ExitCode.OK, report.reason
     assert workshop.git("log", "-1", "--format=%s", "main") == "Land one: Epic one"
+
+
+async def test_locks_of_a_killed_git_are_removed_when_it_is_gone(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a")))
+    common = workshop.root / ".git"
+    names = ("packed-refs.lock", "packed-refs.new", "refs/heads/main.lock", "refs/yoke/keep/x.lock")
+    for name in names:
+        (common / name).parent.mkdir(parents=True, exist_ok=True)
+        (common / name).touch()
+    person = ["sh", "-c", "git cat-file --batch; true"]
+    working = subprocess.Popen(person, cwd=workshop.root, stdin=subprocess.PIPE)
+    try:
+        assert await free_shared_locks(common, workshop.root) == (), "they may be those of a person's git"
+    finally:
+        working.communicate()
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK
+    assert not [name for name in names if (common / name).exists()]
+    workshop.assert_tidy()

@@ -21,6 +21,7 @@ from yokeflow.errors import YokeError
 from yokeflow.events import Event
 from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
+from yokeflow.git.locks import free_shared_locks
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.reverts import Reverts, find_reverts, positions
 from yokeflow.git.strays import put_away_since
@@ -94,6 +95,8 @@ async def recover(context: Context, remains: Remains) -> None:
     The caller holds the project, so nothing that is found here is alive.
     """
     await _stop_processes(remains)
+    for freed in await free_shared_locks(context.repo.common_dir, context.repo.root):
+        context.recorder.emit("warning.raised", reason=freed, hint="")
     await finish_advance(context.repo)
     await _guard_target(context, remains)
     for repaired in await context.worktrees.repair():
