@@ -212,6 +212,24 @@ async def test_hooks_elsewhere_are_left_alone_and_run(repo: Repo, ours: Hooks, t
     assert settings_and_hooks(repo) == before
 
 
+async def test_a_setting_that_changed_meanwhile_is_noticed_and_handed_on_to(
+    repo: Repo, ours: Hooks, tmp_path: Path
+) -> None:
+    run(repo.root, "config", "core.hooksPath", ".githooks")
+    await ours.install()
+    hook(repo.root / ".others", "post-commit", f"echo others >>{tmp_path}/said")
+    run(repo.root, "config", "core.hooksPath", ".others")
+    (problem,) = (await ours.status()).problems
+    assert problem == "the hooks hand on to .githooks, where git would use .others"
+    await ours.install()
+    assert (await ours.status()).problems == ()
+    commit(repo.root, "One")
+    assert (tmp_path / "said").read_text() == "others\n"
+    assert len(spool(repo)) == 1
+    await ours.uninstall()
+    assert run(repo.root, "config", "--get-all", "core.hooksPath") == ".others"
+
+
 async def test_a_setting_that_changed_meanwhile_is_put_back_by_its_value(repo: Repo, ours: Hooks) -> None:
     run(repo.root, "config", "core.hooksPath", ".githooks")
     await ours.install()
@@ -498,6 +516,11 @@ async def test_a_repository_that_was_moved_is_put_right(repo: Repo, ours: Hooks,
     run(repo.root, "config", "core.hooksPath", ".husky/_")
     await ours.install()
     moved = repo.root.rename(tmp_path / "else where")
+    # A person's own hooks go on where nobody has come by.
+    assert run(moved, "config", "core.hooksPath") == ".husky/_"
+    commit(moved, "Zero")
+    assert (tmp_path / "said").read_text() == "husky\n"
+    (tmp_path / "said").unlink()
     there = Hooks(await Repo.discover(moved))
     assert (await there.status()).remedy
     await there.install()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yokeflow.git.repo import Repo
+    from yokeflow.git.runner import GitOutput
 
 _KEY = "core.hooksPath"
+#: File in the state folder that has our value.
+_INCLUDED = "hooks.gitconfig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,45 @@ async def write(repo: Repo, scope: str, values: Sequence[str]) -> None:
         await repo.git(*command, "--unset-all", _KEY, cwd=repo.common_dir, env=env, ok=(0, 5))
     for value in values[1:]:
         await repo.git(*command, "--add", _KEY, value, cwd=repo.common_dir, env=env)
+
+
+async def include(repo: Repo, folder: Path) -> None:
+    """Set it for this repository and its worktrees as long as they are where they are. Raises GitError.
+
+    A copy, or the repository when it was moved, has what was set without us. Values in the file stay there.
+    """
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    (repo.state_dir / _INCLUDED).write_text(f'[core]\n\thooksPath = "{quoted}"\n', errors="surrogateescape")
+    where = escaped(repo.common_dir)
+    for condition in (f"gitdir:{where}", f"gitdir:{where}/"):
+        await _git(repo, f"includeIf.{condition}.path", _included(repo))
+
+
+async def exclude(repo: Repo) -> bool:
+    """Take away what `include` added, here or where the repository was; whether there was any."""
+    flags = ("-z", "--get-regexp", r"^includeif\..*\.path$", f"^{re.escape(_included(repo))}$")
+    keys = [part.partition("\n")[0] for part in (await _git(repo, *flags, ok=(0, 1))).parts]
+    for key in keys:
+        # git lists the name of a section in small letters, but takes none but the one that is written.
+        section = key.partition(".")[2].removesuffix(".path")
+        await _git(repo, "--remove-section", f"includeIf.{section}")
+    (repo.state_dir / _INCLUDED).unlink(missing_ok=True)
+    return bool(keys)
+
+
+def escaped(path: Path) -> str:
+    """A path as a pattern that means it alone."""
+    return "".join(f"\\{char}" if char in "*?[\\" else char for char in str(path))
+
+
+def _included(repo: Repo) -> str:
+    """As it is written down: from the file of settings."""
+    return f"{repo.state_dir.name}/{_INCLUDED}"
+
+
+async def _git(repo: Repo, *args: str, ok: tuple[int, ...] = (0,)) -> GitOutput:
+    env = {"GIT_DIR": str(repo.common_dir)}
+    return await repo.git("config", "--local", *args, cwd=repo.common_dir, env=env, ok=ok)
 
 
 def read(file: Path) -> str:

@@ -3,8 +3,8 @@
 Where git looks for hooks in the repository's own folder, our stub goes there: a hook in its place is put
 aside in the same folder and run by the stub. A hook of the program pre-commit stays where it is, and the stub
 becomes its `.legacy` hook. Where `core.hooksPath` says otherwise (husky, tracked hooks, hooks for all of a
-user's repositories), that folder is left alone: ours is a folder of its own that `core.hooksPath` of this
-repository names, and whose stubs run what is in the other.
+user's repositories), that folder is left alone: ours is a folder of its own that git is told to use in this
+repository as long as it is at this place, and whose stubs run what is in the other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HANDED_ON = (
 )
 #: In the state folder: how they were installed, and what hooks and the reader of their notes leave there.
 RECORD = "hooks.json"
-STATE = ("red", "tasks", "spool", "spool.read", "spool.json")
+STATE = ("red", "tasks", "spool", "spool.read", "spool.json", "hooks.gitconfig")
 #: Settings of programs that refuse to install hooks where core.hooksPath is set, or would change our folder.
 _SHY = (
     *(".pre-commit-config.yaml", ".pre-commit-config.yml"),
@@ -65,7 +65,7 @@ class HookStatus:
 class _Record:
     """What was done to the repository, so that it can be taken back."""
 
-    #: Whether they are in a folder of their own, which core.hooksPath names.
+    #: Whether they are in a folder of their own, which git is told to use.
     own: bool
     #: Whether the folder of the repository's hooks was made by us.
     made: bool = False
@@ -185,25 +185,34 @@ class Hooks:
         now = hook_config.effective(found)
         replaced = record if now in self._mine() else None
         folder = self._without_us(others, replaced)
+        self._repo.state_dir.mkdir(exist_ok=True)
         hook_files.write_folder(self._own, folder, self._absolute(folder), (*NAMES, *_HANDED_ON))
         if replaced is not None and now == str(self._own):
             return
         scope = "worktree" if any(each.scope == "worktree" for each in found) else "local"
         file = hook_config.file_of(self._repo, scope)
+        # Of where the repository was before, or of a state folder that is lost.
+        await hook_config.exclude(self._repo)
         # What is left of an installation that is lost or was elsewhere is nothing to go back to.
         left = now in self._mine()
         before = "" if left else hook_config.read(file)
-        values = tuple(each.value for each in others if each.scope == scope)
+        values = replaced.values if replaced else tuple(each.value for each in others if each.scope == scope)
         made = _Record(
             own=True,
             folder=str(self._own),
             scope=scope,
             before=before,
-            values=replaced.values if replaced else values,
+            # Elsewhere they stay where they are.
+            values=values if scope == "worktree" else (),
         )
         # Written first: what is known to be changed can be taken back after a crash.
         self._write_record(made)
-        await hook_config.write(self._repo, scope, [str(self._own)])
+        if scope == "worktree":
+            await hook_config.write(self._repo, scope, [str(self._own)])
+        else:
+            if left:
+                await hook_config.write(self._repo, scope, values)
+            await hook_config.include(self._repo, self._own)
         self._write_record(replace(made, after="" if left else hook_config.read(file)))
 
     def _without_us(self, others: list[hook_config.Setting], record: _Record | None) -> str:
@@ -212,12 +221,13 @@ class Hooks:
         return "".join(mine) or hook_config.effective(others) or str(self._beside)
 
     async def _restore_setting(self, record: _Record) -> None:
-        found = await hook_config.settings(self._repo)
-        if not any(each.scope == record.scope and each.value in self._mine() for each in found):
-            # Somebody else has set it meanwhile.
-            return
         file = hook_config.file_of(self._repo, record.scope)
-        if not record.after or not hook_config.swap(file, record.after, record.before):
+        if record.after and hook_config.swap(file, record.after, record.before):
+            return
+        await hook_config.exclude(self._repo)
+        found = await hook_config.settings(self._repo)
+        if any(each.scope == record.scope and each.value in self._mine() for each in found):
+            # Else somebody has set it meanwhile.
             await hook_config.write(self._repo, record.scope, record.values)
 
     async def _overruled(self, record: _Record) -> list[str]:
@@ -293,5 +303,4 @@ async def session_hooks(repo: Repo) -> dict[str, str]:
     file = repo.state_dir / "session.gitconfig"
     quoted = str(own).replace("\\", "\\\\").replace('"', '\\"')
     write_whole(file, f'[core]\n\thooksPath = "{quoted}"\n')
-    where = "".join(f"\\{char}" if char in "*?[\\" else char for char in str(repo.common_dir))
-    return {f"includeIf.gitdir:{where}/worktrees/*.path": str(file)}
+    return {f"includeIf.gitdir:{hook_config.escaped(repo.common_dir)}/worktrees/*.path": str(file)}
