@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,7 +162,8 @@ class World:
         for name in ("journal.jsonl", "status.json"):
             file = self.journal.with_name(name)
             if file.exists():
-                file.rename(self.folder / name)
+                # The repository may be on a small disk of its own.
+                shutil.move(file, self.folder / name)
 
     def last_log(self) -> str:
         """What the last run printed."""
