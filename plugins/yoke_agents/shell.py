@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ShellAgent:
-    """Runs the task's `run` with `sh -c` in the worktree; the prompt is not used."""
+    """Runs the task's `run` with `sh -c` in the worktree; instead of a prompt, it has $YOKE_ANSWERS."""
 
     name = "shell"
 

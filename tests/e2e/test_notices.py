@@ -121,6 +121,20 @@ async def test_a_flood_is_cut_and_its_size_told(workshop: Workshop, monkeypatch:
     assert heard[-1].text.endswith("2 more notices were not sent")
 
 
+async def test_what_a_flood_left_out_is_told_where_nobody_hears_of_the_end(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "_MOST", 3)
+    workshop.plan(*(epic(name, task(f"{name}.a", approve="after")) for name in "abcde"))
+    await workshop.run()
+    assert not workshop.of("warning.raised"), "nobody wanted any"
+    workshop.config(notify={"command": {"argv": ["true"], "events": ["intervention.opened"]}})
+    workshop.plan(*(epic(name, task(f"{name}.b", approve="after")) for name in "fghij"))
+    await workshop.run()
+    (warning,) = workshop.of("warning.raised")
+    assert warning["reason"] == "2 notices were not sent, to spare you more than 3 in a minute"
+
+
 def test_nothing_is_told_unless_it_is_configured(workshop: Workshop) -> None:
     workshop.plan(epic("one", task("one.a")))
     assert workshop.yoke("run").returncode == 0

@@ -78,7 +78,8 @@ def answer(*, item: str, choice: str, text: str, plan: Path | None) -> ExitCode:
     """Answer what is asked about ITEM, or the question with this ID (its beginning is enough).
 
     `yoke attention` shows the choices: CHOICE is one of them, and need not be said with --text for a question
-    of an agent. A run that is going on acts at once; otherwise the next `yoke run` does.
+    of an agent. `reject` needs --text as well, since somebody is to do better. A run that is going on acts at
+    once; otherwise the next `yoke run` does.
     """
     return asyncio.run(give(item, choice, text, plan))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from yokeflow.asking import call_and_wait, implementations, seconds_of, waited
 from yokeflow.engine.receivers import Receiver
 from yokeflow.engine.redact import redact
+from yokeflow.errors import YokeError
 from yokeflow.model import Notice
 
 if TYPE_CHECKING:
@@ -68,6 +69,13 @@ class Notices:
         # Whatever goes wrong here, as on a full disk, is no reason for the run to fail.
         ending = (receiver.aclose() for receiver in self._receivers.values())
         await asyncio.gather(*ending, return_exceptions=True)
+        if self._left_out and any(way for _, way in self._receivers):
+            # Not every way is told how a run ended, and with it how much was left out.
+            reason = f"{self._left_out} notices were not sent, to spare you more than {_MOST} in a minute"
+            with suppress(YokeError):
+                self._recorder.emit(
+                    "warning.raised", reason=reason, hint="`yoke attention` shows all that waits"
+                )
 
     def __call__(self, event: Event) -> None:
         """Put an event into words, if it is worth it."""
