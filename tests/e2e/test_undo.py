@@ -48,7 +48,8 @@ async def test_an_undone_epic_is_done_again_and_lands_again(workshop: Workshop, 
     """Its old commits are in the history of the target, so merging them again would bring nothing."""
     workshop.config(parallel={"merge_strategy": strategy}, checks={"landing": ["test -e README.md"]})
     workshop.plan(
-        epic("one", task("one.a"), task("one.b", "cat one.a.txt > b.txt")), epic("two", task("two.a"))
+        epic("one", task("one.a"), task("one.b", "cat one.a.txt > b.txt", depends_on=["one.a"])),
+        epic("two", task("two.a")),
     )
     first = await workshop.run()
     landed = next(each.commit for each in first.landed if each.epic == "one")

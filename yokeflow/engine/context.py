@@ -56,6 +56,8 @@ class Context:
     at_work: dict[Path, str] = field(default_factory=dict)
     #: Those of them whose agents brought commits onto the target, which went back at once.
     trespassed: set[Path] = field(default_factory=set)
+    #: Commits at which the target was found to have nothing of an agent's own.
+    known_tips: set[str] = field(default_factory=set)
     #: By epic, whose lines a person wants where its next landing conflicts: the target's (`ours`) or the
     #: epic's (`theirs`).
     takes: dict[str, str] = field(default_factory=dict)

@@ -63,10 +63,15 @@ def at_work(context: Context, path: Path, base: str) -> Iterator[None]:
 
 
 async def guard_running(context: Context) -> None:
-    """Take back what agents that are still at work brought onto the target, before anything lands on it."""
+    """Take back what agents at work brought onto the target, before anything is built on it."""
+    now = await context.repo.branch(context.target)
+    if not context.at_work or now is None or now in context.known_tips:
+        return
     for path, base in list(context.at_work.items()):
         if await take_back_target(context, path, base):
             context.trespassed.add(path)
+    if now == await context.repo.branch(context.target):
+        context.known_tips.add(now)
 
 
 async def take_back_target(context: Context, path: Path, base: str) -> str:

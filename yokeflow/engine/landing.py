@@ -300,6 +300,7 @@ class Landings:
         )
         for member in built.members:
             self._landed[member.epic] = member.commit
+            context.known_tips.add(member.commit)
             await self._clear(member.epic)
             seconds = sum(proof.seconds for proof in proofs) if member is last else 0.0
             self._ended(LandingResult(member.epic, LandingStatus.LANDED, member.commit, seconds=seconds))

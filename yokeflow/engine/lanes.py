@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.guard import guard_running
 from yokeflow.errors import RepositoryError, YokeError
 from yokeflow.git.advance import holders
 from yokeflow.git.branches import remove_branch
@@ -139,6 +140,8 @@ class Lanes:
         tip = await repo.branch(lane.epic_branch)
         if tip is not None:
             return tip
+        # What an agent has put there and nobody tested must not become a part of another's work.
+        await guard_running(self._context)
         target = await repo.branch(self._context.target)
         if target is None:
             raise YokeError(

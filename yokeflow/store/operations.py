@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -178,6 +179,16 @@ def _add_landings(found: dict[str, Operation], landings: Sequence[Landed]) -> No
             operation.items.append(landing.epic)
         operation.can_undo |= landing.standing
     _mark_undos(found.values(), landings)
+    _place_undos(found.values(), landings)
+
+
+def _place_undos(found: Iterable[Operation], landings: Sequence[Landed]) -> None:
+    """Git tells whole seconds, so that an undo may seem to come before what it undoes."""
+    last = {(each.epic, each.undone_by): each.at for each in landings if each.undone_by}
+    for operation in found:
+        for undone in operation.undone.items():
+            if (at := last.get(undone)) is not None and operation.at <= at:
+                operation.at = at + timedelta(microseconds=1)
 
 
 def _mark_undos(found: Iterable[Operation], landings: Sequence[Landed]) -> None:
