@@ -77,7 +77,7 @@ class Workflow:
         self._learning: set[asyncio.Task[None] | None] = set()
         #: How often money has come back.
         self._settlements = 0
-        self._over = False
+        self._working = self._over = False
 
     @property
     def over(self) -> bool:
@@ -93,10 +93,13 @@ class Workflow:
         self._lanes.expect(tasks[name] for name in self._resolution.hard if name not in held)
         self._over = False
         async with asyncio.TaskGroup() as self._group:
+            self._working = True
+            if self._resumed is not None:
+                self._group.create_task(self._resumed.wait(), name="paused")
             if first is not None:
                 first()
             self._advance()
-        self._over = True
+        self._working, self._over = False, True
         if self._fatal is not None:
             raise self._fatal
         if self._limit is not None:
@@ -111,7 +114,8 @@ class Workflow:
         """Start no task until `unpause`; what runs goes on, and the run does not end."""
         if self._resumed is None and not (self._over or self._context.stop.is_set() or self._limit):
             self._resumed = asyncio.Event()
-            self._group.create_task(self._resumed.wait(), name="paused")
+            if self._working:
+                self._group.create_task(self._resumed.wait(), name="paused")
             self._context.recorder.emit("run.paused", by=by)
 
     def unpause(self, *, by: str) -> None:
@@ -193,8 +197,8 @@ class Workflow:
             self._resumed.set()
 
     def _advance(self) -> None:
-        """Start what is possible now."""
-        if self._context.stop.is_set() or self._fatal is not None:
+        """Start what is possible now; what people ask before there is work counts when it begins."""
+        if not self._working or self._context.stop.is_set() or self._fatal is not None:
             return
         self._start_landing()
         self._start_tasks()
