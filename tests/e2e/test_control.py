@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -115,7 +116,7 @@ async def test_what_a_run_refuses_is_not_done_and_what_comes_too_late_is_for_the
     workflow: Any = _Refusing(over=over)
     item = "one.a" if action == "retry" else "one"
     asking = asked(recorder.run, action, item)
-    asking.data["confirm"] = True
+    asking = replace(asking, data={**asking.data, "confirm": True})
     async with project.store() as (store, project_id):
         control = Control(project, store, project_id, workflow, recorder, project.load_plan())
         project.journal.append(asking)

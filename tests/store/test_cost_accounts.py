@@ -386,7 +386,7 @@ async def test_a_question_for_which_nothing_was_set_aside_counts_as_an_estimate_
     await tell(story.started(), story.task_event("agent.asking", "1a", session, **QUESTION, reserved={}))
     spent = (await desk.begin()).account(("task", "1a")).spent
     assert spent.usd > 0
-    end = {"cost_usd": None, "cost_source": "unknown", "usage": []}
+    end: dict[str, Any] = {"cost_usd": None, "cost_source": "unknown", "usage": []}
     await tell(story.task_event("agent.asked", "1a", session, **QUESTION, reserved={}, **end))
     assert (await desk.begin()).account(("task", "1a")).spent == spent
     yoke_costs._books.clear()

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from yokeflow.store.connection import Store
 
 COMMIT = "c" * 40
+TREE = "7" * 40
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HISTORY = History(
     "main",
-    (Landing(COMMIT, "7" * 40, "0" * 40, "e" * 40, "e", "E", str(uuid4()), {}, {"e.1": "One"}, (), False, AT),),
+    (Landing(COMMIT, TREE, "0" * 40, "e" * 40, "e", "E", str(uuid4()), {}, {"e.1": "One"}, (), False, AT),),
     (
         Work("e.1", str(uuid4()), "1" * 40, "1" * 40, "0" * 40, "Ada", AT, counts=True),
         Work("e.1", str(uuid4()), "2" * 40, "2" * 40, "0" * 40, "Ada", AT, counts=False, kept_ref="refs/x"),
