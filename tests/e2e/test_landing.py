@@ -178,3 +178,26 @@ async def test_target_that_is_not_checked_out_moves_too(workshop: Workshop) -> N
     assert report.exit_code is ExitCode.OK
     assert "one.a.txt" in workshop.git("ls-tree", "--name-only", "release")
     assert not (workshop.root / "one.a.txt").exists()
+
+
+async def test_a_landing_that_stops_in_the_middle_leaves_the_checkout_as_it_was(workshop: Workshop) -> None:
+    """As with a full disk: some files of the user's checkout would be new, some old."""
+    broken = workshop.root.parent / "broken"
+    workshop.git("config", "filter.picky.smudge", f"if test -e {broken}; then exit 1; else cat; fi")
+    workshop.git("config", "filter.picky.clean", "cat")
+    workshop.git("config", "filter.picky.required", "true")
+    workshop.write(".gitattributes", "*.picky filter=picky\n")
+    workshop.commit("Filter")
+    workshop.config(checks={"landing": [f"touch {broken}"]})
+    workshop.plan(epic("one", task("one.a", "echo a > a.txt; echo b > b.picky; echo c > c.txt")))
+    report = await workshop.run()
+    assert [waiting.kind for waiting in report.waiting] == ["checkout"]
+    assert workshop.git("status", "--porcelain") == ""
+    assert not (workshop.root / "a.txt").exists()
+    broken.unlink()
+    workshop.config(checks={"landing": ["true"]})
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("status", "--porcelain") == ""
+    assert (workshop.root / "b.picky").read_text() == "b\n"
+    assert [entry["status"] for entry in (await workshop.status())["landings"]] == ["landed"]
+    workshop.assert_tidy()

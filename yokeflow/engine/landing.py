@@ -19,8 +19,9 @@ from yokeflow.engine.landing_queue import Built, Member
 from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
 from yokeflow.engine.report import LandingResult
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeError
+from yokeflow.git.advance import is_unfinished
 from yokeflow.git.evidence import attach
-from yokeflow.git.merge import Advance, advance, commit_merge, merge_trees
+from yokeflow.git.merge import Advance, advance, commit_merge, finish_advance, merge_trees
 from yokeflow.model import LandingStatus, MergeStrategy
 
 if TYPE_CHECKING:
@@ -272,7 +273,11 @@ class Landings:
         try:
             return await advance(self._context.repo, self._context.target, new, old)
         except _FAULTS as error:
-            return Advance(moved=False, reason="checkout", detail=error.message)
+            if not is_unfinished(self._context.repo):
+                return Advance(moved=False, reason="checkout", detail=error.message)
+        # It stopped in the middle. Where it cannot be finished now, the run ends, and the next one does it.
+        finished = await finish_advance(self._context.repo)
+        return finished or Advance(moved=False, reason="raced")
 
     async def landed(self, built: Built) -> None:
         """Record that the target has it, and clear up."""

@@ -192,6 +192,11 @@ def _write(journal: Path, content: dict[str, Any]) -> None:
     draft.replace(journal)
 
 
+def is_unfinished(repo: Repo) -> bool:
+    """Whether an `advance` was begun of which nobody knows the end."""
+    return _journal(repo).is_file()
+
+
 async def finish_advance(repo: Repo) -> Advance | None:
     """Finish what a killed `advance` had begun; None when there is nothing to finish.
 
@@ -224,6 +229,8 @@ async def _finish(checkout: Checkout, branch: str, new: str, old: str, clean: li
     # Unlike a reset, which would unstage what the user has staged elsewhere.
     out = await checkout.git(*_FAST_FORWARD, new, ok=tuple(range(256)))
     if out.returncode:
+        # Half of it may be there again.
+        await _take_back(checkout, old, clean)
         return Advance(moved=False, reason="checkout", detail=out.stderr.strip())
     return Advance(moved=True)
 
