@@ -1,6 +1,6 @@
 #!/bin/sh
 # In place of Claude Code: does a task as the folder of its round says, and misbehaves as told there.
-# $round/work/TASK does the work, line n of $round/behaviour/TASK says how the n-th start goes.
+# $round/doing/TASK does the work, line n of $round/behaviour/TASK says how the n-th start goes.
 cat >/dev/null
 round=${HOME%/home} task=$YOKE_TASK session=$YOKE_SESSION cap= made=0
 while [ $# -gt 0 ]; do
@@ -51,7 +51,7 @@ finish() {
 }
 
 work() {
-    . "$round/work/$task"
+    . "$round/doing/$task"
 }
 
 save() { # a commit that must be found again, whatever becomes of the session

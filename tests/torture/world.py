@@ -57,7 +57,7 @@ class World:
 
     def build(self) -> None:
         """Make everything that is there before the first run."""
-        for name in ("home", "tmp", "bin", "locks", "starts", "behaviour", "work", "cost", "log"):
+        for name in ("home", "tmp", "bin", "locks", "starts", "behaviour", "doing", "cost", "log"):
             (self.folder / name).mkdir()
         wrapper = (HERE / "git.sh").read_text().replace("@GIT@", GIT).replace("@ROUND@", str(self.folder))
         (self.folder / "bin/git").write_text(wrapper)
@@ -73,7 +73,7 @@ class World:
     def _instruct(self) -> None:
         work = self.scenario.work
         for task, command in work.commands.items():
-            (self.folder / "work" / task).write_text(command)
+            (self.folder / "doing" / task).write_text(command)
             (self.folder / "behaviour" / task).write_text("".join(f"{how}\n" for how in work.behaviour[task]))
             if task in work.costs:
                 (self.folder / "cost" / task).write_text(f"{work.costs[task]}\n")
