@@ -334,6 +334,7 @@ class Workflow:
     def _refuse(self, error: LimitError, task: Task, *, again: bool) -> None:
         """Wait until money comes back, or ask once more when some has (`again`); else the limit is final."""
         if again:
+            self._short = False  # those refused beside it ask again, too
             self._scheduler.released(task.id)
         elif error.scope in {"task", "epic"}:
             self._refuse_task(error, task)
