@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.commits import event_id
-from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError

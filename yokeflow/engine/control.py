@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from yokeflow.engine.consent import ANSWERS
 from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check, take_of
-from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.questions import by_person, refused
 from yokeflow.engine.recorder import Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from yokeflow.engine.consent import ANSWERS, not_approved
-from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.questions import refused
 from yokeflow.engine.recorder import Recorder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from yokeflow.engine.decide import Decisions
 from yokeflow.engine.hosting import Lender
-from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.selection import selected
 from yokeflow.plan.roles import roles

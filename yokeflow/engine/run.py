@@ -19,7 +19,7 @@ from yokeflow.engine.decide import EventHook
 from yokeflow.engine.forecast import Forecasts
 from yokeflow.engine.keeping import keep_status
 from yokeflow.engine.kept import apply_kept
-from yokeflow.engine.ledger import load_ledger
+from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import hold_project
 from yokeflow.engine.notices import Notices
 from yokeflow.engine.opening import open_context
