@@ -442,6 +442,28 @@ async def test_repair_after_kill_of_worktree_add(trees: Worktrees, project: Path
     assert await trees.repair() == []
 
 
+async def test_repair_after_kill_of_a_worktree_add_that_had_only_begun(
+    trees: Worktrees, project: Path
+) -> None:
+    git_dir = project / ".git" / "worktrees" / "-landing"
+    git_dir.mkdir(parents=True)
+    (git_dir / "locked").write_text("initializing")
+    [line] = await trees.repair()
+    assert "git died" in line
+    assert not git_dir.parent.exists()
+
+
+async def test_repair_leaves_what_git_is_about_to_finish(trees: Worktrees, project: Path) -> None:
+    git_dir = project / ".git" / "worktrees" / "persons"
+    git_dir.mkdir(parents=True)
+    (git_dir / "locked").write_text("initializing")
+    asyncio.get_running_loop().call_later(
+        0.05, (git_dir / "gitdir").write_text, f"{project.parent / 'persons' / '.git'}\n"
+    )
+    assert await trees.repair() == []
+    assert git_dir.exists()
+
+
 async def test_open_alone_recovers_from_the_same(trees: Worktrees, project: Path) -> None:
     run(project, "worktree", "add", "-q", "--no-checkout", "-b", "epic/a", ".worktrees/a", "main")
     entry = project / ".git" / "worktrees" / "a"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from yokeflow.errors import RepositoryError
 from yokeflow.git.branches import landed, remove_branch
-from yokeflow.git.checkouts import Checkout, checkouts, linked, remove
+from yokeflow.git.checkouts import Checkout, checkouts, linked, remove, set_aside
 from yokeflow.git.locks import in_use_reason, is_ours, user_of
 from yokeflow.git.repo import KEPT_LANDED
 from yokeflow.git.save import SNAPSHOT, is_folder
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from yokeflow.git.repo import Repo
     from yokeflow.git.worktrees import Worktrees
+
+
+#: Seconds that git may need from the first file of a worktree's git folder to the one that names its place.
+_GIT_TAKES = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ async def repair(trees: Worktrees) -> list[str]:
     """See `Worktrees.repair`."""
     # What a run had closed comes first: a crash may have left its git folder without a place.
     await trees.pool.empty()
-    done = []
+    done = await _forget_unfinished(trees)
     for checkout in linked(trees.repo):
         if checkout.path.parent != trees.folder or not (broken := _broken(trees, checkout)):
             continue
@@ -110,6 +116,30 @@ async def repair(trees: Worktrees) -> list[str]:
         what = await _discard(trees, path)
         done.append(f"{path.name}: it is no worktree any more: {what}, its files are kept")
     return done
+
+
+async def _forget_unfinished(trees: Worktrees) -> list[str]:
+    """Remove git folders of which a killed git never said whose they are; git itself leaves them for ever."""
+    found = _unfinished(trees)
+    if not found:
+        return []
+    # Somebody else's git may be about to say it.
+    await asyncio.sleep(_GIT_TAKES)
+    async with trees.exclusive():
+        left = [git_dir for git_dir in _unfinished(trees) if git_dir in found]
+        for git_dir in left:
+            set_aside(git_dir, trees.repo.state_dir / "trash")
+        with suppress(OSError):
+            (trees.repo.common_dir / "worktrees").rmdir()
+    return [f"{git_dir.name}: git died when it began to make it: removed" for git_dir in left]
+
+
+def _unfinished(trees: Worktrees) -> list[Path]:
+    return [
+        checkout.git_dir
+        for checkout in linked(trees.repo)
+        if checkout.path == checkout.git_dir and trees.locked(checkout) == "initializing"
+    ]
 
 
 async def _repair_one(trees: Worktrees, checkout: Checkout) -> str:
