@@ -14,7 +14,7 @@ from yokeflow.cli.lines import event_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import count, short
 from yokeflow.engine.project import Project
-from yokeflow.engine.questions import by_person
+from yokeflow.engine.interventions import by_person
 from yokeflow.engine.undo import Undo
 from yokeflow.errors import ExitCode, UsageError
 

@@ -123,6 +123,6 @@ def _complete(project: Project, plan: Plan, ledger: Ledger, recorder: Recorder, 
         data={"commit": claim.commit, "seconds": 0.0, "by": by},
         id=_id(project, claim),
     )
-    recorder.record(*ledger.questions.settle_all(task.id, "done", by), done)
+    recorder.record(*ledger.interventions.settle_all(task.id, "done", by), done)
     ledger.failed.pop(task.id, None)
     ledger.complete(task, claim.commit)

@@ -11,10 +11,10 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from yokeflow.engine.consent import ANSWERS
+from yokeflow.engine.interventions import by_person, refused
 from yokeflow.engine.kept import ON_ITEMS, apply_kept, carry_out, check, take_of
 from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import hold_project, holder
-from yokeflow.engine.questions import by_person, refused
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DiskFullError, ProjectBusyError, StoreError, UsageError, YokeError
 from yokeflow.events import Event

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from yokeflow.engine.consent import ANSWERS, not_approved
+from yokeflow.engine.interventions import refused
 from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import hold_project, holder
-from yokeflow.engine.questions import refused
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import DocumentError, ProjectBusyError, UsageError
 from yokeflow.store.drain import drain
@@ -157,4 +157,4 @@ def _tell_clash(ledger: Ledger, plan: Plan, request: Event, recorder: Recorder, 
     epic = plan.tasks[item].epic if task else item if item in plan.epic else ""
     asked = f"{data.get('action', '')} {item}".strip()
     told = f"{data.get('by') or 'somebody'} asked to {asked} when it could not be done at once, but {reason}"
-    recorder.record(ledger.questions.ask("clash", told, epic=epic, task=task, asked=asked))
+    recorder.record(ledger.interventions.ask("clash", told, epic=epic, task=task, asked=asked))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.engine.questions import SYSTEM, Questions
+from yokeflow.engine.interventions import SYSTEM, Interventions
 from yokeflow.engine.report import Landed, Waiting
 from yokeflow.model import LandingStatus, Status, Strength
 
@@ -30,7 +30,7 @@ class Ledger:
         recorder: Recorder,
         states: Mapping[str, ItemState],
         landed: Mapping[str, str] | None = None,
-        questions: Questions | None = None,
+        interventions: Interventions | None = None,
     ) -> None:
         self._plan = plan
         self._order = order
@@ -44,7 +44,7 @@ class Ledger:
         #: Tasks that waited for one that was given up, when the run started.
         self.blocked: set[str] = set()
         #: What people are asked, and what they said.
-        self.questions = questions or Questions(plan, recorder, (), ())
+        self.interventions = interventions or Interventions(plan, recorder, (), ())
         #: Epics on the target branch.
         self.landed: set[str] = set(landed or ())
         #: The commit by which each of them got there.
@@ -60,7 +60,7 @@ class Ledger:
         self._open: dict[str, int] = {epic.id: len(epic.tasks) for epic in plan.epics}
         self._finished: set[str] = set()
         #: Epics whose landing failed and waits for a person.
-        self._held: set[str] = self.questions.held
+        self._held: set[str] = self.interventions.held
         #: Epics whose landing is queued or tested.
         self._queued: set[str] = set()
         self._load(states)
@@ -88,7 +88,7 @@ class Ledger:
     @property
     def waiting(self) -> Mapping[str, Waiting]:
         """Open interventions by id."""
-        return self.questions.open
+        return self.interventions.open
 
     @property
     def finished(self) -> set[str]:
@@ -158,7 +158,7 @@ class Ledger:
         """A session has recorded the task as completed; see what that finishes."""
         self.commits[task.id] = commit
         self.completed_now.append(task.id)
-        self.questions.forget(task.id)
+        self.interventions.forget(task.id)
         self._close(task.id, announce=True)
 
     def fail(self, task: str, failure: Failure) -> None:
@@ -172,7 +172,7 @@ class Ledger:
         event, tasks = self._recorder.event, self._plan.tasks
         self._recorder.record(
             event("task.failed", epic=task.epic, task=task.id, reason=reason, attempts=attempts),
-            *([self.questions.ask(kind, reason, epic=task.epic, task=task.id)] if kind else ()),
+            *([self.interventions.ask(kind, reason, epic=task.epic, task=task.id)] if kind else ()),
             *(event("task.blocked", epic=tasks[name].epic, task=name, by=[task.id]) for name in blocked),
         )
 
@@ -181,7 +181,7 @@ class Ledger:
         if item in self._plan.tasks:
             if self.is_done(item):
                 return f"{item} is done"
-            again = item in self.failed or self.questions.about(item, "question")
+            again = item in self.failed or self.interventions.about(item, "question")
             return f"{item} has not failed" if action == "retry" and not again else ""
         if item in self.landed:
             return f"{item} has landed"
@@ -189,10 +189,10 @@ class Ledger:
 
     def may_start(self, task: Task) -> bool:
         """Whether nobody's word is needed first; where it is, it is asked for."""
-        if self.questions.wants_word(task.id):
+        if self.interventions.wants_word(task.id):
             return False
         for item in (self._plan.epic[task.epic], task):
-            if self.questions.needs(item, "before"):
+            if self.interventions.needs(item, "before"):
                 what = "nothing of it starts" if item is not task else "it does not start"
                 self._ask_approval(item, "before", f"{what} before you approve: {item.title}")
                 return False
@@ -201,16 +201,16 @@ class Ledger:
     def ask_about(self, task: Task, outcome: Outcome, kept: str) -> Event:
         """The question with which a session ends: the agent's own, or whether its work may count."""
         if outcome.question:
-            return self.questions.ask(
+            return self.interventions.ask(
                 "question", outcome.question, epic=task.epic, task=task.id, kept_ref=kept
             )
         reason = f"it is done and its checks passed; it counts once you approve: {task.title}"
         about = {"stage": "after", "commits": [outcome.commit], "kept_ref": kept}
-        return self.questions.ask("approval", reason, epic=task.epic, task=task.id, **about)
+        return self.interventions.ask("approval", reason, epic=task.epic, task=task.id, **about)
 
     def answer(self, entry: Waiting, choice: str, *, by: str, text: str = "") -> list[Task]:
         """Record a person's answer to an approval or a question; gives the tasks that it rules out."""
-        epic, events = entry.item, self.questions.settle(entry.item, choice, by, text)
+        epic, events = entry.item, self.interventions.settle(entry.item, choice, by, text)
         stage = entry.more.get("stage")
         if stage == "after" and epic in self._finished and epic not in self.landed:
             if choice == "reject":
@@ -227,7 +227,7 @@ class Ledger:
         commits = self._to_approve(epic)
         return [
             self._recorder.event("landing.rejected", epic=epic, reason=why, output=""),
-            *self.questions.ask_approval(self._plan.epic[epic], "after", why, commits, rejected=True),
+            *self.interventions.ask_approval(self._plan.epic[epic], "after", why, commits, rejected=True),
         ]
 
     def _first_of(self, item: str) -> list[Task]:
@@ -250,15 +250,15 @@ class Ledger:
     def _needs_approval(self, epic: str) -> bool:
         """Whether a finished epic may not land as it is."""
         item = self._plan.epic[epic]
-        return item.approve == "after" and self.questions.needs(item, "after", self._to_approve(epic))
+        return item.approve == "after" and self.interventions.needs(item, "after", self._to_approve(epic))
 
     def _to_approve(self, epic: str) -> list[str]:
         """What a person approves when an epic may land: the tasks' commits, and how an agent merged them."""
-        return [*self.commits_of(epic).values(), *filter(None, [self.questions.resolved.get(epic)])]
+        return [*self.commits_of(epic).values(), *filter(None, [self.interventions.resolved.get(epic)])]
 
     def _ask_to_land(self, epic: str) -> None:
         if self._needs_approval(epic):
-            item, resolved = self._plan.epic[epic], self.questions.resolved.get(epic)
+            item, resolved = self._plan.epic[epic], self.interventions.resolved.get(epic)
             done = (
                 f"its conflict was resolved by an agent ({resolved[:12]})" if resolved else "it is finished"
             )
@@ -268,7 +268,7 @@ class Ledger:
     def _ask_approval(
         self, item: Task | Epic, stage: str, reason: str, commits: Collection[str] = ()
     ) -> None:
-        if events := self.questions.ask_approval(item, stage, reason, commits):
+        if events := self.interventions.ask_approval(item, stage, reason, commits):
             self._recorder.record(*events)
 
     def ready(self, task: str) -> None:
@@ -288,14 +288,14 @@ class Ledger:
         self._failed_attempts[task] = 0
         epic = self._plan.tasks[task].epic
         reopened = self._recorder.event("task.reopened", epic=epic, task=task, by=by, reason="")
-        self._recorder.record(*self.questions.settle(task, "retry", by), reopened)
+        self._recorder.record(*self.interventions.settle(task, "retry", by), reopened)
 
     def skip(self, task: str, *, by: str) -> None:
         """A person wants the task left out."""
         self.failed.pop(task, None)
         epic = self._plan.tasks[task].epic
         skipped = self._recorder.event("task.skipped", epic=epic, task=task, by=by, reason="")
-        self._recorder.record(*self.questions.settle(task, "skip", by), skipped)
+        self._recorder.record(*self.interventions.settle(task, "skip", by), skipped)
         self.skipped.add(task)
         self._close(task, announce=True)
 
@@ -305,9 +305,9 @@ class Ledger:
         if by == SYSTEM:
             # It left the queue.
             self._queued.discard(epic)
-        events = self.questions.settle(epic, "land", by)
+        events = self.interventions.settle(epic, "land", by)
         if by != SYSTEM:
-            self.questions.approve(epic, "after", self._to_approve(epic))
+            self.interventions.approve(epic, "after", self._to_approve(epic))
         if epic in self._finished and epic not in self.landed:
             events += self._queue(epic)
         self._recorder.record(*events)
@@ -322,7 +322,7 @@ class Ledger:
     def resolved(self, epic: str, commit: str = "") -> None:
         """A conflict is resolved: land again. What an agent made, in `commit`, nobody has approved."""
         if commit:
-            self.questions.resolved[epic] = commit
+            self.interventions.resolved[epic] = commit
         self.requeue(epic, by=SYSTEM)
         self._ask_to_land(epic)
 
@@ -330,7 +330,7 @@ class Ledger:
         """Queue finished epics that nobody is asked about and that are not `queued`: a crash came before."""
         self._queued.update(queued)
         for epic in self._plan.epic:
-            known = self.questions.about(epic, "approval") is not None
+            known = self.interventions.about(epic, "approval") is not None
             if epic in self._finished and epic not in self.landed | self._held and not known:
                 self._recorder.record(*self._queue(epic))
             if epic in self._finished and epic not in self.landed | self._held:
@@ -354,7 +354,7 @@ class Ledger:
         self._recorder.record(
             self._recorder.event("landing.queued", epic=epic),
             self._recorder.event("landing.rejected", epic=epic, reason=reason, output=""),
-            self.questions.ask("taken_back", reason, epic=epic),
+            self.interventions.ask("taken_back", reason, epic=epic),
         )
 
     def land_only(self, epics: Collection[str]) -> None:
@@ -366,13 +366,13 @@ class Ledger:
         self._queued.discard(result.epic)
         if result.status is LandingStatus.LANDED:
             self.landed.add(result.epic)
-            self.questions.forget(result.epic)
+            self.interventions.forget(result.epic)
             self.landing_commits[result.epic] = result.commit
             self.work_seconds += result.seconds
             self.landed_now.append(Landed(result.epic, result.commit, tuple(self.commits_of(result.epic))))
             return
         self._held.add(result.epic)
-        self._recorder.record(self.questions.ask(result.waits, result.reason, epic=result.epic))
+        self._recorder.record(self.interventions.ask(result.waits, result.reason, epic=result.epic))
 
     def _close(self, task: str, *, announce: bool = False) -> None:
         epic = self._plan.tasks[task].epic

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.interventions import Interventions
 from yokeflow.engine.landing_order import landing_order
 from yokeflow.engine.ledger import Ledger
-from yokeflow.engine.questions import Questions
 from yokeflow.engine.report import Waiting
 from yokeflow.model import LandingStatus
 from yokeflow.store import items, learned, unfinished
@@ -37,6 +37,6 @@ async def load_ledger(
         for epic, landing in landings.items()
         if landing.status is LandingStatus.LANDED and epic in plan.epic
     }
-    questions = Questions(plan, recorder, open_, said, resolved)
-    ledger = Ledger(plan, landing_order(plan), recorder, states, landed, questions)
+    interventions = Interventions(plan, recorder, open_, said, resolved)
+    ledger = Ledger(plan, landing_order(plan), recorder, states, landed, interventions)
     return ledger, durations

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from yokeflow.engine.accounting import close_question
 from yokeflow.engine.checks import proof_of
 from yokeflow.engine.guard import take_back_target
+from yokeflow.engine.interventions import SYSTEM
 from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
-from yokeflow.engine.questions import SYSTEM
 from yokeflow.engine.resolving import leave_all
 from yokeflow.engine.taken_back import any_new, offer_again
 from yokeflow.errors import YokeError

@@ -17,6 +17,7 @@ from yokeflow.engine.commits import ingest, publish_tasks
 from yokeflow.engine.control import Control
 from yokeflow.engine.decide import EventHook
 from yokeflow.engine.forecast import Forecasts
+from yokeflow.engine.interventions import by_person
 from yokeflow.engine.keeping import keep_status
 from yokeflow.engine.kept import apply_kept
 from yokeflow.engine.ledger_loading import load_ledger
@@ -24,7 +25,6 @@ from yokeflow.engine.lock import hold_project
 from yokeflow.engine.notices import Notices
 from yokeflow.engine.opening import open_context
 from yokeflow.engine.preflight import check_agents, check_places
-from yokeflow.engine.questions import by_person
 from yokeflow.engine.rebuild import catch_up
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy_up

@@ -27,7 +27,7 @@ _SCHEMA: Final = 1
 _NOTHING: Final = "–"
 _ITEMS: Final = ("No", "Id", "Kind", "Epic", "Title", "Status", "Attempts", "Cost", "Commit", "Waits for")
 _LANDINGS: Final = ("Epic", "Landing", "Commit", "Reason")
-_QUESTIONS: Final = ("Question", "About", "Asked", "Opened", "Why", "Choices")
+_INTERVENTIONS: Final = ("Intervention", "About", "Asked", "Opened", "Why", "Choices")
 _OPEN: Final = frozenset({"in_progress", "blocked", "failed"})
 _CELL: Final = re.compile(r"(?<!\\)\|")
 
@@ -47,7 +47,7 @@ def render(state: Data, at: datetime) -> str:
             *_section("Operational components", _ITEMS, map(_item, on_target)),
             *_section("Active work items", _ITEMS, map(_item, active)),
             *_section("Recent deployments", _LANDINGS, map(_landing, reversed(state["landings"]))),
-            *_section("Waiting for a person", _QUESTIONS, map(_question, state["interventions"])),
+            *_section("Waiting for a person", _INTERVENTIONS, map(_intervention, state["interventions"])),
             *_section("Future enhancements", _ITEMS, map(_item, later)),
         ]
     )
@@ -93,7 +93,7 @@ def parse(text: str) -> dict[str, Any]:
         "run": run,
         "items": [_read_item(row[1:]) for row in items],
         "landings": [_read_landing(row) for row in reversed(list(_rows(text, _LANDINGS)))],
-        "interventions": [_read_question(row) for row in _rows(text, _QUESTIONS)],
+        "interventions": [_read_intervention(row) for row in _rows(text, _INTERVENTIONS)],
         "forecasts": [],
         "hot_files": [],
     }
@@ -139,7 +139,7 @@ def _landing(entry: Data) -> list[object]:
     return [entry[name] for name in ("epic", "status", "commit", "reason")]
 
 
-def _question(entry: Data) -> list[object]:
+def _intervention(entry: Data) -> list[object]:
     names = ("id", "item", "kind", "opened", "reason")
     return [*(entry[name] for name in names), " ".join(entry["choices"])]
 
@@ -180,7 +180,7 @@ def _read_landing(row: Sequence[str]) -> dict[str, Any]:
     return {"epic": epic, "status": status, "commit": commit or None, "reason": reason, "waits_for": []}
 
 
-def _read_question(row: Sequence[str]) -> dict[str, Any]:
+def _read_intervention(row: Sequence[str]) -> dict[str, Any]:
     key, item, kind, opened, reason, choices = row
     return {
         "id": key, "kind": kind, "item": item or None, "reason": reason, "opened": opened,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.conflicts import Conflicts, Left, Resolved
-from yokeflow.engine.questions import SYSTEM
+from yokeflow.engine.interventions import SYSTEM
 from yokeflow.errors import YokeError
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from uuid import uuid4
 from yokeflow.engine.attempt import Outcome, Session
 from yokeflow.engine.consent import Consent, take_up
 from yokeflow.engine.forecast import Forecasts
+from yokeflow.engine.interventions import refused
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
-from yokeflow.engine.questions import refused
 from yokeflow.engine.unsettled import Unsettled
 from yokeflow.errors import GitError, LimitError, ProjectBusyError, RepositoryError, YokeError, disk_full
 from yokeflow.model import Attempt, Failure, LandingStatus
@@ -244,7 +244,7 @@ class Workflow:
     async def _work_on(self, task: Task) -> Outcome:
         """A session for a task; none where its finished work has been approved and counts now."""
         place = await self._lanes.prepare(task, self._ledger.commit_of)
-        if approved := self._ledger.questions.approved_work(task.id):
+        if approved := self._ledger.interventions.approved_work(task.id):
             return await self._take_up(task, place, approved)
         attempt, stop = await self._attempt(task), self._stops[task.id]
         session = Session(self._context, self._lanes, attempt, place, stop, self._ledger.ask_about)
@@ -257,7 +257,7 @@ class Workflow:
         """Count work that a person approved; where that cannot be, the task is done again."""
         commit = await take_up(self._context, self._lanes, place, task, approved)
         if isinstance(commit, Failure):
-            self._ledger.questions.withdraw_approval(task.id, commit.reason)
+            self._ledger.interventions.withdraw_approval(task.id, commit.reason)
             return Outcome("interrupted", failure=commit, cost_usd=0.0)
         self._context.recorder.emit(
             "task.completed", epic=task.epic, task=task.id, commit=commit, seconds=0.0
@@ -273,7 +273,7 @@ class Workflow:
             session=str(uuid4()),
             run=self._context.recorder.run,
             failures=tuple(self._ledger.failures(task.id)),
-            said=self._ledger.questions.said(task.id),
+            said=self._ledger.interventions.said(task.id),
             foreseen=await self._forecasts.told(task),
             agent=agent,
             profile=profile,

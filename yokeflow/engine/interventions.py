@@ -51,7 +51,7 @@ def by_person() -> str:
         return f"human:{os.getuid()}"
 
 
-class Questions:
+class Interventions:
     """The interventions of a project, as far as a run needs them."""
 
     def __init__(
