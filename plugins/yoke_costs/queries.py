@@ -221,7 +221,13 @@ SELECT category, count(*) FILTER (WHERE remains) AS remaining, count(cost) FILTE
 FROM task GROUP BY category ORDER BY category
 """
 
-_LAST_RUN = "SELECT id FROM runs WHERE project_id = $1 ORDER BY started_at DESC LIMIT 1"
+#: By the order in which runs were told, since clocks can be set back.
+_LAST_RUN = """
+SELECT run.id FROM runs run LEFT JOIN events started
+  ON started.project_id = run.project_id AND started.type = 'run.started'
+     AND started.run = CAST(run.id AS text)
+WHERE run.project_id = $1 ORDER BY started.seq DESC NULLS LAST, run.started_at DESC LIMIT 1
+"""
 _RUNS_CALLED = "SELECT id FROM runs WHERE project_id = $1 AND starts_with(CAST(id AS text), $2) LIMIT 2"
 
 

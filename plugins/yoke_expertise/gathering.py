@@ -55,9 +55,10 @@ SELECT
   (SELECT jsonb_agg(jsonb_build_object('id', met.id, 'files', met.files, 'epic', met.key))
    FROM (SELECT landing.id, landing.files, item.key
          FROM landings landing JOIN work_items item ON item.id = landing.work_item_id
+         LEFT JOIN events queued ON queued.id = landing.id
          WHERE landing.project_id = CAST(:project AS uuid) AND landing.status = 'conflict'
            AND landing.files <> '[]'
-         ORDER BY landing.queued_at DESC LIMIT :most) met
+         ORDER BY queued.seq DESC NULLS LAST LIMIT :most) met
   ) AS conflicts,
   EXISTS (SELECT FROM memories
           WHERE project_id = CAST(:project AS uuid) AND kind = 'co_change' AND status = 'active'

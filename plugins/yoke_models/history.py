@@ -80,8 +80,11 @@ SELECT item.key AS task, session.agent, session.model, coalesce(session.metadata
 FROM work_items item
 JOIN sessions session ON session.work_item_id = item.id AND session.state = 'failed'
 WHERE item.project_id = $1 AND item.deleted_at IS NULL AND item.status NOT IN ('completed', 'cancelled')
-  AND NOT EXISTS (SELECT FROM events WHERE project_id = $1 AND type = 'task.reopened' AND task = item.key
-                  AND task <> '' AND at >= session.started_at)
+  AND NOT EXISTS (SELECT FROM events reopened JOIN events began
+                    ON began.project_id = $1 AND began.task = item.key AND began.task <> ''
+                       AND began.type = 'session.started' AND began.session = CAST(session.id AS text)
+                  WHERE reopened.project_id = $1 AND reopened.type = 'task.reopened'
+                    AND reopened.task = item.key AND reopened.task <> '' AND reopened.seq > began.seq)
 ORDER BY session.number
 """
 

@@ -14,22 +14,28 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-#: An answer counts until its task has been completed, or its epic has landed, after it was given.
+#: An answer counts until its task has been completed, or its epic has landed, after it was given: later in
+#: the order of events, since clocks can be set back.
 _ANSWERED = text("""
-SELECT question.kind, item.key AS item, question.reason, question.choice, question.resolved_by AS by,
-       question.resolved_at AS at, CAST(question.metadata AS text) AS more
-FROM interventions question JOIN work_items item ON item.id = question.work_item_id
-WHERE question.project_id = CAST(:project AS uuid) AND question.kind IN ('approval', 'question')
-  AND question.resolved_at IS NOT NULL
+WITH given AS MATERIALIZED (
+    SELECT payload ->> 'intervention' AS intervention, min(seq) AS seq FROM events
+    WHERE project_id = CAST(:project AS uuid) AND type = 'intervention.resolved' GROUP BY 1
+)
+SELECT intervention.kind, item.key AS item, intervention.reason, intervention.choice,
+       CAST(intervention.metadata AS text) AS more
+FROM interventions intervention JOIN work_items item ON item.id = intervention.work_item_id
+LEFT JOIN given ON given.intervention = CAST(intervention.id AS text)
+WHERE intervention.project_id = CAST(:project AS uuid) AND intervention.kind IN ('approval', 'question')
+  AND intervention.resolved_at IS NOT NULL
   AND NOT EXISTS (
       SELECT FROM events done
-      WHERE done.project_id = question.project_id AND done.task <> '' AND done.task = item.key
-        AND done.type = 'task.completed' AND done.at > question.resolved_at)
+      WHERE done.project_id = intervention.project_id AND done.task <> '' AND done.task = item.key
+        AND done.type = 'task.completed' AND done.seq > given.seq)
   AND NOT EXISTS (
       SELECT FROM events done
-      WHERE done.project_id = question.project_id AND done.epic <> '' AND done.epic = item.key
-        AND done.type = 'landing.landed' AND done.at > question.resolved_at)
-ORDER BY question.resolved_at, question.id
+      WHERE done.project_id = intervention.project_id AND done.epic <> '' AND done.epic = item.key
+        AND done.type = 'landing.landed' AND done.seq > given.seq)
+ORDER BY given.seq, intervention.id
 """)
 
 #: The last conflict of each epic that an agent resolved since it landed last.
@@ -47,11 +53,13 @@ ORDER BY resolved.epic, resolved.seq DESC
 
 #: How an intervention was answered.
 _OUTCOME = text("""
-SELECT question.choice, question.resolved_by AS by, question.resolved_at AS at
-FROM interventions question LEFT JOIN work_items item ON item.id = question.work_item_id
-WHERE question.project_id = CAST(:project AS uuid) AND question.resolved_at IS NOT NULL
-  AND (CAST(question.id AS text) LIKE :pattern OR item.key = :item)
-ORDER BY question.resolved_at DESC LIMIT 1
+SELECT intervention.choice, intervention.resolved_by AS by, intervention.resolved_at AS at
+FROM interventions intervention LEFT JOIN work_items item ON item.id = intervention.work_item_id
+LEFT JOIN events given ON given.project_id = intervention.project_id AND given.type = 'intervention.resolved'
+                          AND given.payload ->> 'intervention' = CAST(intervention.id AS text)
+WHERE intervention.project_id = CAST(:project AS uuid) AND intervention.resolved_at IS NOT NULL
+  AND (CAST(intervention.id AS text) LIKE :pattern OR item.key = :item)
+ORDER BY given.seq DESC NULLS LAST LIMIT 1
 """)
 
 
@@ -65,8 +73,6 @@ class Answered:
     #: What was asked.
     reason: str
     choice: str
-    by: str
-    at: datetime
     #: What belongs to the question (`stage`, `commits`, `kept_ref`) and to the answer (`text`).
     more: dict[str, Any]
 
@@ -83,10 +89,7 @@ class LastAnswer:
 async def answered(conn: AsyncConnection, project_id: UUID) -> list[Answered]:
     """Answers that still count, oldest first."""
     rows = await conn.execute(_ANSWERED, {"project": str(project_id)})
-    return [
-        Answered(row.kind, row.item, row.reason, row.choice or "", row.by or "", row.at, json.loads(row.more))
-        for row in rows
-    ]
+    return [Answered(row.kind, row.item, row.reason, row.choice or "", json.loads(row.more)) for row in rows]
 
 
 async def resolved_by_agents(conn: AsyncConnection, project_id: UUID) -> dict[str, str]:

@@ -60,8 +60,9 @@ _APPLIED = text("SELECT id FROM events WHERE id = ANY(:ids)")
 _RED = text("""
 SELECT DISTINCT ON (landing.work_item_id) epic.key, landing.status, landing.epic_commit
 FROM landings landing JOIN work_items epic ON epic.id = landing.work_item_id
+LEFT JOIN events queued ON queued.id = landing.id
 WHERE landing.project_id = CAST(:project AS uuid)
-ORDER BY landing.work_item_id, landing.queued_at DESC, landing.created_at DESC, landing.id
+ORDER BY landing.work_item_id, queued.seq DESC NULLS LAST, landing.id
 """)
 
 

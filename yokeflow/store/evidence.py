@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 #: Stage, tree, command, environment.
 Key: TypeAlias = tuple[str, str, str, str]
 
-#: The newest results by key. What is reused counts too, so that evidence in use does not grow old.
+#: The newest results by key; a result has the id of its event. What is reused counts too, so that evidence in
+#: use does not grow old.
 _KNOWN = text("""
 WITH newest AS (
-    SELECT id, stage, tree, command, environment, passed, flaky, seconds, source_id, checked_at
-    FROM check_results WHERE project_id = CAST(:project AS uuid)
-    ORDER BY checked_at DESC LIMIT :limit
+    SELECT result.id, stage, tree, command, environment, passed, flaky, seconds, source_id, seq
+    FROM (SELECT id, seq FROM events
+          WHERE project_id = CAST(:project AS uuid) AND type = 'check.finished'
+          ORDER BY seq DESC LIMIT :limit) told
+    JOIN check_results result ON result.id = told.id
 )
 SELECT stage, tree, command, environment,
        bool_or(passed) AS ever_passed, bool_or(flaky) AS flaky,
-       (array_agg(passed ORDER BY checked_at DESC))[1] AS passed,
-       CAST((array_agg(coalesce(source_id, id) ORDER BY checked_at DESC))[1] AS text) AS source,
+       (array_agg(passed ORDER BY seq DESC))[1] AS passed,
+       CAST((array_agg(coalesce(source_id, id) ORDER BY seq DESC))[1] AS text) AS source,
        max(seconds) AS seconds
 FROM newest GROUP BY stage, tree, command, environment
 """)
@@ -35,9 +38,10 @@ _OF_LANDING = text("""
 SELECT DISTINCT ON (result.command) result.command, result.environment, result.flaky,
        coalesce(source.seconds, result.seconds) AS seconds
 FROM check_results result LEFT JOIN check_results source ON source.id = result.source_id
+LEFT JOIN events told ON told.id = result.id
 WHERE result.project_id = CAST(:project AS uuid) AND result.landing_id = CAST(:landing AS uuid)
   AND result.tree = :tree AND result.passed
-ORDER BY result.command, result.checked_at DESC
+ORDER BY result.command, told.seq DESC NULLS LAST
 """)
 
 

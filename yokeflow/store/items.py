@@ -86,16 +86,20 @@ SET strength = EXCLUDED.strength, reason = EXCLUDED.reason
 #: since it was reopened.
 _STATES = text("""
 WITH reopened AS (
-    SELECT task AS key, max(at) AS at FROM events
+    SELECT task AS key, max(seq) AS seq FROM events
     WHERE project_id = CAST(:project AS uuid) AND type = 'task.reopened' GROUP BY task
+), began AS (
+    SELECT session, max(seq) AS seq FROM events
+    WHERE project_id = CAST(:project AS uuid) AND type = 'session.started' GROUP BY session
 ), failed AS (
-    SELECT session.work_item_id, session.reason, session.answer, session.started_at,
+    SELECT session.work_item_id, session.reason, session.answer, began.seq,
            row_number() OVER (PARTITION BY session.work_item_id ORDER BY session.number DESC) AS back
     FROM sessions session
+    LEFT JOIN began ON began.session = CAST(session.id AS text)
     WHERE session.project_id = CAST(:project AS uuid) AND session.state = 'failed'
 ), failures AS (
     SELECT failed.work_item_id,
-           count(*) FILTER (WHERE reopened.at IS NULL OR failed.started_at > reopened.at) AS recent,
+           count(*) FILTER (WHERE reopened.seq IS NULL OR failed.seq > reopened.seq) AS recent,
            json_agg(json_build_array(failed.reason, failed.answer) ORDER BY failed.back DESC)
                FILTER (WHERE failed.back <= 3) AS last
     FROM failed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -24,33 +23,39 @@ SELECT epic.key AS epic, epic.title,
                      ELSE CAST(landing.run_id AS text) END, told.run, '') AS operation,
        landing.status = 'landed' AS standing, landing.commit, coalesce(landing.old_commit, '') AS old_commit,
        landing.epic_commit, landing.target, landing.strategy, landing.finished_at AS at,
+       coalesce(told.seq, 0) AS place,
        CAST(coalesce(told.tasks, '[]') AS text) AS tasks,
        coalesce(told.brings_back, '') AS brings_back,
        coalesce(landing.metadata ->> 'undone_by', '') AS undone_by,
        coalesce(landing.metadata ->> 'undone_tasks', '{}') AS undone_tasks,
        row_number() OVER (PARTITION BY landing.work_item_id
-                          ORDER BY landing.queued_at DESC, landing.created_at DESC, landing.id) = 1 AS latest
+                          ORDER BY queued.seq DESC NULLS LAST, landing.id) = 1 AS latest
 FROM landings landing
 JOIN work_items epic ON epic.id = landing.work_item_id
+LEFT JOIN events queued ON queued.id = landing.id
 LEFT JOIN LATERAL (
-    SELECT event.run, event.payload -> 'tasks' AS tasks, event.payload ->> 'brings_back' AS brings_back
+    SELECT event.seq, event.run, event.payload -> 'tasks' AS tasks,
+           event.payload ->> 'brings_back' AS brings_back
     FROM events event
     WHERE event.project_id = landing.project_id AND event.type = 'landing.landed' AND event.epic = epic.key
       AND event.payload ->> 'commit' = landing.commit
     ORDER BY event.seq DESC LIMIT 1) told ON true
 WHERE landing.project_id = CAST(:project AS uuid) AND landing.commit IS NOT NULL
   AND landing.status IN ('landed', 'undone')
-ORDER BY landing.finished_at, landing.queued_at, landing.id
+ORDER BY told.seq NULLS FIRST, queued.seq, landing.id
 """)
 
 _RUNS = text("""
-SELECT CAST(id AS text) AS id, state, started_at AS at FROM runs
-WHERE project_id = CAST(:project AS uuid) ORDER BY started_at
+SELECT CAST(run.id AS text) AS id, run.state, run.started_at AS at, coalesce(min(started.seq), 0) AS place
+FROM runs run LEFT JOIN events started
+  ON started.project_id = run.project_id AND started.type = 'run.started'
+     AND started.run = CAST(run.id AS text)
+WHERE run.project_id = CAST(:project AS uuid) GROUP BY run.id
 """)
 
 #: What undid something, and what people asked for, in a run or outside of any.
 _ASKED = text("""
-SELECT CAST(id AS text) AS id, run, type, at, epic, task, payload FROM events
+SELECT CAST(id AS text) AS id, run, type, at, epic, task, payload, seq AS place FROM events
 WHERE project_id = CAST(:project AS uuid)
   AND (type IN ('landing.undone', 'control.requested', 'plan.changed')
        OR (run = '' AND type IN ('task.reopened', 'task.skipped', 'landing.queued')))
@@ -70,6 +75,8 @@ class Landed:
     operation: str
     #: Not undone, as far as the store knows.
     standing: bool
+    #: Its place in the order of events.
+    place: int
     commit: str
     #: Where the target was before; the same commit where somebody else had brought the epic there.
     old_commit: str
@@ -97,6 +104,8 @@ class Operation:
     #: `run`, `undo`, `plan`, or what was asked for: an action of `control.requested`, such as `retry`.
     kind: str
     at: datetime
+    #: In the order of events, which goes on where a clock is set back.
+    place: int
     by: str = ""
     #: How a run ended.
     state: str = ""
@@ -136,12 +145,20 @@ async def operations(conn: AsyncConnection, project_id: UUID) -> list[Operation]
     """All operations, oldest first."""
     project = {"project": str(project_id)}
     landings = await landed(conn, project_id)
-    runs = [Operation(row.id, "run", row.at, state=row.state) for row in await conn.execute(_RUNS, project)]
+    runs = [
+        Operation(row.id, "run", row.at, row.place, state=row.state)
+        for row in await conn.execute(_RUNS, project)
+    ]
+    return gather(runs, await conn.execute(_ASKED, project), landings)
+
+
+def gather(runs: Iterable[Operation], asked: Iterable[Any], landings: Sequence[Landed]) -> list[Operation]:
+    """All operations, oldest first; `asked` are the events by which people asked for something."""
     found = {run.id: run for run in runs}
-    for row in await conn.execute(_ASKED, project):
+    for row in asked:
         _note(found, row)
     _add_landings(found, landings)
-    return sorted(found.values(), key=lambda operation: operation.at)
+    return sorted(found.values(), key=lambda operation: operation.place)
 
 
 def _note(found: dict[str, Operation], row: Row[Any]) -> None:
@@ -151,27 +168,29 @@ def _note(found: dict[str, Operation], row: Row[Any]) -> None:
         # A run that found an undo in git tells it, and is not what did it.
         run = found.get(row.run)
         name = data["commit"] if not row.run or (run and run.kind == "run") else row.run
-        undo = found.setdefault(name, Operation(name, "undo", row.at, data.get("by") or ""))
+        undo = found.setdefault(name, Operation(name, "undo", row.at, row.place, data.get("by") or ""))
         undo.undone[row.epic] = data["commit"]
         if row.epic not in undo.items:
             undo.items.append(row.epic)
     elif row.type == "control.requested":
-        asked = Operation(row.id, data.get("action") or "", row.at, data.get("by") or "")
+        asked = Operation(row.id, data.get("action") or "", row.at, row.place, data.get("by") or "")
         found[row.id] = asked
         asked.items += [data["item"]] if data.get("item") else []
     elif row.type == "plan.changed":
         changed = [item for name in ("added", "changed", "gone") for item in data.get(name) or ()]
-        found[row.id] = Operation(row.id, "plan", row.at, items=changed)
+        found[row.id] = Operation(row.id, "plan", row.at, row.place, items=changed)
     elif data.get("by") != "system":
         kind = _WORDS[row.type]
-        found[row.id] = Operation(row.id, kind, row.at, data.get("by") or "", items=[row.task or row.epic])
+        by, items = data.get("by") or "", [row.task or row.epic]
+        found[row.id] = Operation(row.id, kind, row.at, row.place, by, items=items)
 
 
 def _add_landings(found: dict[str, Operation], landings: Sequence[Landed]) -> None:
     for landing in landings:
         operation = found.get(landing.operation)
         if operation is None and landing.brings_back:
-            operation = found.setdefault(landing.operation, Operation(landing.operation, "undo", landing.at))
+            back = Operation(landing.operation, "undo", landing.at, landing.place)
+            operation = found.setdefault(landing.operation, back)
         if operation is None:
             continue
         operation.landed[landing.epic] = landing.commit
@@ -179,16 +198,6 @@ def _add_landings(found: dict[str, Operation], landings: Sequence[Landed]) -> No
             operation.items.append(landing.epic)
         operation.can_undo |= landing.standing
     _mark_undos(found.values(), landings)
-    _place_undos(found.values(), landings)
-
-
-def _place_undos(found: Iterable[Operation], landings: Sequence[Landed]) -> None:
-    """Git tells whole seconds, so that an undo may seem to come before what it undoes."""
-    last = {(each.epic, each.undone_by): each.at for each in landings if each.undone_by}
-    for operation in found:
-        for undone in operation.undone.items():
-            if (at := last.get(undone)) is not None and operation.at <= at:
-                operation.at = at + timedelta(microseconds=1)
 
 
 def _mark_undos(found: Iterable[Operation], landings: Sequence[Landed]) -> None:

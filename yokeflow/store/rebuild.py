@@ -39,10 +39,10 @@ SELECT CAST(json_build_object(
 
 #: The newest commits that the store knows to be on a target, the newest first.
 _LANDED = text("""
-SELECT commit FROM landings
-WHERE project_id = CAST(:project AS uuid) AND target = :target AND status IN ('landed', 'undone')
-  AND commit IS NOT NULL
-ORDER BY finished_at DESC LIMIT 20
+SELECT landing.commit FROM landings landing LEFT JOIN events queued ON queued.id = landing.id
+WHERE landing.project_id = CAST(:project AS uuid) AND landing.target = :target
+  AND landing.status IN ('landed', 'undone') AND landing.commit IS NOT NULL
+ORDER BY queued.seq DESC NULLS LAST LIMIT 20
 """)
 
 #: Commits by which landings were taken off a target.
@@ -53,9 +53,12 @@ WHERE project_id = CAST(:project AS uuid) AND target = :target AND metadata ? 'u
 
 #: Where a target was when the last run began on it, which looked at what was there.
 _SEEN = text("""
-SELECT target_commit FROM runs
-WHERE project_id = CAST(:project AS uuid) AND target = :target AND target_commit IS NOT NULL
-ORDER BY started_at DESC LIMIT 1
+SELECT run.target_commit
+FROM runs run LEFT JOIN events started
+  ON started.project_id = run.project_id AND started.type = 'run.started'
+     AND started.run = CAST(run.id AS text)
+WHERE run.project_id = CAST(:project AS uuid) AND run.target = :target AND run.target_commit IS NOT NULL
+ORDER BY started.seq DESC NULLS LAST, run.started_at DESC LIMIT 1
 """)
 
 #: Items that no plan has: gone from it, until something says that they are finished.

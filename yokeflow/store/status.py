@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 #: for the interventions open on it. Causes are looked up by index for each item, since right after a plan was
 #: imported the planner has no statistics and would compare everything with everything.
 STATUS = """
-WITH question AS MATERIALIZED (
+WITH asked AS MATERIALIZED (
     SELECT intervention.id, intervention.work_item_id, intervention.kind, work.key AS item,
            intervention.reason, intervention.opened_at, intervention.choices
     FROM interventions intervention LEFT JOIN work_items work ON work.id = intervention.work_item_id
     WHERE intervention.project_id = CAST(:project AS uuid) AND intervention.resolved_at IS NULL
 ), latest_run AS (
-    SELECT * FROM runs WHERE project_id = CAST(:project AS uuid) ORDER BY started_at DESC LIMIT 1
+    SELECT run.* FROM runs run LEFT JOIN events started
+      ON started.project_id = run.project_id AND started.type = 'run.started'
+         AND started.run = CAST(run.id AS text)
+    WHERE run.project_id = CAST(:project AS uuid)
+    ORDER BY started.seq DESC NULLS LAST, run.started_at DESC LIMIT 1
 ), landing AS (
-    SELECT DISTINCT ON (work_item_id) work_item_id, status, commit, reason, queued_at
-    FROM landings WHERE project_id = CAST(:project AS uuid)
-    ORDER BY work_item_id, queued_at DESC, created_at DESC, id
+    SELECT DISTINCT ON (way.work_item_id) way.work_item_id, way.status, way.commit, way.reason, way.queued_at
+    FROM landings way LEFT JOIN events queued ON queued.id = way.id
+    WHERE way.project_id = CAST(:project AS uuid)
+    ORDER BY way.work_item_id, queued.seq DESC NULLS LAST, way.id
 )
 SELECT CAST(json_build_object(
     'project', (SELECT name FROM projects WHERE id = CAST(:project AS uuid)),
@@ -59,7 +64,7 @@ SELECT CAST(json_build_object(
                   AND item.status IN ('proposed', 'pending', 'blocked')
                   AND before.status NOT IN ('completed', 'cancelled') AND before.deleted_at IS NULL
                 UNION
-                SELECT CAST(question.id AS text) FROM question WHERE question.work_item_id = item.id) cause
+                SELECT CAST(asked.id AS text) FROM asked WHERE asked.work_item_id = item.id) cause
         ) waiting ON true
         WHERE item.project_id = CAST(:project AS uuid) AND item.deleted_at IS NULL),
     'landings', (
@@ -71,7 +76,7 @@ SELECT CAST(json_build_object(
         SELECT coalesce(json_agg(json_build_object(
             'id', id, 'kind', kind, 'item', item, 'reason', reason, 'opened', opened_at, 'choices', choices)
             ORDER BY opened_at, id), '[]')
-        FROM question),
+        FROM asked),
     'forecasts', (
         SELECT coalesce(json_agg(json_build_object(
             'epics', CASE WHEN with_epic = '' THEN json_build_array(epic)

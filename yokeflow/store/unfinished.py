@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Text, cast, func, select, text
 
 from yokeflow.events import Event
 from yokeflow.model import LandingStatus
-from yokeflow.store.tables import Intervention, Run, Session, WorkItem, Worktree
+from yokeflow.store.tables import Intervention, Run, Session, StoredEvent, WorkItem, Worktree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,9 @@ SELECT DISTINCT ON (landing.work_item_id)
        CAST(landing.id AS text) AS id, epic.key AS epic, landing.status, landing.commit, landing.tree,
        landing.old_commit, landing.epic_commit, landing.target, landing.reason
 FROM landings landing JOIN work_items epic ON epic.id = landing.work_item_id
+LEFT JOIN events queued ON queued.id = landing.id
 WHERE landing.project_id = CAST(:project AS uuid)
-ORDER BY landing.work_item_id, landing.queued_at DESC, landing.created_at DESC, landing.id
+ORDER BY landing.work_item_id, queued.seq DESC NULLS LAST, landing.id
 """)
 
 #: What agents were asked in some runs, without an answer.
@@ -186,10 +187,15 @@ async def open_worktrees(conn: AsyncConnection, project_id: UUID) -> list[OpenWo
 
 async def unfinished_runs(conn: AsyncConnection, project_id: UUID) -> list[OpenRun]:
     """Runs that started and did not finish, oldest first."""
+    began = select(func.max(StoredEvent.seq)).where(
+        StoredEvent.project_id == project_id,
+        StoredEvent.type == "run.started",
+        StoredEvent.run == cast(Run.id, Text),
+    )
     rows = await conn.execute(
         select(Run.id, Run.state, Run.pid, Run.host, Run.started_at)
         .where(Run.project_id == project_id, Run.state.in_(("running", "paused")))
-        .order_by(Run.started_at)
+        .order_by(began.scalar_subquery(), Run.started_at)
     )
     return [OpenRun(str(row.id), row.state, row.pid, row.host, row.started_at) for row in rows]
 

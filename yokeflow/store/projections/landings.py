@@ -8,7 +8,7 @@ from sqlalchemy import literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from yokeflow.store.projections.registry import as_uuid, change_item, commit, on
-from yokeflow.store.tables import Landing, Run, WorkItem, Worktree
+from yokeflow.store.tables import Landing, Run, StoredEvent, WorkItem, Worktree
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -32,8 +32,11 @@ def latest_landing(project: UUID, event: Event) -> ScalarSelect[UUID]:
     """The landing of the epic that an event is about."""
     return (
         select(Landing.id)
+        # A landing has the id of the event that queued it. What was applied last is the newest, whatever
+        # clocks said.
+        .outerjoin(StoredEvent, StoredEvent.id == Landing.id)
         .where(Landing.work_item_id == epic_id(project, event))
-        .order_by(Landing.queued_at.desc(), Landing.created_at.desc(), Landing.id)
+        .order_by(StoredEvent.seq.desc().nulls_last(), Landing.id)
         .limit(1)
         .scalar_subquery()
     )
