@@ -1,12 +1,14 @@
 #!/bin/sh
 # In place of Claude Code: does a task as the folder of its round says, and misbehaves as told there.
 # $round/doing/TASK does the work, line n of $round/behaviour/TASK says how the n-th start goes.
-cat >/dev/null
+prompt=$(cat)
 round=${HOME%/home} task=$YOKE_TASK session=$YOKE_SESSION cap= made=0
 while [ $# -gt 0 ]; do
     [ "$1" = --max-budget-usd ] && cap=$2
     shift
 done
+
+git rev-parse -q --verify MERGE_HEAD >/dev/null && . "${0%/*}/resolve.sh"
 
 # The kernel gives the lock back when the last process of the session is gone.
 exec 9>>"$round/locks/$task"
@@ -15,6 +17,7 @@ echo "start $task $session" >>"$round/sessions.log"
 echo "$session" >>"$round/starts/$task"
 number=$(wc -l <"$round/starts/$task")
 how=$(sed -n "${number}p" "$round/behaviour/$task")
+case $prompt in *"Blue for $task."*) echo "$task $session" >>"$round/answered.log" ;; esac
 
 micro() { # dollars with six places as millionths
     digits=${1%.*}${1#*.}
@@ -99,5 +102,6 @@ merging) half; save; git switch -q -c "side-$session" HEAD~1; echo other >"half-
 rebasing) half; save; GIT_SEQUENCE_EDITOR='sed -i 1s/pick/edit/' git rebase -q -i HEAD~1 >/dev/null 2>&1; exit 1 ;;
 orphan) git switch -q --orphan "orphan-$session"; half; save; finish ;;
 empty) finish ;;
+ask) half; save; echo "Which colour has $task?" >"$YOKE_QUESTION"; echo "$task $session" >>"$round/asked.log"; finish ;;
 esac
 exit 1

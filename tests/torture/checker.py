@@ -17,11 +17,12 @@ from typing import Any
 import asyncpg
 
 from tests.torture.facts import Facts, Stored
+from tests.torture.proofs_extras import EXTRA_PROOFS
 from tests.torture.proofs_git import GIT_PROOFS
 from tests.torture.proofs_store import REBUILT_PROOFS, STORE_PROOFS
 
 _QUERIES = {
-    "events": "SELECT id::text, seq, type, epic, task, session, payload FROM events"
+    "events": "SELECT id::text, seq, run, type, epic, task, session, payload FROM events"
     " WHERE project_id = $1 ORDER BY seq",
     "items": "SELECT key, kind, status, commit FROM work_items WHERE project_id = $1 AND deleted_at IS NULL",
     "landings": "SELECT w.key AS epic, l.status, l.commit, l.tree FROM landings l"
@@ -32,6 +33,8 @@ _QUERIES = {
     "runs": "SELECT id::text, state FROM runs WHERE project_id = $1",
     "questions": "SELECT i.kind, w.key AS item, i.reason FROM interventions i"
     " LEFT JOIN work_items w ON w.id = i.work_item_id WHERE i.project_id = $1 AND i.resolved_at IS NULL",
+    "commits": "SELECT c.commit, c.kind, c.writer, w.key AS item FROM commits c"
+    " JOIN work_items w ON w.id = c.work_item_id WHERE c.project_id = $1",
 }
 
 
@@ -57,7 +60,11 @@ def check(folder: Path) -> list[str]:
     stored = asyncio.run(read_store(facts.database, facts.shop))
     return [
         *(f"{prove.__name__}: {found}" for prove in GIT_PROOFS for found in prove(facts)),
-        *(f"{prove.__name__}: {found}" for prove in STORE_PROOFS for found in prove(facts, stored)),
+        *(
+            f"{prove.__name__}: {found}"
+            for prove in (*STORE_PROOFS, *EXTRA_PROOFS)
+            for found in prove(facts, stored)
+        ),
     ]
 
 

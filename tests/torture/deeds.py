@@ -76,11 +76,18 @@ class Deeds:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{name}\n")
+        tasks = self._world.scenario.work.tasks
+        task = tasks[self._count % len(tasks)]
+        # Where hooks tell which task it belongs to.
+        about = ("-m", f"Yoke-Task: {task}") if self._world.scenario.extras.hooks else ()
         for _ in range(50):
             attempt(folder, "add", "--", name)
-            done = attempt(folder, "commit", "-q", "-m", f"Person {name}", "--", name)
+            done = attempt(folder, "commit", "-q", "-m", f"Person {name}", *about, "--", name)
             if not done.returncode:
-                self._world.note("person.log", git(folder, "rev-parse", "HEAD"))
+                head = git(folder, "rev-parse", "HEAD")
+                self._world.note("person.log", head)
+                if about:
+                    self._world.note("named.log", head, task)
                 return
             if not re.search(r"\.lock|cannot lock ref", done.stderr):
                 break

@@ -24,6 +24,7 @@ class Stored:
     sessions: Rows
     runs: Rows
     questions: Rows
+    commits: Rows
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Commit:
     subject: str
     #: By key, the last value.
     trailers: dict[str, str]
+    #: Commits that it takes back.
+    undoes: tuple[str, ...]
 
 
 class Facts:
@@ -83,16 +86,48 @@ class Facts:
     @property
     def landed(self) -> list[Commit]:
         """The landings among them."""
-        return [commit for commit in self.gained if "Yoke-Epic" in commit.trailers]
+        return [commit for commit in self.gained if "Yoke-Epic" in commit.trailers and not commit.undoes]
+
+    @property
+    def undone(self) -> list[Commit]:
+        """What took landings, or earlier ones of these, back."""
+        return [commit for commit in self.gained if commit.undoes]
+
+    def undone_by(self, commit: str) -> str:
+        """What takes a commit back now; empty when it stands, also because its undoing was taken back."""
+        by = [undo.oid for undo in self.undone if commit in undo.undoes and not self.undone_by(undo.oid)]
+        return by[-1] if by else ""
+
+    def stands_by(self, commit: str) -> str:
+        """The commit by which a landing is on the target: itself, or what brought it back; empty for none."""
+        undos = [undo.oid for undo in self.undone if commit in undo.undoes]
+        if not undos:
+            return commit
+        back = self.undone_by(undos[-1])
+        return self.stands_by(back) if back else ""
+
+    @cached_property
+    def standing(self) -> dict[str, str]:
+        """Epics that are on the target, and the last commit that brought each there."""
+        found = ((commit.trailers["Yoke-Epic"], self.stands_by(commit.oid)) for commit in self.landed)
+        return {epic: oid for epic, oid in found if oid}
+
+    def until(self, number: int) -> Facts:
+        """As it was before the commit of this number was put on the target."""
+        made = type(self)(self.folder, self.told)
+        made.gained = self.gained[:number]
+        return made
 
     def tested(self, commit: Commit) -> tuple[Commit | None, list[str]]:
         """The commit whose tree was tested for this landing, and the commands that its epics promise.
 
         Another one than itself in a batch, which is tested as one: the last of it.
         """
+        if commit.undoes:
+            return commit, self.told["landing_checks"]
         epics: list[str] = []
         for other in self.gained[self.gained.index(commit) :]:
-            if "Yoke-Epic" not in other.trailers:
+            if "Yoke-Epic" not in other.trailers or other.undoes:
                 break
             epics.append(other.trailers["Yoke-Epic"])
             if not other.trailers.get("Yoke-Checks", "").endswith("=batched"):
@@ -113,5 +148,6 @@ class Facts:
 
 def _commit(entry: str) -> Commit:
     oid, tree, subject, trailers = entry.split("\0")
-    pairs = (line.partition(": ") for line in trailers.splitlines())
-    return Commit(oid, tree, subject, {key: value for key, _, value in pairs})
+    pairs = [line.partition(": ") for line in trailers.splitlines()]
+    undoes = tuple(value for key, _, value in pairs if key == "Yoke-Undoes")
+    return Commit(oid, tree, subject, {key: value for key, _, value in pairs}, undoes)

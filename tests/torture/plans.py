@@ -19,10 +19,10 @@ BAD = (
     *("rebasing", "orphan", "empty", "target", "merge-main", "push"),
 )
 #: Seconds for a task one of whose agents hangs.
-_HANGS = "3s"
+HANGS = "3s"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """A random plan and all that its agents do."""
 
@@ -91,8 +91,14 @@ def _task(
     starts = [chance.choice(BAD) for _ in range(2) if chance.random() < misbehave]
     work.behaviour[name] = [*starts, *(chance.choice(GOOD) for _ in range(3))]
     if "hang" in starts:
-        task["timeout"] = _HANGS
+        task["timeout"] = HANGS
     return task
+
+
+def clash_of_files(work: Work) -> None:
+    """Let two epics conflict that would not have."""
+    work.clash = "conflict"
+    _clash(work, work.clash)
 
 
 def _clash(work: Work, clash: str) -> None:

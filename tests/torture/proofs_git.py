@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.torture.look import belongings, digest
@@ -23,7 +22,7 @@ _OF_GIT = frozenset(
 _OURS = frozenset(
     (
         *("journal.jsonl", "run.lock", "worktrees.lock", "sessions", "status.json", "notices.json"),
-        *("session-hooks", "session.gitconfig", "program", "hooks.json", "spool"),
+        *("session-hooks", "session.gitconfig", "program", "settings.good", "spool.lock"),
     )
 )
 
@@ -36,15 +35,40 @@ def every_commit_is_a_landing_or_a_persons(facts: Facts) -> Iterator[str]:
 
 
 def landings_say_what_was_tested(facts: Facts) -> Iterator[str]:
-    """The trailer names the tree itself; each epic lands once."""
-    for commit in facts.landed:
+    """The trailer names the tree itself, of what landed and of what was undone."""
+    for commit in (*facts.landed, *facts.undone):
         last, commands = facts.tested(commit)
         word = "batched" if last != commit else "passed" if commands else "none"
-        if last is None or commit.trailers.get("Yoke-Checks") != f"{commit.tree}={word}":
+        words = {word, "flaky"} if word == "passed" and facts.told["retries"] else {word}
+        tree, _, said = commit.trailers.get("Yoke-Checks", "").partition("=")
+        if last is None or tree != commit.tree or said not in words:
             yield f"{commit.oid[:10]} has {commit.trailers} and tree {commit.tree}"
-    for epic, count in Counter(commit.trailers["Yoke-Epic"] for commit in facts.landed).items():
-        if count > 1:
-            yield f"{epic} landed {count} times"
+
+
+def epics_land_once(facts: Facts) -> Iterator[str]:
+    """And once more each time they were undone."""
+    there: dict[str, str] = {}
+    for number, commit in enumerate(facts.gained):
+        until = facts.until(number)
+        if "Yoke-Epic" not in commit.trailers or commit.undoes:
+            continue
+        epic = commit.trailers["Yoke-Epic"]
+        if epic in there and until.stands_by(there[epic]):
+            yield f"{epic} landed as {there[epic][:10]} and again as {commit.oid[:10]}"
+        there[epic] = commit.oid
+
+
+def nothing_is_rewritten(facts: Facts) -> Iterator[str]:
+    """Where the target was before and after an undo, it still has; one that failed made no commit."""
+    gained = {commit.oid: commit for commit in facts.gained}
+    for line in facts.lines("undo.log"):
+        before, after, code = line.split()
+        for oid in (before, after):
+            mark = "%(trailers:key=Yoke-Checks,valueonly)"
+            if oid not in gained and facts.git("log", "-1", f"--format={mark}", oid).strip():
+                yield f"{oid[:10]} was the tip of main, and is not in it any more"
+        if code in {"1", "2"} and before != after and after in gained and gained[after].undoes:
+            yield f"an undo left with {code} and made {after[:10]}"
 
 
 def checks_saw_what_landed(facts: Facts) -> Iterator[str]:
@@ -54,7 +78,7 @@ def checks_saw_what_landed(facts: Facts) -> Iterator[str]:
         name, tree, verdict, changed = line.split(" ", 3)
         if verdict == "passed" and not changed:
             passed.add((name, tree))
-    for commit in facts.landed:
+    for commit in (*facts.landed, *facts.undone):
         last, _ = facts.tested(commit)
         for command in facts.told["landing_checks"]:
             if last and (command.split()[-1], last.tree) not in passed:
@@ -64,22 +88,23 @@ def checks_saw_what_landed(facts: Facts) -> Iterator[str]:
 def evidence_is_with_the_landings(facts: Facts) -> Iterator[str]:
     """Git keeps what proved a landing, for every landing that was tested and for nothing else."""
     kept = set(facts.git("for-each-ref", "--format=%(refname:lstrip=3)", "refs/yoke/evidence/").split())
-    for commit in facts.landed:
+    tested = [*facts.landed, *facts.undone]
+    for commit in tested:
         last, commands = facts.tested(commit)
         if last == commit and commands and commit.oid not in kept:
             yield f"there is none for {commit.oid[:10]}"
-    for oid in kept - {commit.oid for commit in facts.landed}:
+    for oid in kept - {commit.oid for commit in tested}:
         yield f"{oid[:10]} is no landing"
 
 
 def work_is_there_once(facts: Facts) -> Iterator[str]:
-    """What the tasks of a landed epic wrote is on the target, once; nothing that failed is."""
+    """What the tasks of a landed epic wrote is on the target, once; nothing that failed or was undone is."""
     names = set(facts.git("ls-tree", "-r", "--name-only", "refs/heads/main").splitlines())
-    for commit in facts.landed:
-        for task in facts.told["epics"][commit.trailers["Yoke-Epic"]]:
+    for epic in {commit.trailers["Yoke-Epic"] for commit in facts.landed}:
+        for task in facts.told["epics"][epic]:
             file = facts.told["tasks"][task]
             text = facts.git("show", f"refs/heads/main:{file}") if file in names else ""
-            if (count := text.split("\n").count(task)) != 1:
+            if (count := text.split("\n").count(task)) != (epic in facts.standing):
                 yield f"{file} on main names {task} {count} times"
     for name in names:
         if name.startswith("half-"):
@@ -157,12 +182,14 @@ def only_open_epics_have_branches(facts: Facts) -> Iterator[str]:
 
 
 def _open_epics(facts: Facts) -> set[str]:
-    return set(facts.told["epics"]) - {commit.trailers["Yoke-Epic"] for commit in facts.landed}
+    return set(facts.told["epics"]) - set(facts.standing)
 
 
 GIT_PROOFS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     every_commit_is_a_landing_or_a_persons,
     landings_say_what_was_tested,
+    epics_land_once,
+    nothing_is_rewritten,
     checks_saw_what_landed,
     evidence_is_with_the_landings,
     work_is_there_once,

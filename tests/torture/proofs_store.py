@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from tests.torture.facts import Facts, Stored
 
 
+def _is_flaky(command: str) -> bool:
+    return command.endswith(" flaky")
+
+
 def completed_work_is_reachable(facts: Facts, stored: Stored) -> Iterator[str]:
     """Some ref leads to the commit of every task that was ever completed."""
     said = ""
@@ -28,13 +32,16 @@ def completed_work_is_reachable(facts: Facts, stored: Stored) -> Iterator[str]:
 
 
 def landed_trees_were_tested(facts: Facts, stored: Stored) -> Iterator[str]:
-    """For every landing and command there is a result that is green, and not flaky, on exactly its tree."""
+    """For every landing, undoing and command there is a green result on exactly its tree.
+
+    Only of the check that is flaky, it may be flaky.
+    """
     green = {
         (row["tree"], row["command"])
         for row in stored.checks
-        if row["stage"] == "landing" and row["passed"] and not row["flaky"]
+        if row["stage"] == "landing" and row["passed"] and (not row["flaky"] or _is_flaky(row["command"]))
     }
-    for commit in facts.landed:
+    for commit in (*facts.landed, *facts.undone):
         last, commands = facts.tested(commit)
         for command in commands:
             if last and (last.tree, command) not in green:
@@ -44,11 +51,15 @@ def landed_trees_were_tested(facts: Facts, stored: Stored) -> Iterator[str]:
 def store_and_git_agree_on_landings(facts: Facts, stored: Stored) -> Iterator[str]:
     """Both know the same landings, by epic and commit."""
     told = Counter((row["epic"], row["commit"]) for row in stored.landings if row["status"] == "landed")
-    found = Counter((commit.trailers["Yoke-Epic"], commit.oid) for commit in facts.landed)
+    found = Counter(facts.standing.items())
     for epic, commit in told - found:
         yield f"the store says that {epic} landed as {commit[:10]}"
     for epic, commit in found - told:
         yield f"git says that {epic} landed as {commit[:10]}"
+    there = {commit.oid for commit in facts.gained}
+    for row in stored.landings:
+        if row["status"] == "undone" and row["commit"] not in there:
+            yield f"{row['epic']} landed as {row['commit'][:10]} and was undone, and is not on main"
 
 
 def no_task_ran_twice_at_once(facts: Facts, stored: Stored) -> Iterator[str]:
@@ -82,6 +93,8 @@ def nothing_is_done_twice(_facts: Facts, stored: Stored) -> Iterator[str]:
                 if event["epic"] in done:
                     yield f"{event['epic']} landed twice"
                 done.add(event["epic"])
+            case "landing.undone":
+                done.discard(event["epic"])
 
 
 def agents_are_in_the_books(facts: Facts, stored: Stored) -> Iterator[str]:
@@ -126,7 +139,8 @@ def all_is_done_but_for_a_reason(facts: Facts, stored: Stored) -> Iterator[str]:
         if open_items or kinds:
             yield f"a run left with 0, and {open_items} are open, {kinds} wait"
         return
-    clash = {"conflict": "conflict", "red": "red_check"}.get(facts.told["clash"])
+    solved = facts.told["conflicts"] not in {"manual", "retry_later"}
+    clash = {"conflict": "" if solved else "conflict", "red": "red_check"}.get(facts.told["clash"])
     if (clash and clash in kinds) or facts.told["budget"]:
         return
     asked = [f"{row['kind']} of {row['item']}: {row['reason']}" for row in stored.questions]

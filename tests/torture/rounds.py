@@ -12,25 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.torture.acts import Acts
 from tests.torture.deeds import BETWEEN, Deeds
 from tests.torture.look import belongings, tip
+from tests.torture.running import PAUSE, TortureError, bound, run
 
 if TYPE_CHECKING:
-    from tests.torture.scenario import Kill, Phase
-    from tests.torture.starting import Started
+    from tests.torture.kills import Kill
+    from tests.torture.scenario import Phase
     from tests.torture.world import World
 
-#: Seconds after which a run counts as one that never ends.
-_PATIENCE = 150.0
 #: Runs at the end until nothing is left to do.
 _LAST_RUNS = 8
-_PAUSE = 0.01
+#: Exit codes after which another run is of no use: a defect, and a budget.
+_HOPELESS = (3, 4)
 #: Seconds for processes to go once the last run has ended.
 _GOING = 5.0
-
-
-class TortureError(Exception):
-    """A promise was broken; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,19 @@ def torture(world: World, database: str, spare: str = "") -> Outcome:
     world.build()
     before = belongings(world.shop)
     world.describe(before=before, database=database)
-    deeds = Deeds(world)
+    deeds, acts = Deeds(world), Acts(world)
     codes: list[int] = []
     try:
-        codes.extend(_phase(world, phase, deeds) for phase in world.scenario.phases)
-        ended = _to_the_end(world, codes)
+        acts.begin()
+        for phase in world.scenario.phases:
+            codes.append(_phase(world, phase, deeds))
+            if world.scenario.extras.prompt and world.scenario.extras.answers:
+                acts.answer()
+            acts.undo(len(codes))
+        ended = _to_the_end(world, acts, codes)
+        if acts.undo():
+            ended = _to_the_end(world, acts, codes)
+        acts.end()
     except TortureError as error:
         return Outcome([str(error)], codes)
     finally:
@@ -70,30 +75,21 @@ def _phase(world: World, phase: Phase, deeds: Deeds) -> int:
     """One run with what happens meanwhile; its exit code."""
     to_do = [deed for deed in phase.deeds if deed.what not in BETWEEN]
     base, begin = world.records(), time.monotonic()
-    run = world.start("run", kill=phase.kill)
-    while run.poll() is None:
+    started = world.start("run", kill=phase.kill)
+    while started.poll() is None:
         elapsed = time.monotonic() - begin
         if phase.kill.how == "time" and elapsed > phase.kill.at:
-            run.send_signal(signal.SIGKILL)
+            started.send_signal(signal.SIGKILL)
         if to_do and world.records() - base >= to_do[0].after:
-            deeds.do(to_do.pop(0), run)
-        _bound(world, run, elapsed)
-        time.sleep(_PAUSE)
+            deeds.do(to_do.pop(0), started)
+        bound(world, started, elapsed)
+        time.sleep(PAUSE)
     deeds.undo()
     _settled(world, phase.kill)
     for deed in (*to_do, *(deed for deed in phase.deeds if deed.what in BETWEEN)):
         deeds.do(deed, None)
     deeds.undo()
-    return run.returncode or 0
-
-
-def _bound(world: World, run: Started, elapsed: float) -> None:
-    if elapsed < _PATIENCE:
-        return
-    # The fault handler prints where every thread was.
-    run.send_signal(signal.SIGABRT)
-    time.sleep(2)
-    raise TortureError(f"a run did not end within {_PATIENCE:.0f} s:\n{world.last_log()[-3000:]}")
+    return started.returncode or 0
 
 
 def _settled(world: World, kill: Kill) -> None:
@@ -103,46 +99,22 @@ def _settled(world: World, kill: Kill) -> None:
     time.sleep(0.02)
 
 
-def _to_the_end(world: World, codes: list[int]) -> bool:
-    """Run until all is done, as a person would: who is asked tries again. False when that is no use."""
-    for _ in range(_LAST_RUNS):
-        codes.append(_run(world, "run"))
+def _to_the_end(world: World, acts: Acts, codes: list[int]) -> bool:
+    """Run until all is done, as a person would, who answers what is asked. False when that is no use."""
+    for _ in range(_LAST_RUNS + world.scenario.extras.answers):
+        codes.append(run(world, "run"))
         if codes[-1] == 0:
             return True
-        if codes[-1] == 3:
+        if codes[-1] in _HOPELESS or not acts.answer():
             return False
-        waiting = _waiting(world)
-        hopeless = {"conflict": "conflict", "red": "red_check"}.get(world.scenario.work.clash)
-        again = [item for item, kind in waiting.items() if kind != hopeless]
-        if not again or codes[-1] == 4:
-            return False
-        for item in again:
-            _run(world, "retry", item)
     return False
-
-
-def _run(world: World, *args: str) -> int:
-    run, begin = world.start(*args), time.monotonic()
-    while run.poll() is None:
-        _bound(world, run, time.monotonic() - begin)
-        time.sleep(_PAUSE)
-    return run.returncode or 0
-
-
-def _waiting(world: World) -> dict[str, str]:
-    """Items that wait for a person -> kind of the intervention."""
-    if _run(world, "attention", "--json") == 3:
-        return {}
-    start = world.last_log().find("[")
-    found = json.loads(world.last_log()[start:]) if start >= 0 else []
-    return {each["item"]: each["kind"] for each in found}
 
 
 def _second_copy(world: World, spare: str) -> list[str]:
     """Lose the store and everything it was made from but git, and bring it back; nothing is done again."""
     before = tip(world.shop)
     world.lose_the_store(spare)
-    codes = [_run(world, "db", "rebuild", "--yes"), _run(world, "run")]
+    codes = [run(world, "db", "rebuild", "--yes"), run(world, "run")]
     broken = _verdict(world, spare)
     if codes != [0, 0] or tip(world.shop) != before:
         broken.append(f"after a rebuild: exit codes {codes}, main was {before} and is {tip(world.shop)}")

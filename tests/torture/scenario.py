@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.torture.extras import Extras, extras_of
+from tests.torture.kills import NO_KILL, of_a_run
 from tests.torture.plans import GOOD, Work, random_work
 
 if TYPE_CHECKING:
     from random import Random
 
-#: How the orchestrator dies: at a moment, at a record of the journal, at a change it makes, at a call of git.
-KILLS = ("time", "record", "change", "git")
-_RECORD_MODES = ("before", "torn", "after")
-_GIT_MODES = ("before", "meanwhile", "after", "midway", "late", "git")
+    from tests.torture.kills import Kill
+
 _PERSON = (
     *("commit", "commit", "amend", "switch", "edit", "lock", "rebase", "epic-commit", "branch"),
     *("kill-agent", "interrupt"),
 )
 _SERVER = ("server-kill", "server-stop", "server-restart")
-#: All kinds of them.
-KILL_KINDS = (
-    *("time", "change:before"),
-    *(f"record:{mode}" for mode in _RECORD_MODES),
-    *(f"git:{mode}" for mode in _GIT_MODES),
-)
 #: What others do meanwhile.
 DEEDS = (*dict.fromkeys(_PERSON), *_SERVER, "disk", "clock")
 #: Epics that cannot both land: by their files, or by what a check says of both together.
 CLASHES = ("conflict", "red")
 _CLOCK = (-86_400, -3600, -5, 7, 3600, 86_400 * 2)
-
-
-@dataclass(frozen=True)
-class Kill:
-    """How a run is ended, if it does not end by itself before."""
-
-    #: One of KILLS, or `none`.
-    how: str
-    #: Seconds, or the number of the record, change or call.
-    at: float = 0
-    mode: str = ""
-
-    @property
-    def kind(self) -> str:
-        """What is killed, and where."""
-        return f"{self.how}:{self.mode}".rstrip(":")
-
-    def __str__(self) -> str:
-        return self.how if self.how == "none" else f"{self.how}:{self.at:g}:{self.mode}".rstrip(":")
 
 
 @dataclass(frozen=True)
@@ -94,6 +69,7 @@ class Scenario:
     clock: bool = False
     #: Millionths of a dollar that a day may cost; 0 for no limit.
     budget: int = 0
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def kinds(self) -> set[str]:
@@ -101,7 +77,7 @@ class Scenario:
         deeds = {deed.what for phase in self.phases for deed in phase.deeds}
         kills = {phase.kill.kind for phase in self.phases} - {"none"}
         starts = {how for starts in self.work.behaviour.values() for how in _reached(starts)}
-        more = {"budget"} if self.budget else set()
+        more = self.extras.kinds | ({"budget"} if self.budget else set())
         return deeds | kills | starts | more | ({self.work.clash} - {""})
 
     def __str__(self) -> str:
@@ -110,7 +86,8 @@ class Scenario:
         how = f"{parallel['strategy']} {parallel['merge_strategy']} x{parallel['max_concurrency']}"
         extra = [name for name in ("own_server", "small_disk", "clock", "budget") if getattr(self, name)]
         phases = "; ".join(map(str, self.phases))
-        return f"{size}, {how}{''.join(f', {name}' for name in (*extra, self.work.clash) if name)} | {phases}"
+        more = "".join(f", {name}" for name in (*extra, self.work.clash, str(self.extras)) if name)
+        return f"{size}, {how}{more} | {phases}"
 
 
 def _reached(starts: list[str]) -> list[str]:
@@ -130,12 +107,16 @@ def scenario(seed: int) -> Scenario:
     if special == "budget":
         work.costs.update({task: chance.randrange(100, 4000) for task in work.tasks})
         budget = round(sum(work.costs.values()) * chance.choice((0.5, 1.5, 4)))
+    config, phases = _config(chance, work, budget), _phases(chance, special, len(work.tasks))
+    belongings = frozenset(each for each in _BELONGINGS if chance.random() < 0.6)
+    extras = extras_of(seed, work, special=bool(special))
     return Scenario(
         seed,
         work,
-        _config(chance, work, budget),
-        _phases(chance, special, len(work.tasks)),
-        frozenset(each for each in _BELONGINGS if chance.random() < 0.6),
+        extras.configured(config),
+        phases,
+        belongings,
+        extras=extras,
         own_server=special == "server",
         small_disk=special == "disk",
         clock=special == "clock",
@@ -189,20 +170,5 @@ def _phase(chance: Random, special: str, number: int, tasks: int) -> Phase:
         deeds.append(Deed("clock", chance.randrange(0, 20), chance.choice(_CLOCK)))
     quiet = special and chance.random() < 0.5
     return Phase(
-        Kill("none") if quiet else _kill(chance, tasks), tuple(sorted(deeds, key=lambda deed: deed.after))
+        NO_KILL if quiet else of_a_run(chance, tasks), tuple(sorted(deeds, key=lambda deed: deed.after))
     )
-
-
-def _kill(chance: Random, tasks: int) -> Kill:
-    """A death that comes at about any time of a run of so many tasks."""
-    how = chance.choice((*KILLS, "none")) if chance.random() < 0.3 else chance.choice(KILLS)
-    match how:
-        case "time":
-            return Kill(how, round(chance.uniform(0.6, 3.0), 2))
-        case "record":
-            return Kill(how, chance.randint(1, 8 + 11 * tasks), chance.choice(_RECORD_MODES))
-        case "change":
-            return Kill(how, chance.randint(1, 60 + 90 * tasks), "before")
-        case "git":
-            return Kill(how, chance.randint(1, 25 + 25 * tasks), chance.choice(_GIT_MODES))
-    return Kill("none")

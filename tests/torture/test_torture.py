@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.torture.batch import Batch
+from tests.torture.kills import KILL_KINDS
 from tests.torture.plans import BAD, GOOD
-from tests.torture.scenario import CLASHES, DEEDS, KILL_KINDS, scenario
+from tests.torture.scenario import CLASHES, DEEDS, scenario
 
 #: Chosen so that `test_the_seeds_have_every_kind_of_fault` holds, and so that none of them takes long.
 SEEDS = (1998, 15266, 1366, 2438, 7157, 10543, 153, 2238, 6200, 868)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import psutil
 import yaml
 
+from tests.torture.kills import NO_KILL
 from tests.torture.shell import GIT, git
 from tests.torture.starting import HERE, PATH, Command, Started, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.torture.scenario import Kill, Scenario
+    from tests.torture.kills import Kill
+    from tests.torture.scenario import Scenario
 
 #: Variables that are let through to the runs; everything else of ours stays out.
 _KEPT = ("LANG", "LC_ALL", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
@@ -57,7 +59,7 @@ class World:
 
     def build(self) -> None:
         """Make everything that is there before the first run."""
-        for name in ("home", "tmp", "bin", "locks", "starts", "behaviour", "doing", "cost", "log"):
+        for name in ("home", "tmp", "bin", "locks", "starts", "behaviour", "doing", "cost", "log", "flaky"):
             (self.folder / name).mkdir()
         wrapper = (HERE / "git.sh").read_text().replace("@GIT@", GIT).replace("@ROUND@", str(self.folder))
         (self.folder / "bin/git").write_text(wrapper)
@@ -72,6 +74,7 @@ class World:
 
     def _instruct(self) -> None:
         work = self.scenario.work
+        self.note("resolving", *self.scenario.extras.resolving, between="\n")
         for task, command in work.commands.items():
             (self.folder / "doing" / task).write_text(command)
             (self.folder / "behaviour" / task).write_text("".join(f"{how}\n" for how in work.behaviour[task]))
@@ -96,10 +99,13 @@ class World:
         config = dict(self.scenario.config)
         check = str(HERE / "check.sh")
         names: dict[str, list[str] | None] = config["checks"]
-        config["checks"] = {
+        checks: dict[str, object] = {
             stage: None if found is None else [f"{check} {name}" for name in found]
             for stage, found in names.items()
         }
+        if retries := self.scenario.extras.retries:
+            checks["retries"] = retries
+        config["checks"] = checks
         config["agents"] = {
             "default": "claude",
             "grace": "300ms",
@@ -121,6 +127,7 @@ class World:
         if "hook" in has:
             self.write(".git/hooks/post-checkout", "#!/bin/sh\nexit 0\n")
             (shop / ".git/hooks/post-checkout").chmod(0o755)
+        self._own_hooks()
         if "staged" in has:
             self.write("src/staged.txt", "staged\n")
             git(shop, "add", "src/staged.txt")
@@ -134,6 +141,24 @@ class World:
             if name in has:
                 self.write(path, f"{name}, mine\n")
 
+    def _own_hooks(self) -> None:
+        """Hooks of the user's that note what they saw, beside which ours are to be installed."""
+        where = self.scenario.extras.hooks
+        if where not in {"own", "path"}:
+            return
+        folder = self.shop / (".git/hooks" if where == "own" else "build/hooks")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("post-commit", "commit-msg"):
+            hook = folder / name
+            hook.write_text(f'#!/bin/sh\necho "{name} $(git rev-parse HEAD)" >>{self.folder}/hooks.log\n')
+            hook.chmod(0o755)
+        if where == "path":
+            git(self.shop, "config", "core.hooksPath", str(folder))
+
+    def git(self, *args: str) -> str:
+        """What git says in the user's repository."""
+        return git(self.shop, *args)
+
     def write(self, name: str, content: str) -> None:
         """Write a file of the repository, with its folders."""
         path = self.shop / name
@@ -142,15 +167,18 @@ class World:
 
     # Runs
 
-    def start(self, *args: str, kill: Kill | None = None) -> Started:
-        """Start `yoke`; what it prints goes to a file of the folder `log`."""
+    def start(self, *args: str, kill: Kill = NO_KILL, beside: bool = False) -> Started:
+        """Start `yoke`, also `beside` another; what it prints goes to a file of the folder `log`."""
         self._runs += 1
+        log = self.folder / f"log/{self._runs:02}-{args[0]}.log"
+        command = Command(args, self.shop, {**self.environment(), **self._deadly(kill)}, log)
+        if beside:
+            return self._starter(command)
         for name in ("calls", "orchestrator"):
             (self.folder / name).unlink(missing_ok=True)
         if (self.folder / "fired").exists():
             (self.folder / "fired").rmdir()
-        log = self.folder / f"log/{self._runs:02}-{args[0]}.log"
-        run = self._starter(Command(args, self.shop, {**self.environment(), **self._deadly(kill)}, log))
+        run = self._starter(command)
         draft = self.folder / "orchestrator.new"
         draft.write_text(f"{run.pid}\n")
         draft.rename(self.folder / "orchestrator")
@@ -188,9 +216,7 @@ class World:
             env |= {"LD_PRELOAD": str(self._clock), "TORTURE_CLOCK": str(self.folder / "clock")}
         return env
 
-    def _deadly(self, kill: Kill | None) -> dict[str, str]:
-        if kill is None:
-            return {}
+    def _deadly(self, kill: Kill) -> dict[str, str]:
         if kill.how == "git":
             return {"TORTURE_GIT": f"{kill.at:g}:{kill.mode}"}
         return {"TORTURE_DIE": str(kill)} if kill.how in {"record", "change"} else {}
@@ -204,15 +230,15 @@ class World:
 
     # For the checker
 
-    def note(self, name: str, *words: object) -> None:
+    def note(self, name: str, *words: object, between: str = " ") -> None:
         """Add a line to a file of the folder."""
         with (self.folder / name).open("a") as file:
-            file.write(" ".join(map(str, words)) + "\n")
+            file.write(between.join(map(str, words)) + "\n")
 
     def describe(self, **more: object) -> None:
         """Write down what the checker must know; it gets nothing else."""
         work, config = self.scenario.work, self.config()
-        checks = config["checks"]
+        checks, extras = config["checks"], self.scenario.extras
         assert isinstance(checks, dict)
         facts = {
             "seed": self.scenario.seed,
@@ -227,6 +253,10 @@ class World:
             "budget": self.scenario.budget,
             "clash": work.clash,
             "clock": self.scenario.clock,
+            "hooks": extras.hooks,
+            "retries": extras.retries,
+            "conflicts": extras.conflicts,
+            "approvals": extras.approvals,
             **more,
         }
         (self.folder / "round.json").write_text(json.dumps(facts, indent=1))
