@@ -58,6 +58,19 @@ async def test_a_flaky_check_lands_as_flaky_and_is_told(workshop: Workshop) -> N
     assert (told["flaky"], told["tries"], told["reused"]) == (True, 2, None)
 
 
+async def test_an_undo_that_only_a_flaky_check_let_through_says_so(workshop: Workshop) -> None:
+    mark = workshop.root.parent / "mark"
+    mark.touch()
+    workshop.config(checks={"landing": [f"test -e {mark} || {{ touch {mark}; false; }}"], "retries": 1})
+    workshop.plan(epic("one", task("one.a")))
+    await workshop.run()
+    mark.unlink()
+    assert workshop.yoke("undo", "one").returncode == 0
+    tree = workshop.git("rev-parse", "main^{tree}")
+    said = workshop.git("log", "-1", "--format=%s %(trailers:key=Yoke-Checks,valueonly)", "main")
+    assert said == f"Undo one: Epic one {tree}=flaky"
+
+
 async def test_what_one_run_proved_the_next_one_reuses_and_says_so(workshop: Workshop) -> None:
     workshop.write("one.a.txt", "mine\n")
     workshop.config(checks={"landing": ["test -e README.md"]})
