@@ -19,6 +19,7 @@ from tests.torture.shell import attempt, git
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.torture.acts import Acts
     from tests.torture.scenario import Deed
     from tests.torture.starting import Started
     from tests.torture.world import World
@@ -30,8 +31,9 @@ BETWEEN = frozenset(("rebase", "epic-commit", "branch"))
 class Deeds:
     """Does what a scenario says, and notes for the checker what is to be excused by it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, acts: Acts) -> None:
         self._world = world
+        self._acts = acts
         self._shop = world.shop
         self._count = 0
         self._undo: list[Callable[[], object]] = []
@@ -55,6 +57,8 @@ class Deeds:
         elif deed.what == "interrupt":
             if run is not None:
                 run.send_signal(signal.SIGINT)
+        elif deed.what == "answer":
+            self._acts.answer(beside=run is not None)
         elif deed.what == "clock":
             (self._world.folder / "clock").write_bytes(struct.pack("q", int(deed.value)))
         elif deed.what.startswith("server"):

@@ -31,6 +31,7 @@ APPROVALS = ("task:before", "task:after", "epic:before", "epic:after")
 #: All kinds of what is added here.
 EXTRA_KINDS = (
     *("undo", "undo-last", "undo-killed", "undo-undone", "hooks-killed", "flaky", "rejected", "question"),
+    "answer",
     *(f"hooks:{name}" for name in HOOKS),
     *(f"conflicts:{name}" for name in CONFLICTS if name != "manual"),
     *(f"resolve:{name}" for name in (*RESOLVING, *SPOILING)),
@@ -85,6 +86,8 @@ class Extras:
     asking: frozenset[str] = frozenset()
     #: Whether a person answers as soon as a run has ended, however it did.
     prompt: bool = False
+    #: After how many records of a run a person answers while it goes on; 0 for never.
+    meanwhile: int = 0
 
     @property
     def kinds(self) -> set[str]:
@@ -99,6 +102,7 @@ class Extras:
             (self.conflicts != "manual", f"conflicts:{self.conflicts}"),
             (self.rejected, "rejected"),
             (self.asking, "question"),
+            (self.meanwhile and self.answers, "answer"),
         ):
             found |= {kind} if there else set()
         return found
@@ -142,6 +146,7 @@ def extras_of(seed: int, work: Work, *, special: bool) -> Extras:
         **_approvals(chance, work),
         asking=_asking(chance, work),
         prompt=chance.random() < 0.5,
+        meanwhile=chance.randint(4, 25) if chance.random() < 0.5 else 0,
     )
 
 

@@ -47,7 +47,8 @@ def torture(world: World, database: str, spare: str = "") -> Outcome:
     world.build()
     before = belongings(world.shop)
     world.describe(before=before, database=database)
-    deeds, acts = Deeds(world), Acts(world)
+    acts = Acts(world)
+    deeds = Deeds(world, acts)
     codes: list[int] = []
     try:
         acts.begin()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.torture.extras import Extras, extras_of
@@ -114,7 +114,7 @@ def scenario(seed: int) -> Scenario:
         seed,
         work,
         extras.configured(config),
-        phases,
+        tuple(_answered(phase, extras) for phase in phases),
         belongings,
         extras=extras,
         own_server=special == "server",
@@ -122,6 +122,14 @@ def scenario(seed: int) -> Scenario:
         clock=special == "clock",
         budget=budget,
     )
+
+
+def _answered(phase: Phase, extras: Extras) -> Phase:
+    """With a person who answers while the run goes on, where there is something to ask."""
+    if not extras.meanwhile or not extras.answers:
+        return phase
+    deeds = (*phase.deeds, Deed("answer", extras.meanwhile))
+    return replace(phase, deeds=tuple(sorted(deeds, key=lambda deed: deed.after)))
 
 
 _BELONGINGS = ("dirty", "staged", "added", "untracked", "ignored", "stash", "branch", "hook", "removed")
