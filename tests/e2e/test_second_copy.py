@@ -44,6 +44,16 @@ def forget_journal(shop: Workshop) -> None:
         (shop.root / ".git/yoke" / name).unlink(missing_ok=True)
 
 
+def operations_of(shop: Workshop) -> list[dict[str, Any]]:
+    """What runs did and undid, without when and by whom."""
+    listed = json.loads(shop.yoke("log", "--operations", "--json").stdout)
+    return [
+        {key: value for key, value in each.items() if key not in {"at", "by"}}
+        for each in listed
+        if each["kind"] in {"run", "undo"}
+    ]
+
+
 def once(shop: Workshop, name: str) -> str:
     """A command that commits something and fails the first time."""
     mark = shop.root.parent / f"tried-{name}"
@@ -258,13 +268,16 @@ async def test_what_was_undone_stays_undone(workshop, database_url, again):
     for _ in range(2 if again else 1):
         project = await workshop.project()
         undo = Undo(project, project.load_plan(), by="human:ada", listen=[])
-        assert await undo.execute("" if again and _ else "a", lambda _undoing: True)
-    before = await workshop.status()
+        assert (done := await undo.execute("" if again and _ else "a", lambda _undoing: True))
+    before, told = await workshop.status(), operations_of(workshop)
+    assert [each["kind"] for each in told] == ["run", "undo", "undo"][: len(told)]
     await lose_store(database_url)
     forget_journal(workshop)
     after = await workshop.status()
     for key in ("items", "landings"):
         assert known_to_git({**after, "run": {}})[key] == known_to_git({**before, "run": {}})[key]
+    assert operations_of(workshop) == told
+    assert workshop.yoke("undo", done.operation, "--yes").returncode == 0, "an id that was printed stays"
 
 
 @pytest.mark.slow

@@ -37,12 +37,12 @@ TREE = "7" * 40
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HISTORY = History(
     "main",
-    (Landing(COMMIT, TREE, "0" * 40, "e" * 40, "e", "E", str(uuid4()), {}, {"e.1": "One"}, (), False, AT),),
+    (Landing(COMMIT, TREE, "0" * 40, "e" * 40, "e", "E", str(uuid4()), {"e.1": "One"}, (), False, AT),),
     (
-        Work("e.1", str(uuid4()), "1" * 40, "1" * 40, "0" * 40, "Ada", AT, counts=True),
-        Work("e.1", str(uuid4()), "2" * 40, "2" * 40, "0" * 40, "Ada", AT, counts=False, kept_ref="refs/x"),
+        Work("e.1", str(uuid4()), "1" * 40, "1" * 40, "0" * 40, AT, counts=True),
+        Work("e.1", str(uuid4()), "2" * 40, "2" * 40, "0" * 40, AT, counts=False, kept_ref="refs/x"),
     ),
-    (Undo("d" * 40, "7" * 40, COMMIT, (COMMIT,), "Ada", AT + timedelta(seconds=9)),),
+    (Undo("d" * 40, "7" * 40, COMMIT, (COMMIT,), str(uuid4()), "Ada", AT + timedelta(seconds=9)),),
 )
 ITEMS = [Lost("e", "The epic", is_epic=True), Lost("e.1", "One", "e"), Lost("x.1", "")]
 

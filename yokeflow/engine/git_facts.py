@@ -196,7 +196,7 @@ class _Teller:
         }
         if undo.commit in self._facts.known.undos:
             return tasks
-        where, by = (undo.at, self._run(landing.run), landing.epic), undo.author
+        where, by = (undo.at, undo.operation, landing.epic), f"human:{undo.author}"
         target = self._facts.history.target
         self._say(
             "landing.undone",
@@ -218,7 +218,7 @@ class _Teller:
         self._done.update(tasks)
         if undo.commit in self._facts.known.landings:
             return
-        where, key = (undo.at, self._run(landing.run), landing.epic), f"{landing.commit} {undo.commit}"
+        where, key = (undo.at, undo.operation, landing.epic), f"{landing.commit} {undo.commit}"
         for task, commit in tasks.items():
             self._say("task.completed", f"{task} {undo.commit}", *where, task, commit=commit)
         self._say("landing.queued", key, *where)

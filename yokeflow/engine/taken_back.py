@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from uuid import NAMESPACE_URL, uuid5
 
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.unlanded import mend_found
@@ -151,8 +150,7 @@ async def unrecorded(context: Context, view: View, *, by: str) -> list[Event]:
 
 def _as(revert: Revert, events: Iterable[Event]) -> Iterator[Event]:
     """The events, as those of the undo that made the commit, whoever tells them."""
-    operation = revert.operation or str(uuid5(NAMESPACE_URL, revert.commit))
-    return (replace(event, run=operation) for event in events)
+    return (replace(event, run=revert.operation) for event in events)
 
 
 def _undone(context: Context, view: View, landing: Landed, commit: str, by: str) -> Iterator[Event]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from yokeflow.git.repo import KEEP, KEPT_LANDED
+from yokeflow.git.reverts import undo_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -51,8 +52,6 @@ class Landing:
     title: str
     #: UUID of the run; empty where a person landed it.
     run: str
-    #: What was found out about trees, such as `passed`, by tree.
-    checks: Mapping[str, str]
     #: Titles of the tasks that landed, by id.
     tasks: Mapping[str, str]
     #: The tasks that a person had left out.
@@ -73,7 +72,6 @@ class Work:
     commit: str
     #: What it was built on; empty for a first commit.
     base: str
-    author: str
     at: datetime
     #: Whether the target or an epic's branch has it, or the kept history of an epic that landed as a squash.
     counts: bool
@@ -90,6 +88,8 @@ class Undo:
     old_commit: str
     #: Landings, or earlier undos, which brings back what they took.
     undoes: tuple[str, ...]
+    #: The id of the undo.
+    operation: str
     author: str
     at: datetime
 
@@ -256,7 +256,8 @@ class _Reader:
         for commit in self.landed:
             said = " ".join(commit.trailers.get("Yoke-Undoes", ()))
             if (found := tuple(_OID.findall(said))) and commit.parents:
-                yield Undo(commit.oid, commit.tree, commit.parents[0], found, commit.author, commit.at)
+                name = undo_id(commit.trailer("Yoke-Run"), commit.oid)
+                yield Undo(commit.oid, commit.tree, commit.parents[0], found, name, commit.author, commit.at)
 
     def _work(self, commits: Iterable[_Commit], counting: Collection[str]) -> Iterator[Work]:
         """One for every session, in the order of their last commits."""
@@ -278,7 +279,6 @@ class _Reader:
                 head=commit.oid,
                 commit=self.joins.get(commit.oid, commit.oid),
                 base=start.parents[0] if start.parents else "",
-                author=commit.author,
                 at=commit.at,
                 counts=commit.oid in counting,
             )
@@ -297,7 +297,7 @@ class _Reader:
                 yield each
         for session, (task, ref) in kept.items():
             # It was taken back before its commits got their trailers.
-            yield Work(task, session, ref.oid, ref.oid, "", "", ref.at, counts=False, kept_ref=ref.name)
+            yield Work(task, session, ref.oid, ref.oid, "", ref.at, counts=False, kept_ref=ref.name)
 
 
 def _landing(commit: _Commit, epic: str, tip: str, *, squashed: bool) -> Landing:
@@ -310,16 +310,8 @@ def _landing(commit: _Commit, epic: str, tip: str, *, squashed: bool) -> Landing
         epic=epic,
         title=subject.removeprefix(f"Land {epic}: ").strip(),
         run=commit.trailer("Yoke-Run"),
-        checks=dict(_proofs(commit.trailers.get("Yoke-Checks", ()))),
         tasks={task: title for title, task in _LANDED_TASK.findall(body)},
         skipped=tuple(commit.trailers.get("Yoke-Skipped", ())),
         squashed=squashed,
         at=commit.at,
     )
-
-
-def _proofs(values: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for value in values:
-        tree, _, verdict = value.strip().partition("=")
-        if verdict:
-            yield tree, verdict

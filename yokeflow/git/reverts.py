@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
 
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import merge_trees
@@ -44,8 +45,8 @@ class Revert:
     of: tuple[str, ...]
     #: `yoke undo` made it.
     ours: bool
-    #: The id of that undo; empty where none is told.
-    operation: str = ""
+    #: The id of that undo.
+    operation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class Reverts:
         )
 
 
+def undo_id(named: str, commit: str) -> str:
+    """The id of an undo: as its commit names it, else made from the commit, so that it is always the same."""
+    return named or str(uuid5(NAMESPACE_URL, commit))
+
+
 async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
     """The commits in `tip`, but not in `since`, that take others back.
 
@@ -100,7 +106,8 @@ async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
         of = _OID.findall(undoes) or _REVERTS.findall(body)
         if of and not task.strip():
             ours = bool(undoes.strip())
-            found.append(Revert(commit, tuple(dict.fromkeys(of)), ours, operation.strip() if ours else ""))
+            name = undo_id(operation.strip() if ours else "", commit)
+            found.append(Revert(commit, tuple(dict.fromkeys(of)), ours, name))
     return Reverts(found)
 
 
