@@ -26,7 +26,8 @@ _STATUS: Final = {
     "session.started": "in_progress",
     "epic.completed": "completed",
 }
-_LANDING: Final = {
+#: What a landing becomes by an event about it.
+LANDINGS: Final = {
     "landing.queued": "queued",
     "landing.testing": "testing",
     "landing.landed": "landed",
@@ -80,15 +81,17 @@ class _Fold:
         self._state = state
         self._items: dict[str, dict[str, Any]] = {item["id"]: item for item in state["items"]}
         self._landings: dict[str, dict[str, Any]] = {entry["epic"]: entry for entry in state["landings"]}
-        self._questions: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in state["interventions"]}
+        self._interventions: dict[str, dict[str, Any]] = {
+            entry["id"]: entry for entry in state["interventions"]
+        }
         self._started: set[str] = set()
 
     def apply(self, event: Event) -> None:
         if event.type.startswith("run."):
             self._of_run(event)
         elif event.type.startswith("intervention."):
-            self._of_question(event)
-        elif event.type in _LANDING:
+            self._of_intervention(event)
+        elif event.type in LANDINGS:
             self._of_landing(event)
         elif item := self._items.get(event.task or event.epic):
             self._of_item(item, event)
@@ -99,11 +102,11 @@ class _Fold:
         for item in self._items.values():
             waits = item["waits_for"] if needs is None else self._needed(item, needs)
             open_ones = [name for name in waits if name not in over and self._is_known(name)]
-            asked = [key for key, entry in self._questions.items() if entry["item"] == item["id"]]
+            asked = [key for key, entry in self._interventions.items() if entry["item"] == item["id"]]
             waiting = item["status"] in _WAITING
             item["waits_for"] = sorted({*(open_ones if waiting else ()), *asked})
         self._state["landings"] = list(self._landings.values())
-        self._state["interventions"] = list(self._questions.values())
+        self._state["interventions"] = list(self._interventions.values())
         return self._state
 
     def _needed(self, item: Mapping[str, Any], needs: Mapping[str, Iterable[str]]) -> list[str]:
@@ -163,7 +166,7 @@ class _Fold:
         if event.type == "landing.undone":
             reason = f"taken back by {data['commit'][:12]}"
             self._items[event.epic].update(status="in_progress", commit=None)
-        entry.update(status=_LANDING[event.type], reason=reason)
+        entry.update(status=LANDINGS[event.type], reason=reason)
         if event.type in {"landing.testing", "landing.landed"}:
             entry["commit"] = data.get("commit")
         if event.type == "landing.landed":
@@ -184,13 +187,13 @@ class _Fold:
             began = datetime.fromisoformat(run["started"])
             run["elapsed"] = max((event.at - began).total_seconds(), 0.0)
 
-    def _of_question(self, event: Event) -> None:
+    def _of_intervention(self, event: Event) -> None:
         data = event.data
         identity = str(data.get("intervention"))
         if event.type == "intervention.resolved":
-            self._questions.pop(identity, None)
+            self._interventions.pop(identity, None)
         elif event.type == "intervention.opened":
-            self._questions[identity] = {
+            self._interventions[identity] = {
                 "id": identity, "kind": data.get("kind"), "item": event.task or event.epic or None,
                 "reason": data.get("reason") or "", "opened": event.at.isoformat(),
                 "choices": list(data.get("choices") or ()),
