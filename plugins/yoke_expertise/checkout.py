@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from yoke_expertise.compile import current_text, domains, hashes, hold, text_hash
 from yokeflow.errors import UsageError, YokeError, disk_full
+from yokeflow.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -87,7 +87,6 @@ def _write(path: Path, text: str, known: Collection[str]) -> Literal["written", 
 
     Raises YokeError, also for what the system refuses: within a transaction an OSError is a lost connection.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # To read from a pipe may take for ever.
@@ -98,11 +97,7 @@ def _write(path: Path, text: str, known: Collection[str]) -> Literal["written", 
             return "same"
         if found is not None and found not in known:
             return "edited"
-        try:
-            beside.write_bytes(text.encode())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(path, text.encode())
     except OSError as error:
         full = disk_full(error)
         if full is not error:

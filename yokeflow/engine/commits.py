@@ -16,7 +16,8 @@ from uuid import NAMESPACE_OID, uuid5
 from yokeflow.engine.redact import redact
 from yokeflow.errors import StoreError, YokeError
 from yokeflow.events import Event
-from yokeflow.git.hooks import Hooks, write_program, write_whole
+from yokeflow.files import write_whole
+from yokeflow.git.hooks import Hooks, write_program
 from yokeflow.git.made import came, went
 from yokeflow.git.spool import Rewritten, Seen, Spool
 from yokeflow.model import LANE_PREFIX

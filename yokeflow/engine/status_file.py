@@ -10,8 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
+from yokeflow.files import write_whole
 from yokeflow.store.cache import clear_away
 
 if TYPE_CHECKING:
@@ -58,12 +58,7 @@ def write(root: Path, state: Data) -> None:
     path = root / PLACE
     path.parent.mkdir(exist_ok=True)
     clear_away(path)
-    new = path.with_name(f"{path.name}.{uuid4().hex}")
-    try:
-        new.write_text(render(state, datetime.now(UTC)), encoding="utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    write_whole(path, render(state, datetime.now(UTC)))
 
 
 def read(root: Path) -> dict[str, Any] | None:

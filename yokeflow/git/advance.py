@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from yokeflow.errors import GitError, RefMovedError
+from yokeflow.files import write_whole
 from yokeflow.git.checkouts import Checkout, checkouts
 from yokeflow.git.save import snapshot
 
@@ -184,12 +185,7 @@ def _journal(repo: Repo) -> Path:
 
 def _write(journal: Path, content: dict[str, Any]) -> None:
     journal.parent.mkdir(exist_ok=True)
-    draft = journal.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(journal)
+    write_whole(journal, json.dumps(content), durable=True)
 
 
 def is_unfinished(repo: Repo) -> bool:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yokeflow.files import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -77,9 +79,7 @@ def write_folder(own: Path, before: str, before_path: Path, names: Iterable[str]
         _write_stub(own / name)
     for name in _names_in(own) - wanted - {BEFORE}:
         (own / name).unlink()
-    new = own / f"{BEFORE}.new"
-    new.write_text(f"{before}\n", encoding="utf-8", errors="surrogateescape")
-    new.replace(own / BEFORE)
+    write_whole(own / BEFORE, f"{before}\n")
 
 
 def handed_on_to(own: Path) -> str:
@@ -159,10 +159,7 @@ def _put_in(place: Path) -> None:
 def _write_stub(place: Path) -> None:
     if _is_ours(place) and _read(place) == _read(stub_file()) and os.access(place, os.X_OK):
         return
-    new = place.with_name(f"{place.name}.{os.urandom(4).hex()}")
-    shutil.copyfile(stub_file(), new)
-    new.chmod(0o755)
-    new.replace(place)
+    write_whole(place, stub_file().read_bytes(), mode=0o755)
 
 
 def _take_out(folder: Path, state: Path, name: str) -> list[str]:

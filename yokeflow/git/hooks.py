@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from yokeflow.errors import GitError
+from yokeflow.files import write_whole
 from yokeflow.git import hook_config, hook_files
 from yokeflow.git.hook_files import NAMES, Found, stub_file
 
@@ -273,16 +274,6 @@ def write_program(repo: Repo) -> None:
     except OSError:
         pass
     write_whole(file, text)
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a small file at once, so that a reader meets the old one or the new one."""
-    new = file.with_name(f"{file.name}.{os.urandom(4).hex()}")
-    try:
-        new.write_text(text, encoding="utf-8", errors="surrogateescape")
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 async def session_hooks(repo: Repo) -> dict[str, str]:

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import YokeError
+from yokeflow.files import write_whole
 from yokeflow.git import restore
 from yokeflow.git.checkouts import Checkout, find, linked
 from yokeflow.git.locks import end_idle_git, in_use_reason, is_ours
@@ -168,7 +169,7 @@ class Pool:
             async with trees.exclusive():
                 self.closed.mkdir(exist_ok=True)
                 folder = path.rename(self.closed / os.urandom(6).hex())
-                _replace(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
+                write_whole(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
         except (YokeError, OSError):
             return False
         self.wake()
@@ -206,7 +207,8 @@ class Pool:
         """The checkout of a closed lane, also when a crash came before its git folder knew its place."""
         checkout = find(self._repo, folder)
         if checkout is not None and not checkout.is_whole():
-            _replace(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
+            # Whatever an agent has put in its place.
+            write_whole(checkout.git_dir / "gitdir", f"{folder / '.git'}\n")
         return checkout
 
     def _lane_of(self, checkout: Checkout | None, folder: Path) -> str:
@@ -275,13 +277,6 @@ def _begin_log(log: Path) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if is_folder(folder) else []
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file whatever an agent has put in its place."""
-    draft = file.with_name(f"{file.name}.{os.urandom(6).hex()}")
-    _write(draft, text)
-    draft.replace(file)
 
 
 def _write(file: Path, text: str) -> None:

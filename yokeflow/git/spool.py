@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yokeflow.git.hooks import write_whole
+from yokeflow.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

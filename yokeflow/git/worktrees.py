@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
+from yokeflow.files import write_whole
 from yokeflow.git import restore, submodules, trash, upkeep
 from yokeflow.git.checkouts import Checkout, find, linked, set_aside
 from yokeflow.git.locks import file_lock, in_use_reason, is_ours, user_of
@@ -234,10 +235,8 @@ class Worktrees:
             if os.fsencode(line) in text.splitlines():
                 return
             exclude.parent.mkdir(exist_ok=True)
-            draft = exclude.with_name("exclude.yoke")
             ended = text if not text or text.endswith(b"\n") else text + b"\n"
-            draft.write_bytes(ended + os.fsencode(line) + b"\n")
-            draft.replace(exclude)
+            write_whole(exclude, ended + os.fsencode(line) + b"\n")
 
     async def empty_trash(self, within: float | None = None) -> int:
         """Delete for good what was removed; the number of things deleted. What nobody may delete stays.

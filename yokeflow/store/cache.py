@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+
+from yokeflow.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,16 +47,9 @@ def write_cache(path: Path, state: str, position: Mapping[str, Any]) -> None:
     about = {"version": _VERSION, "at": datetime.now(UTC).isoformat(), "journal": dict(position)}
     # The state is not taken apart again: of a large project it is some megabytes.
     text = f"{json.dumps(about)[:-1]}{_STATE}{state}}}"
-    new = path.with_name(f"{path.name}.{uuid4().hex}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        write_whole(path, text, mode=0o600)
 
 
 def clear_away(path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Small files that are written whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from yokeflow.files import write_whole
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    file = tmp_path / "file"
+    write_whole(file, "one")
+    write_whole(file, b"t\xffo", durable=True)
+    assert file.read_bytes() == b"t\xffo"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_no_utf8_can_say_is_written_as_it_was_read(tmp_path):
+    write_whole(tmp_path / "file", os.fsdecode(b"\xe9"))
+    assert (tmp_path / "file").read_bytes() == b"\xe9"
+
+
+def test_the_mode_holds_whatever_the_umask_is(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_whole(tmp_path / "program", "", mode=0o755)
+        write_whole(tmp_path / "text", "")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "program").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "text").stat().st_mode) == 0o600
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "other").write_text("other")
+    (tmp_path / "file").symlink_to(tmp_path / "other")
+    write_whole(tmp_path / "file", "new")
+    assert (tmp_path / "other").read_text() == "other"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_whole(tmp_path / "folder", "text")
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
