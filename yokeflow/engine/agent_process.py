@@ -48,6 +48,23 @@ class Worked:
     #: Why it was stopped for what it spent; empty when it was not.
     overspent: str = ""
 
+    @property
+    def failure(self) -> str:
+        """Why what the process did does not count; empty when that is for the checks to say."""
+        ended = self.ended
+        if self.overspent:
+            return f"the session was stopped: {self.overspent}"
+        match ended.why:
+            case "timeout":
+                return f"the agent took longer than its timeout and was stopped after {ended.seconds:.0f} s"
+            case "silence":
+                return f"the agent printed nothing for too long and was stopped after {ended.seconds:.0f} s"
+            case "stopped":
+                return "the session was stopped"
+            case "unstartable":
+                return f"the agent could not be started: {ended.tail.strip()}"
+        return "" if self.report.ok else self.report.error or f"the agent failed with exit code {ended.code}"
+
 
 def question_file(request: AgentRequest) -> Path:
     """Where an agent writes what it wants to ask a person."""

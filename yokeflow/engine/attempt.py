@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from yokeflow.engine.accounting import set_aside, told
 from yokeflow.engine.agent_process import AgentProcess, asked_again, asked_in
+from yokeflow.engine.agent_request import write_request
 from yokeflow.engine.boundaries import trespass
 from yokeflow.engine.checks import Subject
 from yokeflow.engine.guard import at_work, guard_target
 from yokeflow.engine.lanes import HandOverConflictError
 from yokeflow.engine.prompt import build_prompt
 from yokeflow.engine.redact import redact
-from yokeflow.errors import GitError, RepositoryError, disk_full
+from yokeflow.errors import GitError, RepositoryError
 from yokeflow.git.checkouts import find
-from yokeflow.model import AgentReport, AgentRequest, Failure, SessionResult
+from yokeflow.model import AgentReport, Failure, SessionResult
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from yokeflow.engine.agent_process import Worked
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes import Lanes, Place
     from yokeflow.events import Event
-    from yokeflow.model import Attempt, ModelChoice, Reservation, Task, Usage
+    from yokeflow.model import AgentRequest, Attempt, ModelChoice, Reservation, Task, Usage
 
 #: Characters of an answer that are kept.
 _LONGEST_ANSWER = 500
@@ -197,7 +197,7 @@ class Session:
         failure = (
             (Failure(moved) if moved else None)
             or (Failure(again or f"the agent asks a person: {question}") if question else None)
-            or _failure(worked)
+            or (Failure(worked.failure, worked.ended.tail[-_TAIL:]) if worked.failure else None)
             or self._undone(head)
             or await self._trespass(head)
             or await self._check(head)
@@ -227,14 +227,8 @@ class Session:
         asks = context.config.agents.questions
         branch = self._place.lane.branch
         prompt = redact(build_prompt(attempt, epic, branch, self._commands, lessons, questions=asks))
-        scratch, prompt_file = self._folder / "scratch", self._folder / "prompt.md"
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            prompt_file.write_text(prompt, encoding="utf-8")
-        except OSError as error:
-            raise disk_full(error) from error
         cap = self._reserved.cap_usd if self._reserved else None
-        return AgentRequest(attempt, prompt, prompt_file, self._place.path, scratch, attempt.model, cap)
+        return write_request(context, attempt, prompt, self._place.path, cap)
 
     async def _collect(self, branches: set[str]) -> str | None:
         """Commit what is left and put trailers on every commit.
@@ -265,12 +259,7 @@ class Session:
     async def _unmerged(self) -> tuple[str, ...]:
         """Files that the agent left in conflict."""
         checkout = find(self._context.repo, self._place.path)
-        if checkout is None or not checkout.is_merging():
-            return ()
-        out = await self._context.repo.git(
-            "diff", "--name-only", "--diff-filter=U", "-z", cwd=self._place.path, ok=(0, 128)
-        )
-        return tuple(out.parts)
+        return tuple(await checkout.unmerged()) if checkout and checkout.is_merging() else ()
 
     def _undone(self, head: str) -> Failure | None:
         """Why what is there cannot be what was asked for."""
@@ -367,29 +356,3 @@ class Session:
     def _where(self) -> dict[str, str]:
         task = self._attempt.task
         return {"epic": task.epic, "task": task.id, "session": self._attempt.session}
-
-
-def _failure(worked: Worked) -> Failure | None:
-    """Why the process itself does not count; None when it is for the checks to say."""
-    ended, report = worked.ended, worked.report
-    output = ended.tail[-_TAIL:]
-    if worked.overspent:
-        return Failure(f"the session was stopped: {worked.overspent}", output)
-    match ended.why:
-        case "timeout":
-            return Failure(
-                f"the agent took longer than its timeout and was stopped after {ended.seconds:.0f} s", output
-            )
-        case "silence":
-            return Failure(
-                f"the agent printed nothing for too long and was stopped after {ended.seconds:.0f} s", output
-            )
-        case "stopped":
-            return Failure("the session was stopped", output)
-        case "unstartable":
-            return Failure(f"the agent could not be started: {ended.tail.strip()}", output)
-    return (
-        None
-        if report.ok
-        else Failure(report.error or f"the agent failed with exit code {ended.code}", output)
-    )

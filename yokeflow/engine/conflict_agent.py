@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from yokeflow.engine.accounting import on_the_books
 from yokeflow.engine.agent_process import AgentProcess
+from yokeflow.engine.agent_request import write_request
 from yokeflow.engine.guard import at_work, guard_target
 from yokeflow.engine.redact import redact
 from yokeflow.engine.resolving import UnresolvedError
-from yokeflow.errors import UsageError, disk_full
-from yokeflow.model import AgentRequest
+from yokeflow.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from yokeflow.engine.agent_process import Worked
     from yokeflow.engine.context import Context
     from yokeflow.model import Attempt
 
@@ -34,7 +33,8 @@ async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, bas
     check_agent(context, attempt.agent)
     target = await context.repo.branch(context.target)
     async with on_the_books(context, attempt, OPERATION) as asked:
-        request = await asyncio.to_thread(_request, context, attempt, worktree, redact(prompt), asked.cap_usd)
+        asking = (context, attempt, redact(prompt), worktree, asked.cap_usd)
+        request = await asyncio.to_thread(write_request, *asking)
         process = AgentProcess(context, attempt, context.stop)
         with at_work(context, worktree, base):
             worked = await process.run_in_repository(request, context.project.session_folder(attempt.session))
@@ -42,8 +42,8 @@ async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, bas
             moved = await guard_target(context, worktree, target, base)
     if moved:
         raise UnresolvedError(moved)
-    if why := _failure(worked):
-        raise UnresolvedError(redact(f"{why}\n{worked.ended.tail[-_TAIL:]}".strip()))
+    if worked.failure:
+        raise UnresolvedError(redact(f"{worked.failure}\n{worked.ended.tail[-_TAIL:]}".strip()))
 
 
 def check_agent(context: Context, name: str) -> None:
@@ -57,26 +57,3 @@ def check_agent(context: Context, name: str) -> None:
         raise UsageError("the shell agent runs commands of tasks, and there is none for conflicts", hint=hint)
     if remedy := agent.missing(options):
         raise UsageError(f"agent {name} is not installed", hint=remedy)
-
-
-def _request(
-    context: Context, attempt: Attempt, worktree: Path, prompt: str, cap: float | None
-) -> AgentRequest:
-    folder = context.project.session_folder(attempt.session)
-    scratch, file = folder / "scratch", folder / "prompt.md"
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        file.write_text(prompt, encoding="utf-8")
-    except OSError as error:
-        raise disk_full(error) from error
-    return AgentRequest(attempt, prompt, file, worktree, scratch, attempt.model, cap)
-
-
-def _failure(worked: Worked) -> str:
-    """Why what it did does not count; empty when that is for the checks to say."""
-    ended, report = worked.ended, worked.report
-    if worked.overspent:
-        return f"it was stopped: {worked.overspent}"
-    if ended.why != "exited":
-        return f"it was stopped ({ended.why})"
-    return "" if report.ok else report.error or f"it failed with exit code {ended.code}"

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from yokeflow.engine.accounting import on_the_books
 from yokeflow.engine.agent_process import AgentProcess
+from yokeflow.engine.agent_request import write_request
 from yokeflow.engine.redact import redact
 from yokeflow.errors import UsageError, disk_full
 from yokeflow.home import data_folder
-from yokeflow.model import AgentRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,17 +40,15 @@ async def interview(
 
 
 async def _ask(context: Context, attempt: Attempt, prompt: str, cap: float | None) -> AgentReport:
-    folder = context.project.session_folder(attempt.session)
-    place, scratch, file = _place(attempt.session), folder / "scratch", folder / "prompt.md"
+    place = _place(attempt.session)
     try:
-        for each in (place, scratch):
-            each.mkdir(parents=True)
-        file.write_text(prompt, encoding="utf-8")
+        place.mkdir(parents=True)
     except OSError as error:
         raise disk_full(error) from error
-    request = AgentRequest(attempt, prompt, file, place, scratch, attempt.model, cap, question=True)
+    transcript = context.project.session_folder(attempt.session) / "output.log"
     try:
-        worked = await AgentProcess(context, attempt, context.stop).run(request, folder / "output.log")
+        request = write_request(context, attempt, prompt, place, cap, question=True)
+        worked = await AgentProcess(context, attempt, context.stop).run(request, transcript)
     finally:
         await asyncio.to_thread(rmtree, place, ignore_errors=True)
     return worked.report

@@ -80,7 +80,7 @@ class Bench:
         flags = (*_SETTINGS, *_MERGE, *options, self.theirs)
         await self._checkout().git(*flags, ok=(0, 1), env=await repo.identity())
         self.branches = await repo.branches()
-        names = await self._unmerged()
+        names = await self._checkout().unmerged()
         self.left = await asyncio.to_thread(lambda: {name: _hash(self.path / name) for name in names})
 
     async def finish(self, message: str) -> str:
@@ -106,7 +106,7 @@ class Bench:
         return await commit_tree(repo, await repo.tree_of(head), [self.tip, self.theirs], message.encode())
 
     async def _refuse_untouched(self) -> None:
-        names = await self._unmerged()
+        names = await self._checkout().unmerged()
         now = await asyncio.to_thread(lambda: {name: _hash(self.path / name) for name in names})
         if same := [name for name in names if now[name] == self.left.get(name)]:
             raise UnresolvedError(f"nobody touched the conflict in {', '.join(same)}")
@@ -166,10 +166,6 @@ class Bench:
     async def put(self, commit: str) -> None:
         """The private branch and the files exactly at a commit."""
         await self.context.worktrees.reset(self.path, self.branch, commit)
-
-    async def _unmerged(self) -> list[str]:
-        out = await self._checkout().git("diff", "--name-only", "--diff-filter=U", "-z", ok=(0, 128))
-        return list(dict.fromkeys(out.parts))
 
     def _checkout(self) -> Checkout:
         checkout = find(self.context.repo, self.path)

@@ -128,6 +128,11 @@ class Checkout:
         """Whether some operation may have left files in conflict."""
         return bool(self.in_progress()) or (self.git_dir / "AUTO_MERGE").exists()
 
+    async def unmerged(self) -> list[str]:
+        """Files in conflict."""
+        out = await self.git("diff", "--name-only", "--diff-filter=U", "-z", ok=(0, 128))
+        return list(dict.fromkeys(out.parts))
+
     def forget_operations(self) -> None:
         """End operations in progress where they are. Files, index and HEAD stay."""
         for name in _OPERATION_FILES:
