@@ -98,15 +98,8 @@ class Acts:
         if kind == "question":
             return ("attention", "answer", name, "--text", f"Blue for {item}.")
         if kind == "conflict" and clash == "conflict":
-            return self._land(item)
+            side = (f"--{self._extras.side}",) if self._extras.side else ()
+            return ("land", item, *side) if self._extras.solved else None
         if kind == "clash":
             return ("attention", "answer", name, "dismiss")
         return None if kind == "red_check" and clash == "red" else ("retry", item)
-
-    def _land(self, epic: str) -> tuple[str, ...] | None:
-        match self._extras.conflicts:
-            case "agent":
-                return ("land", epic)
-            case "ours" | "theirs" as side:
-                return ("land", epic, f"--{side}")
-        return None

@@ -24,8 +24,9 @@ HOOKS = ("none", "own", "path")
 RESOLVING = ("well", "committed", "elsewhere")
 #: Those that must change nothing.
 SPOILING = ("nothing", "markers", "drop", "abort", "crash", "die", "orphaned", "hang", "wipe", "target")
-#: What `landing.conflicts` says, or whose lines a person takes.
-CONFLICTS = ("manual", "agent", "retry_later", "ours", "theirs")
+#: What `landing.conflicts` says, and whose lines a person takes then.
+CONFLICTS = ("manual", "agent", "retry_later")
+SIDES = ("ours", "theirs")
 #: Who has to approve: of a task or an epic, before it starts or after it is done.
 APPROVALS = ("task:before", "task:after", "epic:before", "epic:after")
 #: All kinds of what is added here.
@@ -33,7 +34,7 @@ EXTRA_KINDS = (
     *("undo", "undo-last", "undo-killed", "undo-undone", "hooks-killed", "flaky", "rejected", "question"),
     "answer",
     *(f"hooks:{name}" for name in HOOKS),
-    *(f"conflicts:{name}" for name in CONFLICTS if name != "manual"),
+    *(f"conflicts:{name}" for name in (*CONFLICTS, *SIDES) if name != "manual"),
     *(f"resolve:{name}" for name in (*RESOLVING, *SPOILING)),
     *(f"approve:{name}" for name in APPROVALS),
 )
@@ -75,8 +76,9 @@ class Extras:
     hooks_kill: Kill = NO_KILL
     #: How often a check that fails first on every tree is tried again; 0 for no such check.
     retries: int = 0
-    #: One of CONFLICTS.
+    #: One of CONFLICTS, and one of SIDES where a person knows what to do.
     conflicts: str = "manual"
+    side: str = ""
     #: How agents resolve conflicts, one after the other; all further ones do it well.
     resolving: tuple[str, ...] = ()
     #: `before` or `after` by item that has to be approved, and those that are rejected the first time.
@@ -93,13 +95,14 @@ class Extras:
     def kinds(self) -> set[str]:
         """The faults that occur here."""
         found = {kind for undo in self.undos for kind in undo.kinds}
-        found |= {f"resolve:{how}" for how in self.resolving}
+        found |= {f"resolve:{how}" for how in self._reached}
         found |= {f"approve:{_level(item)}:{when}" for item, when in self.approvals.items()}
         for there, kind in (
             (self.hooks, f"hooks:{self.hooks}"),
             (self.hooks_kill != NO_KILL, "hooks-killed"),
             (self.retries, "flaky"),
             (self.conflicts != "manual", f"conflicts:{self.conflicts}"),
+            (self.side, f"conflicts:{self.side}"),
             (self.rejected, "rejected"),
             (self.asking, "question"),
             (self.meanwhile and self.answers, "answer"),
@@ -108,14 +111,26 @@ class Extras:
         return found
 
     @property
+    def _reached(self) -> tuple[str, ...]:
+        """How agents resolve conflicts, up to the first who does it well."""
+        well = next((number for number, how in enumerate(self.resolving, 1) if how in RESOLVING), 0)
+        return self.resolving[:well]
+
+    @property
+    def solved(self) -> bool:
+        """Whether somebody resolves every conflict in the end."""
+        return self.conflicts == "agent" or bool(self.side)
+
+    @property
     def answers(self) -> int:
         """About how often something waits for a person's answer."""
-        return 2 * len(self.approvals) + len(self.rejected) + len(self.asking) + len(self.resolving)
+        asked = 2 * len(self.approvals) + len(self.rejected) + len(self.asking)
+        return asked + len(self.resolving) + bool(self.side)
 
     def configured(self, config: dict[str, Any]) -> dict[str, Any]:
         """The settings of a round with what this needs."""
         made = deepcopy(config)
-        if self.conflicts in {"agent", "retry_later"}:
+        if self.conflicts != "manual":
             made["landing"]["conflicts"] = self.conflicts
         if self.retries:
             stages = made["checks"]
@@ -132,17 +147,17 @@ def _level(item: str) -> str:
     return "task" if "." in item else "epic"
 
 
-def extras_of(seed: int, work: Work, *, special: bool) -> Extras:
+def extras_of(seed: int, work: Work, *, conflicts: bool) -> Extras:
     """What else happens in the round of a seed, whose work gets what this needs.
 
-    `special` rounds have a disk, a server, a clock or a budget that fails, and no conflicts.
+    `conflicts` says whether there may be some that the seed itself does not make.
     """
     chance = Random(f"extras of {seed}")
     return Extras(
         undos=_undos(chance, work),
         **_hooks(chance),
         retries=chance.choice((1, 2)) if chance.random() < 0.15 else 0,
-        **_conflicts(chance, work, special=special),
+        **_conflicts(chance, work, more=conflicts),
         **_approvals(chance, work),
         asking=_asking(chance, work),
         prompt=chance.random() < 0.5,
@@ -170,21 +185,26 @@ def _hooks(chance: Random) -> dict[str, Any]:
     return {"hooks": hooks, "hooks_kill": kill if hooks and chance.random() < 0.4 else NO_KILL}
 
 
-def _conflicts(chance: Random, work: Work, *, special: bool) -> dict[str, Any]:
-    """Make epics conflict now and then, and decide what is done about it."""
-    more = chance.random() < 0.12 and not special and not work.clash and len(work.epics) > 1
+def _conflicts(chance: Random, work: Work, *, more: bool) -> dict[str, Any]:
+    """Decide what is done about epics that conflict, and let more of them do so."""
+    more = chance.random() < 0.12 and more and not work.clash and len(work.epics) > 1
     conflicts = chance.choice((*CONFLICTS, "agent", "agent", "agent"))
-    spoiled = chance.choices(SPOILING, k=chance.choice((0, 1, 1, 2)))
+    side = chance.choice(("", *SIDES)) if conflicts != "agent" else ""
+    spoiled = chance.sample(SPOILING, chance.choice((0, 1, 2, 3)))
     resolving = (*spoiled, *(chance.choice(RESOLVING) for _ in range(2)))
     if more:
         clash_of_files(work)
-    if "hang" in spoiled and work.clash == "conflict":
+    if work.clash != "conflict":
+        return {}
+    if "hang" in spoiled:
         # Whoever resolves a conflict has the time of the epic's last task.
         for epic in work.epics[:2]:
             epic["tasks"][-1]["timeout"] = HANGS
-    if work.clash != "conflict":
-        return {}
-    return {"conflicts": conflicts, "resolving": resolving if conflicts == "agent" else ()}
+    return {
+        "conflicts": conflicts,
+        "side": side,
+        "resolving": resolving if conflicts == "agent" else (),
+    }
 
 
 def _approvals(chance: Random, work: Work) -> dict[str, Any]:

@@ -139,8 +139,8 @@ def all_is_done_but_for_a_reason(facts: Facts, stored: Stored) -> Iterator[str]:
         if open_items or kinds:
             yield f"a run left with 0, and {open_items} are open, {kinds} wait"
         return
-    solved = facts.told["conflicts"] not in {"manual", "retry_later"}
-    clash = {"conflict": "" if solved else "conflict", "red": "red_check"}.get(facts.told["clash"])
+    conflict = "" if facts.told["solved"] else "conflict"
+    clash = {"conflict": conflict, "red": "red_check"}.get(facts.told["clash"])
     if (clash and clash in kinds) or facts.told["budget"]:
         return
     asked = [f"{row['kind']} of {row['item']}: {row['reason']}" for row in stored.questions]

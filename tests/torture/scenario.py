@@ -109,7 +109,7 @@ def scenario(seed: int) -> Scenario:
         budget = round(sum(work.costs.values()) * chance.choice((0.5, 1.5, 4)))
     config, phases = _config(chance, work, budget), _phases(chance, special, len(work.tasks))
     belongings = frozenset(each for each in _BELONGINGS if chance.random() < 0.6)
-    extras = extras_of(seed, work, special=bool(special))
+    extras = extras_of(seed, work, conflicts=special not in {"server", "disk"})
     return Scenario(
         seed,
         work,

@@ -256,6 +256,7 @@ class World:
             "hooks": extras.hooks,
             "retries": extras.retries,
             "conflicts": extras.conflicts,
+            "solved": extras.solved,
             "approvals": extras.approvals,
             **more,
         }
