@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 _PREFIX = "YOKE_"
-#: Variables with a meaning of their own. The last five tell a session's process what it works on.
+#: Variables with a meaning of their own. The last six tell a session's process what it works on.
 _NOT_CONFIG = frozenset(
     (
         *("YOKE_HOME", "YOKE_PLUGINS"),
-        *("YOKE_TASK", "YOKE_SESSION", "YOKE_EPIC", "YOKE_RUN", "YOKE_WORKTREE"),
+        *("YOKE_TASK", "YOKE_SESSION", "YOKE_EPIC", "YOKE_RUN", "YOKE_WORKTREE", "YOKE_BRANCH"),
     ),
 )
 _DATABASE_URL = "YOKE_DATABASE_URL"

@@ -12,6 +12,8 @@ from yokeflow.errors import DocumentError, ExitCode, LimitError
 from yokeflow.hookspecs import hookimpl
 from yokeflow.model import Attempt, Conflict, ConflictDecision
 
+#: Git that goes round the hook of its session.
+PAST = "git -c core.hooksPath=/dev/null"
 #: Makes one file of both sides' lines.
 BOTH = "sed -i -e '/^|||||||/,/^=======/d' -e '/^<<<<<<<\\|^>>>>>>>/d' same.txt"
 
@@ -75,7 +77,7 @@ async def test_an_agent_makes_one_of_both_sides(workshop: Workshop) -> None:
 
 
 async def test_an_agent_that_lands_by_itself_has_not_resolved_anything(workshop: Workshop) -> None:
-    resolver(workshop, f"{BOTH}; git add -A; git commit -qm both; git update-ref refs/heads/main HEAD")
+    resolver(workshop, f"{BOTH}; git add -A; git commit -qm both; {PAST} update-ref refs/heads/main HEAD")
     two_epics(workshop)
     (waiting,) = (await workshop.run()).waiting
     assert "the agent moved main, where only tested work may land" in waiting.reason
@@ -205,8 +207,8 @@ BAD = {
     "rm -rf $PWD": "nothing is left of the worktree",
     "echo both > same.txt; exit 3": "an agent did not resolve it",
     "echo both > same.txt; git rm -qf one.txt": "did in one.txt, which did not conflict, is gone",
-    "echo both > same.txt; git branch -f epic/two main": "is not where it was",
-    "git branch -D epic/two; echo both > same.txt": "is not where it was",
+    f"echo both > same.txt; {PAST} branch -f epic/two main": "is not where it was",
+    f"{PAST} branch -D epic/two; echo both > same.txt": "is not where it was",
 }
 
 

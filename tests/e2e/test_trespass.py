@@ -11,6 +11,8 @@ from yokeflow.engine.control import request
 from yokeflow.errors import ExitCode
 
 IGNORED = "plan.yaml\n.yokeflow.yaml\n"
+#: Git as an agent runs it that goes round the hook of its session, and as a person does.
+PAST, PERSON = "git -c core.hooksPath=/dev/null", "env -u YOKE_SESSION git"
 
 
 async def test_landing_reaches_a_checkout_whose_git_folder_is_elsewhere(
@@ -49,7 +51,7 @@ async def test_landing_reaches_the_checkout_of_a_submodule(workshop: Workshop, t
 
 async def test_an_agent_that_moves_the_target_itself_gains_nothing(workshop: Workshop) -> None:
     workshop.config(checks={"landing": ["test ! -e x"]}, agents={"max_attempts": 1})
-    move = "echo x > x; git add x; git commit -qm x; git update-ref refs/heads/main HEAD"
+    move = f"echo x > x; git add x; git commit -qm x; {PAST} update-ref refs/heads/main HEAD"
     workshop.plan(epic("one", task("one.a", move)))
     before = workshop.git("rev-parse", "main")
     report = await workshop.run()
@@ -70,7 +72,7 @@ async def test_other_ways_to_make_a_commit_gain_an_agent_nothing_either(workshop
     """The target has moved since the lane began, and git notes a rebase, a merge or a patch, no commit."""
     workshop.config(checks={"landing": ["test ! -e x"]}, agents={"max_attempts": 1})
     landed = f"while ! test -e {workshop.root}/low.a.txt; do sleep 0.05; done; sleep 0.2"
-    move = f"echo x > x; git add x; git commit -qm x; {way}; git update-ref refs/heads/main HEAD"
+    move = f"echo x > x; git add x; git commit -qm x; {way}; {PAST} update-ref refs/heads/main HEAD"
     workshop.plan(epic("low", task("low.a")), epic("bad", task("bad.a", f"{landed}; {move}")))
     report = await workshop.run()
     assert report.failed == {"bad.a": "the agent moved main, where only tested work may land"}
@@ -166,7 +168,7 @@ async def test_an_agent_that_turns_the_target_away_from_a_landing_gains_nothing(
     workshop.config(agents={"max_attempts": 1})
     landed = "git log --format=%s main | grep -q Land"
     wait = f"until {landed}; do sleep 0.05; done"
-    move = f"{wait}; echo x > x; git add x; git commit -qm x; git update-ref refs/heads/main HEAD"
+    move = f"{wait}; echo x > x; git add x; git commit -qm x; {PAST} update-ref refs/heads/main HEAD"
     workshop.plan(epic("good", task("good.a")), epic("bad", task("bad.a", move)))
     report = await workshop.run()
     assert report.failed == {"bad.a": "the agent moved main, where only tested work may land"}
@@ -176,7 +178,9 @@ async def test_an_agent_that_turns_the_target_away_from_a_landing_gains_nothing(
 
 async def test_an_agent_that_merges_in_the_checkout_itself_gains_nothing(workshop: Workshop) -> None:
     workshop.config(agents={"max_attempts": 1})
-    merge = "echo x > x; git add x; git commit -qm x; git -C ../.. merge -q --ff-only $(git rev-parse HEAD)"
+    merge = (
+        f"echo x > x; git add x; git commit -qm x; {PAST} -C ../.. merge -q --ff-only $(git rev-parse HEAD)"
+    )
     workshop.plan(epic("one", task("one.a", merge)))
     before = workshop.git("rev-parse", "main")
     workshop.write("README.md", "# Mine\n")
@@ -195,7 +199,7 @@ async def test_a_run_that_is_killed_leaves_nothing_untested_on_the_target(worksh
     kill = (
         'kill -9 $(sed \'s/.*"pid": *\\([0-9]*\\).*/\\1/\' "$(git rev-parse --git-common-dir)/yoke/run.lock")'
     )
-    move = "git add bad; git commit -qm bad; git update-ref refs/heads/main HEAD"
+    move = f"git add bad; git commit -qm bad; {PAST} update-ref refs/heads/main HEAD"
     bad = f"echo bad > bad; {move}; {kill}; sleep 600"
     workshop.plan(epic("one", task("one.a", f"test -e ../../go || {{ {bad}; }}; echo a > a.txt")))
     assert workshop.yoke("run").returncode == -9
@@ -210,7 +214,7 @@ async def test_a_run_that_is_killed_leaves_nothing_untested_on_the_target(worksh
 
 async def test_a_person_who_brings_finished_work_to_the_target_is_left_alone(workshop: Workshop) -> None:
     """Also while another task of that lane is at work."""
-    merge = "git -C ../.. merge -q --ff-only $(git rev-parse HEAD)"
+    merge = f"{PERSON} -C ../.. merge -q --ff-only $(git rev-parse HEAD)"
     workshop.plan(epic("one", task("one.a"), task("one.b", f"{merge}; echo b > b.txt", depends_on=["one.a"])))
     report = await workshop.run()
     assert report.exit_code is ExitCode.OK, report.failed
@@ -219,7 +223,7 @@ async def test_a_person_who_brings_finished_work_to_the_target_is_left_alone(wor
 
 async def test_without_its_git_file_a_lane_does_not_pass_for_the_users_checkout(workshop: Workshop) -> None:
     """What a person commits meanwhile is not the agent's."""
-    person = "cd ../..; echo p > p; git add p; git commit -qm person"
+    person = f"cd ../..; echo p > p; git add p; {PERSON} commit -qm person"
     workshop.config(agents={"max_attempts": 1})
     workshop.plan(epic("one", task("one.a", f"echo a > a; rm .git; {person}")))
     await workshop.run()
@@ -229,7 +233,9 @@ async def test_without_its_git_file_a_lane_does_not_pass_for_the_users_checkout(
 async def test_nothing_lands_on_what_an_agent_put_on_the_target(workshop: Workshop) -> None:
     """It goes back before a landing builds on it, while the agent is still at work."""
     workshop.config(agents={"max_attempts": 1})
-    move = "echo x > x; git add x; git commit -qm x; git update-ref refs/heads/main HEAD; touch ../../moved"
+    move = (
+        f"echo x > x; git add x; git commit -qm x; {PAST} update-ref refs/heads/main HEAD; touch ../../moved"
+    )
     wait = "until {}; do sleep 0.05; done"
     landed = "git log --format=%s main | grep -q Land"
     workshop.plan(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.git.conftest import commit, run
+from yokeflow.engine.environment import git_settings
 from yokeflow.git.hook_files import NAMES, Found
-from yokeflow.git.hooks import Hooks, session_hooks
+from yokeflow.git.hooks import Hooks, guard_refs, program_file, session_hooks
 from yokeflow.git.repo import Repo
 
 Snapshot = dict[str, tuple[int, bytes]]
@@ -389,6 +390,12 @@ def session(worktree: Path) -> dict[str, str]:
     return {"YOKE_TASK": "a.b", "YOKE_SESSION": "s-1", "YOKE_WORKTREE": str(worktree)}
 
 
+def use(settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have git know these settings by its environment."""
+    for name, value in git_settings({}, settings).items():
+        monkeypatch.setenv(name, value)
+
+
 def trailers(folder: Path) -> str:
     return run(folder, "log", "-1", "--format=%(trailers:only,unfold)")
 
@@ -433,10 +440,7 @@ async def test_a_session_has_them_without_an_installation_and_others_repositorie
     assert settings_and_hooks(repo) == before
     for name, value in session(linked).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    for key, value in settings.items():
-        monkeypatch.setenv("GIT_CONFIG_KEY_0", key)
-        monkeypatch.setenv("GIT_CONFIG_VALUE_0", value)
+    use(settings, monkeypatch)
     commit(linked, "One", one="1")
     assert trailers(linked) == "Yoke-Task: a.b\nYoke-Session: s-1"
     assert (tmp_path / "said").read_text() == f"mine {repo.common_dir}/hooks/post-commit\n"
@@ -458,17 +462,43 @@ async def test_a_session_runs_tracked_hooks_and_obeys_them(
     run(repo.root, "config", "core.hooksPath", ".githooks")
     folder = repo.root.parent / "linked [1]"
     run(repo.root, "worktree", "add", "-q", "-b", "epic/b", str(folder))
-    ((key, value),) = (await session_hooks(repo)).items()
+    settings = await session_hooks(repo)
     for name, text in session(folder).items():
         monkeypatch.setenv(name, text)
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", key)
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", value)
+    use(settings, monkeypatch)
     commit(folder, "Good", one="1")
     assert trailers(folder) == "Yoke-Task: a.b\nYoke-Session: s-1"
     assert (tmp_path / "said").read_text() == ".githooks/pre-commit\n"
     bad = ["git", "commit", "--allow-empty", "-m", "Bad"]
     assert subprocess.run(bad, cwd=folder, capture_output=True, check=False).returncode == 1
+
+
+async def test_only_a_session_of_a_program_that_is_there_is_refused_a_branch(
+    repo: Repo, linked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(
+        repo.common_dir / "hooks",
+        "reference-transaction",
+        f'echo "$1" >>{tmp_path}/said; cat >>{tmp_path}/said',
+    )
+    use(await session_hooks(repo), monkeypatch)
+    guard_refs(repo, "main", "epic/", ["epic/a", "epic/b"])
+    move = ["git", "update-ref", "refs/heads/main", commit(linked, "One", one="1")]
+
+    def code(**environment: str) -> int:
+        env = {**os.environ, **environment}
+        return subprocess.run(move, cwd=linked, env=env, capture_output=True, check=False).returncode
+
+    before = run(repo.root, "rev-parse", "main")
+    assert code(**session(linked), YOKE_BRANCH="epic/a") != 0
+    assert run(repo.root, "rev-parse", "main") == before
+    program = program_file(repo).read_text()
+    program_file(repo).write_text("/nowhere\n")
+    assert code(**session(linked)) == 0
+    run(repo.root, "update-ref", "refs/heads/main", before)
+    program_file(repo).write_text(program)
+    assert code() == 0
+    assert f"{move[-1]} refs/heads/main" in (tmp_path / "said").read_text()
 
 
 async def test_sessions_of_projects_whose_hook_manager_needs_its_place_get_none(repo: Repo) -> None:

@@ -12,6 +12,7 @@ from yokeflow.engine.process import run_process, scrubbed_environment
 from yokeflow.engine.prompt import words
 from yokeflow.engine.redact import redact
 from yokeflow.errors import PluginError, YokeError, disk_full
+from yokeflow.git.checkouts import find
 from yokeflow.model import AgentReport, Usage
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ class AgentProcess:
                 self._take(output)
 
         self._write_answers(request)
+        checkout = find(context.repo, request.worktree)
+        branch = await checkout.branch() if checkout else None
         names = (*settings.pass_env, *options.pass_env)
         forward = asyncio.create_task(self._forward())
         try:
@@ -140,7 +143,7 @@ class AgentProcess:
                 launch,
                 cwd=request.worktree,
                 env=self._environment(
-                    request, {**scrubbed_environment(names), **options.env, **(more or {})}
+                    request, branch or "", {**scrubbed_environment(names), **options.env, **(more or {})}
                 ),
                 transcript=transcript,
                 limit=settings.transcript_limit,
@@ -202,10 +205,10 @@ class AgentProcess:
             if self._overspent:
                 self._halt.set()
 
-    def _environment(self, request: AgentRequest, usual: dict[str, str]) -> dict[str, str]:
-        """What the agent sees: git's hooks of ours in its worktree, where it belongs, how it can ask."""
+    def _environment(self, request: AgentRequest, branch: str, usual: dict[str, str]) -> dict[str, str]:
+        """What the agent sees: git's hooks of ours, where it belongs, how it can ask."""
         hooks = git_settings(usual, self._context.session_git)
-        marks = {**self._marks(), "YOKE_WORKTREE": str(request.worktree)}
+        marks = {**self._marks(), "YOKE_WORKTREE": str(request.worktree), "YOKE_BRANCH": branch}
         return {**usual, **hooks, **marks, **self._asking(request)}
 
     def _marks(self) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Only tested work reaches the target: commits that an agent brings there by itself do not count."""
+"""Only tested work reaches the target: commits that an agent brings there by itself do not count.
+
+A git hook of sessions refuses to move it (`git.hooks.GUARD`); what comes past the hook is taken back here.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from typing import TYPE_CHECKING
 from yokeflow.errors import GitError, RefMovedError
 from yokeflow.git.advance import go_back
 from yokeflow.git.checkouts import checkouts, find
+from yokeflow.git.hooks import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from yokeflow.engine.context import Context
+    from yokeflow.git.checkouts import Checkout
     from yokeflow.git.repo import Repo
 
 #: What git notes where HEAD goes to a commit that was there before; all else makes one: a commit, a merge, a
@@ -33,6 +38,7 @@ async def guard_target(context: Context, path: Path, before: str | None, base: s
     came on top of the agent's commits: then the landing tests what is there.
     """
     repo, target = context.repo, context.target
+    await put_right_refused(context)
     if path in context.trespassed:
         context.trespassed.remove(path)
         return _why(target)
@@ -64,6 +70,7 @@ def at_work(context: Context, path: Path, base: str) -> Iterator[None]:
 
 async def guard_running(context: Context) -> None:
     """Take back what agents at work brought onto the target, before anything is built on it."""
+    await put_right_refused(context)
     now = await context.repo.branch(context.target)
     if not context.at_work or now is None or now in context.known_tips:
         return
@@ -72,6 +79,28 @@ async def guard_running(context: Context) -> None:
             context.trespassed.add(path)
     if now == await context.repo.branch(context.target):
         context.known_tips.add(now)
+
+
+async def put_right_refused(context: Context) -> None:
+    """Give checkouts of the target back the files that git changed before our hook refused to move it there.
+
+    A reset does so, and others that go to a commit which a branch has. What was to become a commit stays: it
+    may be a person's.
+    """
+    repo, file = context.repo, context.repo.state_dir / REFUSED
+    if not file.is_file():
+        return
+    told = file.replace(file.with_name(f"{REFUSED}.read"))
+    moves = {tuple(line.split(" ")[1:]) for line in told.read_text(encoding="utf-8").splitlines()}
+    told.unlink()
+    ref, back = f"refs/heads/{context.target}", await repo.branch(context.target)
+    found = [move[0] for move in moves if move[1:] == (ref,) and await repo.resolve(move[0])]
+    for new in [oid for oid in found if back and await repo.is_kept(oid, below="refs/heads/")]:
+        for checkout in checkouts(repo):
+            if await checkout.branch() == context.target and await _came_along(checkout, new, str(back)):
+                # Refuses to overwrite what the user has changed.
+                with suppress(GitError):
+                    await checkout.git("read-tree", "-m", "-u", new, str(back))
 
 
 async def take_back_target(context: Context, path: Path, base: str) -> str:
@@ -110,11 +139,7 @@ async def _go_back(repo: Repo, target: str, now: str, back: str) -> bool:
     for checkout in checkouts(repo):
         if await checkout.branch() != target:
             continue
-        paths = await repo.changed_files(back, now)
-        came_along = await checkout.git(
-            "--literal-pathspecs", "diff-index", "--cached", "--quiet", now, "--", *paths, ok=(0, 1, 128)
-        )
-        if paths and came_along.returncode == 0:
+        if await _came_along(checkout, now, back):
             # Refuses to overwrite what the user has changed; then only the branch goes back.
             with suppress(GitError):
                 await go_back(checkout, now, back)
@@ -123,3 +148,11 @@ async def _go_back(repo: Repo, target: str, now: str, back: str) -> bool:
         await repo.update_ref(f"refs/heads/{target}", back, now, _TAKEN_BACK)
         return True
     return False
+
+
+async def _came_along(checkout: Checkout, now: str, back: str) -> bool:
+    """Whether what is staged is as in `now`, wherever that differs from `back`."""
+    paths = await checkout.repo.changed_files(back, now)
+    flags = ("diff-index", "--cached", "--quiet", now, "--", *paths)
+    out = await checkout.git("--literal-pathspecs", *flags, ok=(0, 1, 128))
+    return bool(paths) and out.returncode == 0

@@ -11,7 +11,7 @@ from yokeflow.engine.decide import Decisions
 from yokeflow.engine.hosting import Lender
 from yokeflow.engine.interview import interview
 from yokeflow.engine.shared import Shared
-from yokeflow.git.hooks import session_hooks
+from yokeflow.git.hooks import guard_refs, session_hooks
 from yokeflow.model import LANE_PREFIX
 from yokeflow.store import evidence
 
@@ -45,5 +45,7 @@ async def open_context(
         session_git=await session_hooks(project.repo),
         shared=Shared(project.repo, (project.config.project.branch_prefix, LANE_PREFIX)),
     )
+    prefix = project.config.project.branch_prefix
+    guard_refs(project.repo, target, prefix, map(context.epic_branch, plan.epic))
     lender.interview = partial(interview, context)
     return context

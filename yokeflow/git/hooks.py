@@ -20,7 +20,7 @@ from yokeflow.git import hook_config, hook_files
 from yokeflow.git.hook_files import NAMES, Found, stub_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from yokeflow.git.repo import Repo
@@ -35,6 +35,8 @@ _HANDED_ON = (
 #: In the state folder: how they were installed, and what hooks and the reader of their notes leave there.
 RECORD = "hooks.json"
 STATE = ("red", "tasks", "spool", "spool.read", "spool.json", "hooks.gitconfig")
+#: The hook that refuses sessions what they may not move; where it reads that, and notes what it refused.
+GUARD, GUARDED, REFUSED = "reference-transaction", "guarded", "refused"
 #: Settings of programs that refuse to install hooks where core.hooksPath is set, or would change our folder.
 _SHY = (
     *(".pre-commit-config.yaml", ".pre-commit-config.yml"),
@@ -277,21 +279,33 @@ def write_program(repo: Repo) -> None:
 
 
 async def session_hooks(repo: Repo) -> dict[str, str]:
-    """Environment with which git runs our hooks in linked worktrees of this repository, and nowhere else.
+    """Settings with which git runs our hooks in all checkouts of this repository, and nowhere else.
 
-    Empty where they are installed, and where the project uses a program that cannot be set up beside a
-    `core.hooksPath`: commits get their trailers when the session ends anyway.
+    They hand on to what git would run without them, which are ours again where they are installed. Empty
+    where the project uses a program that cannot be set up beside a `core.hooksPath`: commits get their
+    trailers when the session ends anyway, and the target goes back to what was tested.
     """
-    if Hooks(repo).installed or any((repo.root / name).exists() for name in _SHY):
+    if any((repo.root / name).exists() for name in _SHY):
         return {}
     try:
         folder = hook_config.effective(await hook_config.settings(repo)) or str(repo.common_dir / "hooks")
     except GitError:
         return {}
     own = repo.state_dir / "session-hooks"
-    hook_files.write_folder(own, folder, repo.root / folder, (*NAMES, *_HANDED_ON))
+    hook_files.write_folder(own, folder, repo.root / folder, (*NAMES, *_HANDED_ON, GUARD))
     write_program(repo)
     file = repo.state_dir / "session.gitconfig"
     quoted = str(own).replace("\\", "\\\\").replace('"', '\\"')
     write_whole(file, f'[core]\n\thooksPath = "{quoted}"\n')
-    return {f"includeIf.gitdir:{hook_config.escaped(repo.common_dir)}/worktrees/*.path": str(file)}
+    where = hook_config.escaped(repo.common_dir)
+    return {f"includeIf.gitdir:{place}.path": str(file) for place in (where, f"{where}/worktrees/*")}
+
+
+def guard_refs(repo: Repo, target: str, prefix: str, branches: Iterable[str]) -> None:
+    """Tell the hooks which refs sessions may not move: the target, and `branches`, which begin with `prefix`.
+
+    What is below `lane/` and `refs/yoke/` goes without saying, and so does a session's own branch.
+    """
+    names = (target, prefix, *branches)
+    repo.state_dir.mkdir(exist_ok=True)
+    write_whole(repo.state_dir / GUARDED, "".join(f"refs/heads/{name}\n" for name in names))
