@@ -65,6 +65,24 @@ async def test_missing_and_unknown_agents_come_with_how_to_get_them(demo, monkey
     assert "nobody is no agent; known: " in (await found(demo))["agents"].remedy
 
 
+async def test_an_agent_that_cannot_resolve_conflicts_is_doubted(demo):
+    options = "{sh: {kind: shell}, robot: {kind: command, argv: [no-such-robot]}}"
+    agents = f"agents: {{default: shell, options: {options}}}"
+    for name in ("", ", conflict_agent: sh"):
+        (demo / ".yokeflow.yaml").write_text(f"{agents}\nlanding: {{conflicts: agent{name}}}\n")
+        config = (await found(demo))["config"]
+        assert config.health is Health.WARN
+        assert "landing.conflicts" in config.message
+        assert "set landing.conflict_agent" in config.message
+    (demo / ".yokeflow.yaml").write_text(f"{agents}\nlanding: {{conflicts: agent, conflict_agent: robot}}\n")
+    findings = await found(demo)
+    assert findings["config"].health is Health.OK
+    assert findings["agents"].message == "needed: shell, robot"
+    assert findings["agents"].remedy
+    (demo / ".yokeflow.yaml").write_text(f"{agents}\nlanding: {{conflict_agent: shell}}\n")
+    assert (await found(demo))["config"].health is Health.OK
+
+
 async def test_uncommitted_changes_are_a_warning(demo):
     (demo / "README.md").write_text("mine\n")
     repository = (await found(demo))["repository"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from yokeflow.config import Config
 from yokeflow.engine.decide import Decisions
-from yokeflow.engine.doubts import doubts
+from yokeflow.engine.doubts import doubts, resolver
 from yokeflow.engine.known_agents import agent_names, check_settings
 from yokeflow.engine.project import Project
 from yokeflow.errors import StoreError, YokeError
@@ -215,7 +215,7 @@ async def _plan_file(around: Surroundings) -> Finding:
 
 
 async def _agents(around: Surroundings) -> Finding | None:
-    """The agents that the plan asks for; without a plan, the default one."""
+    """The agents that the plan asks for, without a plan the default one; and the one for conflicts."""
     if isinstance(around.plugins, YokeError):
         return None
     config, kinds = around.config, around.plugins.agents()
@@ -224,6 +224,8 @@ async def _agents(around: Surroundings) -> Finding | None:
     needed = sorted(
         {name for task in tasks for name in _agents_of(task, decide, config)} or {config.agents.default}
     )
+    if (other := resolver(config)) and other not in needed:
+        needed.append(other)
     remedies = []
     for name in needed:
         options = config.agent_options(name)
