@@ -122,6 +122,8 @@ async def test_a_check_that_something_killed_is_run_once_more(lab: Lab, killed: 
 async def test_what_is_always_killed_is_red(lab: Lab) -> None:
     verdict = await lab.run("echo x >> ran; kill -9 $$")
     assert (verdict.passed, lab.times()) == (False, 2)
+    assert "was killed by SIGKILL, also when run once more" in verdict.reason
+    assert "lower parallel.max_concurrency" in verdict.reason
     assert lab.told("passed", "flaky", "tries") == [(False, False, 2)]
 
 

@@ -42,6 +42,12 @@ _OF_THE_MOMENT = ("TERM", "COLORTERM", "XDG_", "TMPDIR")
 #: Characters of a command that a proof keeps.
 _LONGEST_COMMAND = 200
 _TAIL = 4000
+#: What a person can do where a check was killed.
+_REMEDIES = {
+    "SIGKILL": "the machine may be out of memory: lower parallel.max_concurrency or"
+    " landing.max_parallel_checks, then try again",
+    "SIGTERM": "find out what ends it, then try again",
+}
 #: Exit codes of what was killed or told to end, itself or below a shell.
 _KILLED = frozenset(code for number in (signal.SIGKILL, signal.SIGTERM) for code in (-number, 128 + number))
 
@@ -223,7 +229,7 @@ class Checker:
                 continue
             failed, log, left = ended, here, left - 1
         assert failed is not None
-        how = f"exit code {failed.code}" if failed.why == "exited" else failed.why
+        how = _how(failed) if failed.why == "exited" else failed.why
         return _Result(False, False, number, failed.code, seconds, str(log), how, failed.tail[-_TAIL:])
 
     async def _run_one(self, asked: _Asked, command: str, log: Path) -> Exit:
@@ -299,6 +305,15 @@ class Checker:
             reason=redact(f"check `{command}` is flaky: it failed and passed on the same tree {tree}"),
             hint=f"`yoke show {subject.task or subject.epic}` names the log of the try that failed",
         )
+
+
+def _how(failed: Exit) -> str:
+    if failed.code not in _KILLED:
+        return f"exit code {failed.code}"
+    name = signal.Signals(-failed.code if failed.code < 0 else failed.code - 128).name
+    return (
+        f"it was killed by {name}, also when run once more, which says nothing of the work: {_REMEDIES[name]}"
+    )
 
 
 def proof_of(command: str, environment: str, *, flaky: bool, seconds: float) -> Proof:
