@@ -93,14 +93,14 @@ class Workshop:
             command, cwd=self.root, capture_output=True, text=True, check=False, timeout=100, **options
         )
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
         """Start the command line."""
         command = [sys.executable, "-m", "yokeflow", *args]
         return subprocess.Popen(
             command,
             cwd=self.root,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             env=os.environ,
         )
@@ -163,3 +163,11 @@ def task(id_: str, run: str = "", **more: Any) -> dict[str, Any]:
 def epic(id_: str, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An epic of a plan."""
     return {"id": id_, "title": f"Epic {id_}", "tasks": list(tasks), **more}
+
+
+def wait_for(workshop: Workshop, text: str, *, then: str = "true") -> str:
+    """Shell: wait until the journal says `text`."""
+    journal = workshop.root / ".git/yoke/journal.jsonl"
+    tries = "n=$((n+1)); [ $n -lt 300 ] || exit 7; sleep 0.1"
+    loop = f"n=0; until grep -q '{text}' {journal}; do {tries}; done"
+    return f"{loop}; {then}"

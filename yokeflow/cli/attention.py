@@ -12,20 +12,23 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers, consequence, place_of
 from yokeflow.cli.answering import give
-from yokeflow.cli.opened import opened
+from yokeflow.cli.opened import answered
+from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
 from yokeflow.engine.consequence import Held, consequences
+from yokeflow.engine.landing_order import taken_in
 from yokeflow.engine.layers import fall_back
 from yokeflow.engine.project import Project
-from yokeflow.errors import StoreError
+from yokeflow.engine.rebuild import plan_of
 from yokeflow.store.status import epic_edges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from yokeflow.cli.advice import Answer, Place
-    from yokeflow.errors import ExitCode
+    from yokeflow.cli.opened import Opened
+    from yokeflow.errors import ExitCode, StoreError
 
 _NOTHING = Held((), ())
 
@@ -49,8 +52,12 @@ def command(context: click.Context, *, as_json: bool) -> None:
     now = datetime.now(UTC)
     waiting = sorted(state["interventions"], key=lambda entry: _rank(entry, held))
     if as_json:
-        output.data([_told(entry, held.get(entry["id"], _NOTHING), now) for entry in waiting])
-    elif not waiting:
+        source = {"source": state["source"]}
+        output.data([_told(entry, held.get(entry["id"], _NOTHING), now) | source for entry in waiting])
+        return
+    for line in origin_lines(state["source"]):
+        output.line(line)
+    if not waiting:
         output.line("Nothing waits for you.")
     else:
         epics = {item["id"] for item in state["items"] if item["kind"] == "epic"}
@@ -85,22 +92,24 @@ def answer(*, item: str, choice: str, text: str, plan: Path | None) -> ExitCode:
 
 
 async def _read() -> tuple[dict[str, Any], dict[str, Held], Place]:
-    try:
-        return await _read_store()
-    except StoreError as error:
-        state = await fall_back(Path.cwd(), error)
-        output.warn(error.message, hint="`yoke db status` shows what is wrong; answers are kept meanwhile")
-        return state, consequences(state, ()), await place_of(await Project.open(Path.cwd()))
+    return await answered(_read_store, _read_without)
 
 
-async def _read_store() -> tuple[dict[str, Any], dict[str, Held], Place]:
-    async with opened() as found:
-        state = await found.status()
-        edges: Sequence[tuple[str, str]] = ()
-        if state["interventions"]:
-            async with found.store.begin() as connection:
-                edges = await epic_edges(connection, found.id)
-        return state, consequences(state, edges), await place_of(found.project)
+async def _read_store(found: Opened) -> tuple[dict[str, Any], dict[str, Held], Place]:
+    state = await found.status()
+    edges: Sequence[tuple[str, str]] = ()
+    if state["interventions"]:
+        async with found.store.begin() as connection:
+            edges = await epic_edges(connection, found.id)
+    return state, consequences(state, edges), await place_of(found.project)
+
+
+async def _read_without(failure: StoreError) -> tuple[dict[str, Any], dict[str, Held], Place]:
+    state = await fall_back(Path.cwd(), failure)
+    project = await Project.open(Path.cwd())
+    plan = plan_of(project)
+    edges = [(epic, before) for epic, found in taken_in(plan).items() for before in found] if plan else []
+    return state, consequences(state, edges), await place_of(project)
 
 
 def _rank(entry: Mapping[str, Any], held: Mapping[str, Held]) -> tuple[int, str]:

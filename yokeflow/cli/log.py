@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.lines import event_lines
-from yokeflow.cli.opened import opened
+from yokeflow.cli.opened import answered
+from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import few, short
+from yokeflow.engine.layers import STORE
+from yokeflow.engine.past import follow as follow_journal
+from yokeflow.engine.past import read_past
 from yokeflow.errors import UsageError
 from yokeflow.store import history
 from yokeflow.store import operations as store_operations
+from yokeflow.store.fold_operations import fold_operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
-    from yokeflow.store.history import Entry
+    from yokeflow.cli.opened import Opened
+    from yokeflow.engine.past import Past
+    from yokeflow.errors import StoreError
+    from yokeflow.events import Event
     from yokeflow.store.operations import Operation
 
 
@@ -28,8 +38,7 @@ class _Wanted(NamedTuple):
     run: str
     item: str
 
-    def fits(self, entry: Entry) -> bool:
-        event = entry.event
+    def fits(self, event: Event) -> bool:
         of_item = not self.item or self.item in (event.task, event.epic)
         return of_item and self.run in ("", event.run)
 
@@ -66,40 +75,78 @@ def command(*, follow: bool, item: str, run: str, number: int, operations: bool,
 
 
 async def _log(wanted: _Wanted, number: int, *, follow: bool, as_json: bool) -> None:
-    async with opened() as place:
+    log = _Log(wanted, number, follow=follow, as_json=as_json)
+    if past := await answered(log.of_store, lambda failure: read_past(Path.cwd(), failure)):
+        await log.of_past(past)
+
+
+class _Log:
+    """Prints events: those that were, then those to come."""
+
+    def __init__(self, wanted: _Wanted, number: int, *, follow: bool, as_json: bool) -> None:
+        self._wanted, self._number = wanted, number
+        self._follow, self._as_json = follow, as_json
+        #: Ids, so that nothing is told again when the store goes away in the middle.
+        self._printed: set[str] = set()
+
+    async def of_store(self, place: Opened) -> Past | None:
         async with place.store.begin() as connection:
-            entries = await history.log(connection, place.id, run=wanted.run, item=wanted.item, limit=number)
+            run, item = self._wanted
+            entries = await history.log(connection, place.id, run=run, item=item, limit=self._number)
             newest = await history.log(connection, place.id, limit=1)
-        _print(entries, as_json=as_json)
-        if not follow:
-            return
-        after = newest[-1].seq if newest else 0
-        async with aclosing(history.follow(place.store, place.id, after)) as coming:
-            async for entry in coming:
-                if wanted.fits(entry):
-                    _print([entry], as_json=as_json)
+        for entry in entries:
+            self._print(entry.event)
+        if self._follow:
+            after = newest[-1].seq if newest else 0
+            async with aclosing(history.follow(place.store, place.id, after)) as coming:
+                async for entry in coming:
+                    self._print(entry.event)
+        return None
 
-
-def _print(entries: Iterable[Entry], *, as_json: bool) -> None:
-    for entry in entries:
-        if as_json:
-            output.data_line(entry.event.to_json())
-        else:
-            for line in event_lines(entry.event, date=True):
+    async def of_past(self, past: Past) -> None:
+        if not self._as_json:
+            for line in origin_lines(past.source):
                 output.line(line)
+        for event in [event for event in past.events if self._wanted.fits(event)][-self._number :]:
+            self._print(event, past.source)
+        if self._follow:
+            async with aclosing(follow_journal(past)) as coming:
+                async for event in coming:
+                    self._print(event, past.source)
+
+    def _print(self, event: Event, source: Mapping[str, Any] | None = None) -> None:
+        if event.id in self._printed or not self._wanted.fits(event):
+            return
+        self._printed.add(event.id)
+        if self._as_json:
+            # Some events have a `source` of their own.
+            told = replace(event, data={**event.data, "layer": source}) if source else event
+            output.data_line(told.to_json())
+            return
+        for line in event_lines(event, date=True):
+            output.line(line)
 
 
 async def _operations(wanted: _Wanted, number: int, *, as_json: bool) -> None:
-    async with opened() as place, place.store.begin() as connection:
-        done = await store_operations.operations(connection, place.id)
+    async def ask(place: Opened) -> tuple[list[Operation], Mapping[str, Any]]:
+        async with place.store.begin() as connection:
+            return await store_operations.operations(connection, place.id), STORE
+
+    async def instead(failure: StoreError) -> tuple[list[Operation], Mapping[str, Any]]:
+        past = await read_past(Path.cwd(), failure)
+        return fold_operations(past.events), past.source
+
+    done, source = await answered(ask, instead)
     fitting = [
         each
         for each in done
         if (not wanted.item or wanted.item in each.items) and each.id.startswith(wanted.run)
     ][-number:]
     if as_json:
-        output.data([each.told() for each in fitting])
+        output.data([{**each.told(), "source": source} for each in fitting])
         return
+    for line in origin_lines(source):
+        output.line(line)
     for each in fitting:
         output.line(operation_line(each))
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from yokeflow.engine.glance import in_landing_order, lands_later, truthful
+from yokeflow.cli import output
+from yokeflow.cli.origin import AWAY
+from yokeflow.engine.glance import PATIENCE, in_landing_order, lands_later, truthful
 from yokeflow.engine.kept import settle_kept
 from yokeflow.engine.lock import holder
 from yokeflow.engine.project import Project
+from yokeflow.errors import StoreError
 from yokeflow.store import items
 from yokeflow.store.cache import CACHE
 from yokeflow.store.status import epic_edges, status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from uuid import UUID
 
     from yokeflow.store.connection import Store
+
+_Answer = TypeVar("_Answer")
 
 
 class Opened(NamedTuple):
@@ -43,15 +48,32 @@ class Opened(NamedTuple):
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Opened]:
+async def opened(*, patience: float | None = None) -> AsyncIterator[Opened]:
     """The project of the current folder.
 
-    Raises what `Project.open` and `Project.store` raise.
+    `patience` are seconds for a server to answer, where the settings allow more. Raises what `Project.open`
+    and `Project.store` raise.
     """
     project = await Project.open(Path.cwd())
-    async with project.store() as (store, project_id):
+    async with project.store(patience=patience) as (store, project_id):
         await settle_kept(project, store, project_id)
         yield Opened(project, store, project_id)
+
+
+async def answered(
+    ask: Callable[[Opened], Awaitable[_Answer]], instead: Callable[[StoreError], Awaitable[_Answer]]
+) -> _Answer:
+    """What the store answers, else who can tell `instead` while it is away; then a warning says so.
+
+    Raises what `instead` raises when nobody knows.
+    """
+    try:
+        async with opened(patience=PATIENCE) as place:
+            return await ask(place)
+    except StoreError as error:
+        answer = await instead(error)
+        output.warn(error.message, hint=AWAY)
+        return answer
 
 
 async def project_status() -> dict[str, Any]:

@@ -11,14 +11,18 @@ import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers
-from yokeflow.cli.opened import opened
+from yokeflow.cli.opened import answered
+from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style, width
 from yokeflow.cli.words import moment, money, short, span, spent
+from yokeflow.engine.past import item_told
 from yokeflow.errors import UsageError
 from yokeflow.store import history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from yokeflow.cli.opened import Opened
 
     Data = Mapping[str, Any]
 
@@ -56,12 +60,16 @@ def command(*, item: str, as_json: bool, transcript: bool, attempt: int | None) 
 
 
 async def _read(item: str) -> dict[str, Any]:
-    async with opened() as place:
+    async def ask(place: Opened) -> tuple[dict[str, Any] | None, list[str]]:
         state = await place.status()
         async with place.store.begin() as connection:
             data = await history.show(connection, place.id, item)
+        known = [each["id"] for each in state["items"]]
+        return (None if data is None else {**data, "source": state["source"]}), known
+
+    data, known = await answered(ask, lambda failure: item_told(Path.cwd(), failure, item))
     if data is None:
-        near = get_close_matches(item, [known["id"] for known in state["items"]], n=1)
+        near = get_close_matches(item, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`yoke status` lists them"
         raise UsageError(f"there is no item {item}", hint=hint)
     return data
@@ -78,6 +86,7 @@ def _session(data: Data, number: int | None) -> Data | None:
 
 def item_lines(data: Data) -> Iterator[str]:
     """All about an item but its transcript."""
+    yield from origin_lines(data.get("source", {}))
     state = style(data["status"], fg=_COLOURS.get(data["status"]), bold=True)
     yield f"{style(data['id'], bold=True)}  {clean(data['title'])}"
     epic = f" of {data['epic']}" if data["epic"] else ""
@@ -136,7 +145,8 @@ def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _attempt(number: int, session: Data) -> str:
     role = f"as {session['profile']}" if session.get("profile") else ""
-    who = " ".join(filter(None, (session["agent"], role, session["model"])))
+    # Git does not know which.
+    who = " ".join(filter(None, (session["agent"] or "an agent", role, session["model"])))
     took = "" if session["seconds"] is None else f" after {span(session['seconds'])}"
     kept = f"; its work is kept at {session['kept_ref']}" if session["kept_ref"] else ""
     cost = money(session["cost_usd"])

@@ -6,14 +6,16 @@ import asyncio
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import click
 
 from yokeflow.cli import options, output
+from yokeflow.cli.origin import AWAY
 from yokeflow.cli.status_view import status_lines
-from yokeflow.engine.glance import Glance
-from yokeflow.engine.layers import read_status
+from yokeflow.engine.glance import GONE, PATIENCE, Glance
+from yokeflow.engine.layers import fall_back, read_status
+from yokeflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,31 +41,67 @@ def command(*, as_json: bool, watch: bool, everything: bool) -> None:
 
 async def _status(*, as_json: bool, watch: bool, everything: bool) -> None:
     if watch:
-        await _watch(await Glance.open(Path.cwd()), as_json=as_json, everything=everything)
+        await _Watch(as_json=as_json, everything=everything).go_on()
         return
     state = await read_status(Path.cwd(), _whole)
     if reason := state["source"].get("reason"):
-        output.warn(reason, hint="`yoke db status` shows what is wrong; this is what is known without it")
+        output.warn(reason, hint=AWAY)
     _show(state, as_json=as_json, everything=everything)
 
 
-async def _watch(place: Glance, *, as_json: bool, everything: bool) -> None:
-    seen: object = None
-    over = output.is_terminal(sys.stdout) and not as_json
-    async with place.changes() as changed:
+class _Watch:
+    """Shows the state whenever it is another one, by whoever can tell it."""
+
+    def __init__(self, *, as_json: bool, everything: bool) -> None:
+        self._as_json, self._everything = as_json, everything
+        self._over = output.is_terminal(sys.stdout) and not as_json
+        self._seen: object = None
+        self._reason = ""
+        #: Once it was found.
+        self._place: Glance | None = None
+
+    async def go_on(self) -> None:
+        """Never ends by itself. Raises StoreError when nobody knows the project."""
         while True:
-            state = await _state(place)
-            # Time passes always; that alone is news only where it is painted over.
-            news = {**state, "run": {**(state["run"] or {}), "elapsed": None}}
-            if over or news != seen:
-                _show(state, as_json=as_json, everything=everything, over=over)
-            seen = news
-            await changed(_TICK)
-            await asyncio.sleep(_TOGETHER)
+            try:
+                await self._follow(await self._open())
+            except GONE as error:
+                failure = (
+                    error if isinstance(error, StoreError) else StoreError(f"the store is gone: {error}")
+                )
+                state = await fall_back(Path.cwd(), failure)
+            self._look(state)
+            await asyncio.sleep(_TICK)
 
+    async def _open(self) -> Glance:
+        """The project; a server that somebody stopped meanwhile is not started again."""
+        if self._place is None:
+            self._place = await Glance.open(Path.cwd(), patience=PATIENCE)
+            if await self._place.state() is None:
+                # Only what is known to the store can be waited for.
+                await _whole()
+        else:
+            self._place = await self._place.again()
+        return self._place
 
-async def _state(place: Glance) -> dict[str, Any]:
-    return await place.state() or await _whole()
+    async def _follow(self, place: Glance) -> Never:
+        async with place.changes() as changed:
+            while True:
+                self._look(await place.state() or await _whole())
+                await changed(_TICK)
+                await asyncio.sleep(_TOGETHER)
+
+    def _look(self, state: Data) -> None:
+        reason = state["source"].get("reason", "")
+        if reason != self._reason and reason and not self._over:
+            output.warn(reason, hint=AWAY)
+        self._reason = reason
+        # Time passes always; that alone is news only where it is painted over.
+        layer = state["source"]["layer"]
+        news = {**state, "run": {**(state["run"] or {}), "elapsed": None}, "source": layer}
+        if self._over or news != self._seen:
+            _show(state, as_json=self._as_json, everything=self._everything, over=self._over)
+        self._seen = news
 
 
 async def _whole() -> dict[str, Any]:

@@ -7,8 +7,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.forecast_view import forecast_lines
+from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, cut, style, width
-from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, span, waits
+from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,8 +38,6 @@ _IDLE = frozenset({"proposed", "pending", "blocked"})
 #: What comes before and after the title of an epic, and of a task.
 _EPIC = style("|", bold=True).split("|")
 _TASK = style("|", dim=True).split("|")
-#: Who can tell when the store cannot.
-_LAYERS = {"cache": "the local cache", "git": "git", "file": "the status file"}
 #: Begun, unfinished, and nothing of it runs.
 _BEGUN = ("◐", None)
 
@@ -67,7 +66,7 @@ def status_lines(state: Data, columns: int, *, everything: bool = False) -> Iter
 
 
 def _head(state: Data) -> Iterator[str]:
-    yield from _origin(state.get("source", {}))
+    yield from origin_lines(state.get("source", {}))
     run = state["run"]
     name = style(clean(state["project"]), bold=True)
     if run is None:
@@ -81,15 +80,6 @@ def _head(state: Data) -> Iterator[str]:
     landed = sum(entry["status"] == "landed" for entry in state["landings"])
     yield f"{number_done(done, skipped, len(tasks), 'task')}, {count(landed, 'epic')} landed"
     yield ""
-
-
-def _origin(source: Data) -> Iterator[str]:
-    """Who tells this, when it is not the store."""
-    layer = _LAYERS.get(source.get("layer", ""))
-    if layer:
-        old = ", which may have changed since" if source.get("stale") else ""
-        age = span(source["age_seconds"])
-        yield style(f"from {layer}, {age} old{old}: the store is not reachable", fg="yellow")
 
 
 def _epic_line(

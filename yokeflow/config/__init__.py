@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -69,6 +69,12 @@ class Database(Section):
     """`postgresql://user@host/name`; a private server of your user's when empty."""
     connect_timeout: Seconds = 5.0
     """How long to wait for a connection."""
+
+    def at_most(self, seconds: float | None) -> Self:
+        """The same, with a wait for a connection that is no longer than so many seconds."""
+        if seconds is None or seconds >= self.connect_timeout:
+            return self
+        return self.model_copy(update={"connect_timeout": seconds})
 
 
 class Parallel(Section):

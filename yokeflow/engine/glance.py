@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,7 @@ from yokeflow.store.announcements import announcements
 from yokeflow.store.cache import CACHE, write_cache
 from yokeflow.store.driver import connection
 from yokeflow.store.journal import Journal
-from yokeflow.store.server import embedded_address, ensure_server, normalise
+from yokeflow.store.server import embedded_address, ensure_server, normalise, server_status
 from yokeflow.store.status import EPIC_EDGES, STATUS
 
 if TYPE_CHECKING:
@@ -63,11 +63,19 @@ class Glance:
         """
         repo = await Repo.discover(start)
         config = await asyncio.to_thread(_config, repo)
-        database = config.database
-        if patience is not None and patience < database.connect_timeout:
-            database = database.model_copy(update={"connect_timeout": patience})
-        url = await asyncio.to_thread(ensure_server, database)
+        url = await asyncio.to_thread(ensure_server, config.database.at_most(patience))
         return cls(repo, config, url)
+
+    async def again(self) -> Glance:
+        """The same, once its server answers; one that somebody has stopped is not started.
+
+        Raises StoreError as long as it does not.
+        """
+        database = self.config.database.at_most(PATIENCE)
+        status = await asyncio.to_thread(server_status, database)
+        if not status.running:
+            raise StoreError(f"the store does not answer: {status.reason}", hint="`yoke db start` starts it")
+        return replace(self, url=await asyncio.to_thread(ensure_server, database))
 
     async def state(self) -> dict[str, Any] | None:
         """The object of `yoke status --json`.

@@ -75,6 +75,12 @@ class LandingOrder:
 
 def landing_order(plan: Plan) -> LandingOrder:
     """The order that the hard dependencies of a plan ask for."""
+    priority = {epic.id: min((task.priority for task in epic.tasks), default=5) for epic in plan.epics}
+    return LandingOrder(taken_in(plan), priority)
+
+
+def taken_in(plan: Plan) -> dict[str, set[str]]:
+    """By epic, the epics whose work it takes in."""
     found: dict[str, set[str]] = {epic: set() for epic in plan.epic}
     for epic in plan.epics:
         declared = [*epic.depends_on, *(edge for task in epic.tasks for edge in task.depends_on)]
@@ -83,5 +89,4 @@ def landing_order(plan: Plan) -> LandingOrder:
                 name = dependency.predecessor
                 found[epic.id].add(plan.tasks[name].epic if name in plan.tasks else name)
         found[epic.id].discard(epic.id)
-    priority = {epic.id: min((task.priority for task in epic.tasks), default=5) for epic in plan.epics}
-    return LandingOrder(found, priority)
+    return found

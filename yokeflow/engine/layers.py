@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: Who tells, when it is the store itself.
+STORE: Final = {"layer": "postgres", "age_seconds": 0.0}
 #: What a layer can fail with; the next one is asked.
-_FAULTS: Final = (YokeError, OSError, ValueError, KeyError, TypeError)
+FAULTS: Final = (YokeError, OSError, ValueError, KeyError, TypeError)
 
 
 async def read_status(start: Path, whole: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -50,7 +52,7 @@ async def fall_back(start: Path, failure: StoreError) -> dict[str, Any]:
     lock = repo.state_dir / "run.lock"
     for layer in (_cached, _told_by_git, _written_down):
         held = holder(lock)
-        with suppress(*_FAULTS):
+        with suppress(*FAULTS):
             state = await layer(repo)
             if state is not None:
                 state["source"]["reason"] = failure.message
@@ -70,14 +72,14 @@ async def _cached(repo: Repo) -> dict[str, Any] | None:
     state = fold(cached.state, new)
     state["landings"] = [{"waits_for": [], **entry} for entry in state["landings"]]
     age = max((datetime.now(UTC) - cached.at).total_seconds(), 0.0)
-    return {**state, "source": _source("cache", age, stale=age > LIFETIME)}
+    return {**state, "source": source("cache", age, stale=age > LIFETIME)}
 
 
 async def _told_by_git(repo: Repo) -> dict[str, Any] | None:
     """The plan, and what landings and kept attempts say about it; then what the journal still has."""
     git: Any = import_module("yokeflow.engine.git_layer")
     told = await git.of_git(repo, list(_journal(repo).events()))
-    return None if told is None else {**told.state, "source": _source("git", told.age)}
+    return None if told is None else {**told.state, "source": source("git", told.age)}
 
 
 async def _written_down(repo: Repo) -> dict[str, Any] | None:
@@ -88,10 +90,11 @@ async def _written_down(repo: Repo) -> dict[str, Any] | None:
         return None
     at = datetime.fromisoformat(state.pop("at"))
     age = max((datetime.now(UTC) - at).total_seconds(), 0.0)
-    return {**state, "source": _source("file", age, stale=age > LIFETIME)}
+    return {**state, "source": source("file", age, stale=age > LIFETIME)}
 
 
-def _source(layer: str, age: float, *, stale: bool = False) -> dict[str, Any]:
+def source(layer: str, age: float, *, stale: bool = False) -> dict[str, Any]:
+    """Who tells something, and how old that is."""
     return {"layer": layer, "age_seconds": round(age, 3), "stale": stale}
 
 

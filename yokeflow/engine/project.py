@@ -79,13 +79,16 @@ class Project:
         return load_plan(file, branch_prefix=self.config.project.branch_prefix)
 
     @asynccontextmanager
-    async def store(self, record: Callable[[Event], None] | None = None) -> AsyncIterator[tuple[Store, UUID]]:
+    async def store(
+        self, record: Callable[[Event], None] | None = None, *, patience: float | None = None
+    ) -> AsyncIterator[tuple[Store, UUID]]:
         """The store, migrated, with the journal drained into it, and the project's id there.
 
         One that knows nothing of the project is told first what the journal and git know; `record` takes the
-        event that says so. Raises StoreError when it cannot be reached.
+        event that says so. `patience` are seconds for a server to answer, where the settings allow more.
+        Raises StoreError when it cannot be reached.
         """
-        store = await self.connect()
+        store = await self.connect(patience=patience)
         try:
             async with store.begin() as connection:
                 project_id = await projects.register(
@@ -104,8 +107,8 @@ class Project:
         finally:
             await store.close()
 
-    async def connect(self) -> Store:
+    async def connect(self, *, patience: float | None = None) -> Store:
         """An open store with an up-to-date schema."""
-        url = await asyncio.to_thread(ensure_server, self.config.database)
+        url = await asyncio.to_thread(ensure_server, self.config.database.at_most(patience))
         await migrate.upgrade(url, self.plugins.migrations)
         return await Store.open(url)
