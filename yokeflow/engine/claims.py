@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from yokeflow.engine.commits import event_id
 from yokeflow.engine.ledger_loading import load_ledger
-from yokeflow.engine.lock import hold_project, holder
+from yokeflow.engine.lock import when_idle
 from yokeflow.engine.recorder import Recorder
-from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError
 from yokeflow.events import Event
 from yokeflow.git.advance import advance
 from yokeflow.git.hooks import Hooks
@@ -29,16 +28,13 @@ if TYPE_CHECKING:
 
 async def close_tasks_if_idle(project: Project, store: Store, project_id: UUID) -> None:
     """What `close_tasks` does, unless a run is going on or the plan cannot be read: then it is for later."""
-    # Who holds the project may be this very process, which a wait would not help.
-    if not await _open_claims(project, store, project_id) or holder(project.lock_file) is not None:
-        return
-    try:
-        plan = project.load_plan()
-        with hold_project(project.lock_file, ""):
-            if await close_tasks(project, plan, store, project_id, Recorder("", project.journal)):
-                await drain(store, project_id, project.journal)
-    except (ProjectBusyError, DocumentError, GitError, RepositoryError):
-        return
+
+    async def close(plan: Plan) -> None:
+        if await close_tasks(project, plan, store, project_id, Recorder("", project.journal)):
+            await drain(store, project_id, project.journal)
+
+    if await _open_claims(project, store, project_id):
+        await when_idle(project, close)
 
 
 async def close_tasks(

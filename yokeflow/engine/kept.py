@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from yokeflow.engine.consent import ANSWERS, not_approved
 from yokeflow.engine.interventions import refused
 from yokeflow.engine.ledger_loading import load_ledger
-from yokeflow.engine.lock import hold_project, holder
+from yokeflow.engine.lock import when_idle
 from yokeflow.engine.recorder import Recorder
-from yokeflow.errors import DocumentError, ProjectBusyError, UsageError
+from yokeflow.errors import UsageError
 from yokeflow.store.drain import drain
 from yokeflow.store.requests import kept_requests
 
@@ -113,15 +113,9 @@ async def apply_kept(
 async def settle_kept(project: Project, store: Store, project_id: UUID) -> None:
     """The same for a command that only reads: where nobody holds the project and the plan can be read."""
     async with store.begin() as connection:
-        if not await kept_requests(connection, project_id) or holder(project.lock_file) is not None:
-            return
-    try:
-        plan = project.load_plan()
-        with hold_project(project.lock_file, ""):
-            await apply_kept(project, plan, store, project_id)
-    except (DocumentError, ProjectBusyError):
-        # Whoever comes next can.
-        return
+        requests = await kept_requests(connection, project_id)
+    if requests:
+        await when_idle(project, lambda plan: apply_kept(project, plan, store, project_id))
 
 
 def _apply(ledger: Ledger, plan: Plan, request: Event, recorder: Recorder) -> bool:

@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from yokeflow.errors import ProjectBusyError
+from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from yokeflow.engine.project import Project
+    from yokeflow.model import Plan
 
 #: Tries to take the lock, and seconds between them.
 _TRIES = 30
@@ -83,6 +86,19 @@ def holder(path: Path) -> Holder | None:
     finally:
         os.close(descriptor)
     return None
+
+
+async def when_idle(project: Project, work: Callable[[Plan], Awaitable[object]]) -> None:
+    """Do `work` with the project held; where a run holds it or its plan cannot be read, that is for later."""
+    # Who holds the project may be this very process, which a wait would not help.
+    if holder(project.lock_file) is not None:
+        return
+    try:
+        plan = project.load_plan()
+        with hold_project(project.lock_file, ""):
+            await work(plan)
+    except (ProjectBusyError, DocumentError, GitError, RepositoryError):
+        return
 
 
 def _read(descriptor: int) -> Holder | None:
