@@ -17,6 +17,7 @@ from yokeflow.engine.interventions import refused
 from yokeflow.engine.landing import Landings
 from yokeflow.engine.landing_queue import LandingQueue
 from yokeflow.engine.lanes import HandOverConflictError, Lanes
+from yokeflow.engine.shortage import Shortage
 from yokeflow.engine.unsettled import Unsettled
 from yokeflow.errors import GitError, LimitError, ProjectBusyError, RepositoryError, YokeError, disk_full
 from yokeflow.model import Attempt, Failure, LandingStatus
@@ -67,16 +68,12 @@ class Workflow:
         self._resumed: asyncio.Event | None = None
         #: A person ended the run.
         self.stopped = False
-        #: What ends the run early; sessions that run are stopped, or finish when it is a limit.
+        #: What ends the run early; sessions that run are stopped.
         self._fatal: YokeError | None = None
-        self._limit: LimitError | None = None
-        #: The budget does not reach for another session until one has settled.
-        self._short = False
-        #: Tasks whose epic's budget is set aside for others.
-        self._parked: set[str] = set()
         self._learning: set[asyncio.Task[None] | None] = set()
-        #: How often money has come back.
-        self._settlements = 0
+        self._shortage = Shortage(
+            context, scheduler, self._stops, lambda: bool(self._learning) or self._unsettled.busy
+        )
         self._working = self._over = False
 
     @property
@@ -102,8 +99,8 @@ class Workflow:
         self._working, self._over = False, True
         if self._fatal is not None:
             raise self._fatal
-        if self._limit is not None:
-            raise self._limit
+        if self._shortage.limit is not None:
+            raise self._shortage.limit
 
     def stop(self) -> None:
         """A person ends the run: let sessions stop cleanly and start nothing new."""
@@ -112,7 +109,7 @@ class Workflow:
 
     def pause(self, *, by: str) -> None:
         """Start no task until `unpause`; what runs goes on, and the run does not end."""
-        if self._resumed is None and not (self._over or self._context.stop.is_set() or self._limit):
+        if self._resumed is None and not (self._over or self._context.stop.is_set() or self._shortage.limit):
             self._resumed = asyncio.Event()
             if self._working:
                 self._group.create_task(self._resumed.wait(), name="paused")
@@ -207,7 +204,7 @@ class Workflow:
             self._unsettled.last_call(self._group)
 
     def _start_tasks(self) -> None:
-        if self._resumed is not None or self._limit is not None or self._short:
+        if self._resumed is not None or self._shortage:
             return
         self._consent.admit(self._scheduler.newly_ready())
         for task in self._scheduler.startable():
@@ -217,7 +214,7 @@ class Workflow:
 
     async def _do(self, task: Task) -> None:
         """One attempt at a task and what follows from it."""
-        settlements, refused = self._settlements, False
+        settlements, refused = self._shortage.settlements, False
         try:
             outcome = await self._work_on(task)
         except HandOverConflictError as error:
@@ -227,7 +224,9 @@ class Workflow:
             self._give_up(task, error.message, kind="worktree")
         except LimitError as error:
             refused = True
-            self._refuse(error, task, again=self._settlements > settlements)
+            if self._shortage.refuse(error, task, settlements):
+                self._give_up(task, error.message, kind="budget")
+                self._shortage.settled()
         except (YokeError, OSError) as error:
             self._scheduler.released(task.id)
             self._end(error)
@@ -236,7 +235,7 @@ class Workflow:
         finally:
             del self._stops[task.id]
         if not refused:
-            self._settled()
+            self._shortage.settled()
         if (by := self._skips.pop(task.id, None)) and not self._ledger.is_done(task.id):
             self._leave_out(task.id, by)
         self._advance()
@@ -296,7 +295,7 @@ class Workflow:
 
     def _go_on(self) -> None:
         """An agent that did something else than a task is done, and had money set aside, too."""
-        self._settled()
+        self._shortage.settled()
         self._advance()
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
@@ -330,47 +329,6 @@ class Workflow:
             error = found if isinstance(found, YokeError) else YokeError(str(error))
         self._fatal = self._fatal or error
         self._halt()
-
-    def _refuse(self, error: LimitError, task: Task, *, again: bool) -> None:
-        """Wait until money comes back, or ask once more when some has (`again`); else the limit is final."""
-        if again:
-            self._short = False  # those refused beside it ask again, too
-            self._scheduler.released(task.id)
-        elif error.scope in {"task", "epic"}:
-            self._refuse_task(error, task)
-        else:
-            self._scheduler.released(task.id)
-            if len(self._stops) > 1 or self._learning or self._unsettled.busy:
-                self._short = True
-            elif self._limit is None:
-                self._limit = error
-                self._exceeded(error)
-
-    def _refuse_task(self, error: LimitError, task: Task) -> None:
-        """The budget of a task or its epic does not reach: wait for the epic's other sessions, or give up."""
-        tasks = self._context.plan.tasks
-        others = any(name != task.id and tasks[name].epic == task.epic for name in self._stops)
-        if others or self._learning or self._unsettled.busy:
-            self._parked.add(task.id)
-            self._scheduler.held(self._scheduler.holding | {task.id})
-            self._scheduler.released(task.id)
-        else:
-            self._exceeded(error)
-            self._give_up(task, error.message, kind="budget")
-            self._settled()
-
-    def _exceeded(self, error: LimitError) -> None:
-        self._context.recorder.emit(
-            "budget.exceeded", reason=error.message, scope=error.scope, name=error.name
-        )
-
-    def _settled(self) -> None:
-        """Money may have come back: those that wait for it may ask again."""
-        self._settlements += 1
-        self._short = False
-        if self._parked:
-            self._scheduler.held(self._scheduler.holding - self._parked)
-            self._parked.clear()
 
     def _start_landing(self) -> None:
         if self._landing:
