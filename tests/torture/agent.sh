@@ -84,8 +84,10 @@ flood) work; yes 'a flood of words' | head -c 3000000; head -c 20000 /dev/urando
 ignored) work; mkdir -p build; echo "$session" >build/cache; echo "$session" >.env; save; finish ;;
 nested) work; git init -q "nested-$task"; echo x >"nested-$task/x"; git -C "nested-$task" add x
     git -C "nested-$task" commit -q -m nested; finish ;;
-target) work; save; git update-ref refs/heads/main HEAD; sleep 0.2; finish ;;
-merge-main) work; save; git -C ../.. merge -q --ff-only "$(git rev-parse HEAD)"; sleep 0.1; finish ;;
+target) work; save; git update-ref refs/heads/main HEAD 2>/dev/null
+    # Past the hook that refuses it.
+    git -c core.hooksPath=/dev/null update-ref refs/heads/main HEAD; sleep 0.2; finish ;;
+merge-main) work; save; git -c core.hooksPath=/dev/null -C ../.. merge -q --ff-only "$(git rev-parse HEAD)"; sleep 0.1; finish ;;
 push) work; save; git push -q --force . HEAD:refs/heads/main 2>/dev/null; finish ;;
 prune) work; save; git gc -q --prune=now; finish ;;
 crash) half; save; exit 3 ;;

@@ -78,8 +78,13 @@ class Deeds:
         if attempt(folder, "symbolic-ref", "HEAD").stdout.strip() == "refs/heads/other":
             return
         path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"{name}\n")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{name}\n")
+        except OSError:
+            # The disk is full, and what cannot be written is not committed.
+            path.unlink(missing_ok=True)
+            return
         tasks = self._world.scenario.work.tasks
         task = tasks[self._count % len(tasks)]
         # Where hooks tell which task it belongs to.
@@ -128,7 +133,11 @@ class Deeds:
 
     def _edit(self) -> None:
         path = f"loose/later-{self._count}.txt"
-        self._world.write(path, "mine\n")
+        try:
+            self._world.write(path, "mine\n")
+        except OSError:
+            (self._shop / path).unlink(missing_ok=True)
+            return
         self._world.note("mine.log", path, digest(self._shop / path))
 
     def _lock(self) -> None:

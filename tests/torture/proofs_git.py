@@ -22,7 +22,7 @@ _OF_GIT = frozenset(
 _OURS = frozenset(
     (
         *("journal.jsonl", "run.lock", "worktrees.lock", "sessions", "status.json", "notices.json"),
-        *("session-hooks", "session.gitconfig", "program", "settings.good", "spool.lock"),
+        *("session-hooks", "session.gitconfig", "program", "settings.good", "spool.lock", "guarded"),
     )
 )
 
@@ -112,10 +112,14 @@ def work_is_there_once(facts: Facts) -> Iterator[str]:
 
 
 def agents_commits_are_kept(facts: Facts) -> Iterator[str]:
-    """Whatever an agent committed can be found below some ref."""
+    """Whatever an agent committed can be found below some ref.
+
+    What an agent made of a conflict becomes one commit with its session's name, whatever it made itself.
+    """
     said = facts.git("log", "--all", "--format=%B")
     for token in facts.lines("commits.log"):
-        if token not in said:
+        session = token.removeprefix("torture-").rpartition("-")[0]
+        if token not in said and f"Yoke-Session: {session}\nYoke-Resolves: " not in said:
             yield f"the commit {token} is gone"
 
 
