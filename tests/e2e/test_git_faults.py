@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,33 @@ async def test_a_landing_whose_commit_was_collected_as_garbage(workshop: Worksho
     report = await workshop.run()
     assert report.exit_code is ExitCode.OK, report.reason
     assert workshop.git("log", "-1", "--format=%s", "main") == "Land one: Epic one"
+
+
+@pytest.mark.parametrize("moment", ["merge -q --ff-only", "worktree add"])
+async def test_what_git_removes_before_it_lands_is_merged_anew(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Nothing reaches the merge until it is tested, nor where nothing tests it until it has landed."""
+    real = shutil.which("git")
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    scratch = ".landing" if "worktree" in moment else ""
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *"{moment}"*{scratch}*)\n'
+        f"  mkdir {tmp_path}/once 2>/dev/null && {real} -C {workshop.root} prune --expire=now ;;\n"
+        f'esac\nexec {real} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    workshop.config(checks={"landing": ["true"] if scratch else []})
+    workshop.plan(epic("one", task("one.a")))
+    report = await workshop.run()
+    assert (tmp_path / "once").exists()
+    assert (report.exit_code, [entry.epic for entry in report.landed]) == (ExitCode.OK, ["one"])
+    assert len(workshop.of("landing.testing")) == 2
+    assert workshop.git("status", "--porcelain") == ""
+    workshop.assert_tidy()
 
 
 async def test_locks_of_a_killed_git_are_removed_when_it_is_gone(workshop: Workshop) -> None:

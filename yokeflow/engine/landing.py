@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from yokeflow.engine.checks import Subject
-from yokeflow.engine.guard import guard_running
+from yokeflow.engine.guard import guard_running, put_right_refused
 from yokeflow.engine.landed_settings import wrong_settings
-from yokeflow.engine.landing_queue import Built, Member
+from yokeflow.engine.landing_queue import GONE, LOST, Built, Member
 from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
 from yokeflow.engine.report import LandingResult
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeError
@@ -203,12 +203,18 @@ class Landings:
         ]
         return list(dict.fromkeys((*self._context.config.landing_checks, *promised)))
 
+    async def _is_gone(self, commit: str) -> bool:
+        """Whether git removed a commit that nothing reached yet, as an agent's `gc --prune=now` has it do."""
+        return await self._context.repo.resolve(commit) is None
+
     async def test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         """Run the checks on exactly the tree of the last commit; gives what may land when all pass."""
         self._tell(built)
         try:
             return await self._try_test(built, stop)
         except _FAULTS as error:
+            if await self._is_gone(built.members[-1].commit):
+                return GONE
             return _rejection(built.members[-1].epic, "checkout", error.message)
 
     async def _try_test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
@@ -270,14 +276,18 @@ class Landings:
         """Move the target, and the checkout that has it, unless that would overwrite something."""
         if new == old:
             return Advance(moved=True)
+        repo, target = self._context.repo, self._context.target
         try:
-            return await advance(self._context.repo, self._context.target, new, old)
+            await put_right_refused(self._context)
+            moved = await advance(repo, target, new, old)
         except _FAULTS as error:
-            if not is_unfinished(self._context.repo):
-                return Advance(moved=False, reason="checkout", detail=error.message)
-        # It stopped in the middle. Where it cannot be finished now, the run ends, and the next one does it.
-        finished = await finish_advance(self._context.repo)
-        return finished or Advance(moved=False, reason="raced")
+            moved = Advance(moved=False, reason="checkout", detail=error.message)
+            if is_unfinished(repo):
+                # In the middle. If it cannot be finished now, the run ends, and the next one does it.
+                moved = await finish_advance(repo) or Advance(moved=False, reason="raced")
+        if moved.reason == "checkout" and await self._is_gone(new):
+            return LOST
+        return moved
 
     async def landed(self, built: Built) -> None:
         """Record that the target has it, and clear up."""

@@ -11,11 +11,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from yokeflow.git.merge import Advance
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from yokeflow.engine.report import LandingResult
-    from yokeflow.git.merge import Advance
 
 #: How often in a row somebody else may move the target before landing gives up.
 _MOST_RACES = 20
@@ -43,6 +44,11 @@ class Built:
     members: tuple[Member, ...]
     #: Why the epic that follows them could not be merged.
     refusal: LandingResult | None = None
+
+
+#: What comes of a test, or of moving the target, when the commit that it is about is not there any more.
+GONE = Built(())
+LOST = Advance(moved=False, reason="gone", detail="git keeps removing the commit that is to land")
 
 
 class Mechanics(Protocol):
@@ -233,6 +239,18 @@ class LandingQueue:
         entry.base, entry.members, entry.test = None, (), None
         entry.passed, entry.refusal = False, None
 
+    def _lost(self, entry: _Entry) -> None:
+        """Merge anew what is gone, but not for ever."""
+        self._races += 1
+        self._forget_from(entry)
+        if self._races % _MOST_RACES == 0:
+            self._let_go(entry, self._mechanics.in_the_way(entry.epics[0], LOST))
+
+    def _forget_from(self, entry: _Entry) -> None:
+        """The commits of an entry are gone, and so are those that were built on them."""
+        for each in self._entries[self._entries.index(entry) :]:
+            self._forget(each)
+
     def _drop(self, entry: _Entry) -> None:
         self._forget(entry)
         self._entries.remove(entry)
@@ -270,8 +288,10 @@ class LandingQueue:
                 self._entries.remove(entry)
                 await self._mechanics.landed(Built(entry.members))
             return
-        first, raced = passed[0], moved.reason == "raced"
+        first, raced = passed[0], moved is LOST or moved.reason == "raced"
         self._races = self._races + 1 if raced else 0
+        if moved is LOST:
+            self._forget_from(first)
         if raced and self._races % _MOST_RACES:
             return
         if len(first.epics) > 1:
@@ -317,7 +337,9 @@ class LandingQueue:
 
     def _judge(self, entry: _Entry, found: Built | LandingResult) -> None:
         entry.test = None
-        if isinstance(found, Built):
+        if found is GONE:
+            self._lost(entry)
+        elif isinstance(found, Built):
             entry.passed, entry.members = True, found.members
         elif len(entry.epics) > 1:
             self._split(entry, len(entry.epics) // 2)

@@ -45,7 +45,8 @@ class Advance:
 
     moved: bool
     #: Empty when moved; `raced`: the branch was not at the old commit; `checkout`: the checkout of that
-    #: branch has something that would be overwritten, or is in the middle of an operation.
+    #: branch has something that would be overwritten, or is in the middle of an operation; `gone`: the new
+    #: commit is not there any more.
     reason: str = ""
     #: The paths that were in the way.
     files: tuple[str, ...] = ()
