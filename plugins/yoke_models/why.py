@@ -43,7 +43,7 @@ async def _now(place: Opened, task: Task, plan: Plan) -> dict[str, Any]:
     failed = memory.failed.get(task.id, [])
     number = len(failed) + 1
     # Asked as a run asks: profiles may be kept in the store.
-    decisions = await outlook(project.repo.root, plan, project.plugins, config)
+    decisions = (await outlook(project.repo.root, plan, project.plugins, config)).decisions
     profile = decisions.profile(task, number)
     agent = config.agent_of(task.agent or (profile.agent if profile else ""))
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, cut, style
-from yokeflow.cli.words import count
+from yokeflow.cli.words import count, few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from yokeflow.store.forecasts import ConflictHistory
+
     Data = Mapping[str, Any]
 
+#: Marks what will conflict, or may.
+CONFLICT = "≠"
 #: Forecasts, and files of one, that are shown; `--json` has all.
 _MOST, _MOST_FILES = 8, 5
 
@@ -23,13 +27,29 @@ def forecast_lines(state: Data, columns: int) -> Iterator[str]:
     if forecasts or hot:
         yield ""
     for forecast in forecasts[:_MOST]:
-        yield f"{style('≠', fg='yellow', bold=True)} {cut(clean(forecast['meaning']), max(columns - 2, 20))}"
+        mark = style(CONFLICT, fg="yellow", bold=True)
+        yield f"{mark} {cut(clean(forecast['meaning']), max(columns - 2, 20))}"
         yield cut(f"  {_where(forecast)}", columns)
     if len(forecasts) > _MOST:
         yield f"  and {count(len(forecasts) - _MOST, 'more conflict')} ahead"
     if hot:
         named = ", ".join(f"{_flat(entry['path'])} ({entry['conflicts']})" for entry in hot)
         yield style(cut(f"  files that often conflict: {named}", columns), dim=True)
+
+
+def hot_file_lines(
+    hot: Sequence[ConflictHistory], tasks: Mapping[str, Sequence[str]], columns: int
+) -> Iterator[str]:
+    """Files that often conflict, how often they did, and which tasks may touch them."""
+    if not hot:
+        return
+    yield ""
+    yield f"files that often conflict ({CONFLICT} marks tasks that may touch them)"
+    for each in hot[:_MOST]:
+        named = few([clean(task) for task in tasks[each.path]], 5) or "no task of this plan"
+        yield cut(f"  {_flat(each.path)}  {count(each.conflicts, 'conflict')}, {named}", columns)
+    if len(hot) > _MOST:
+        yield f"  and {count(len(hot) - _MOST, 'more file')}"
 
 
 def _where(forecast: Data) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from yokeflow.cli import options, output
+from yokeflow.cli.forecast_view import CONFLICT, hot_file_lines
 from yokeflow.cli.words import count, few, span
 from yokeflow.engine.decide import Decisions
+from yokeflow.engine.foreseen import touching
 from yokeflow.engine.known_agents import check_plan, check_settings
 from yokeflow.engine.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
@@ -22,9 +24,10 @@ from yokeflow.plan.roles import roles
 from yokeflow.plugin_manager import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from yokeflow.config import Config
+    from yokeflow.engine.outlook import Outlook
     from yokeflow.model import Plan, Profile, Resolution, Task
     from yokeflow.plugin_manager import PluginManager
     from yokeflow.settings import Settings
@@ -87,7 +90,7 @@ def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
     Batches, lanes, profiles, agents, what waits for what, and how long it probably takes.
     """
     loaded = _load(plan)
-    decisions = _outlook(loaded)
+    decisions, hot = _outlook(loaded)
     found, config = loaded.plan, loaded.config
     resolution = decisions.resolve(found, (), {})
     role = roles(found, lambda task: decisions.profile(task, 1))
@@ -100,14 +103,19 @@ def show(plan: Path | None, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
         agent_limit=config.agent_limits,
         agent_of=lambda task: agent[task.id],
     ).makespan
+    named = touching(found, hot)
     if as_json:
-        output.data(
-            _shown(found, resolution, role, agent) | {"concurrency": config.concurrency, "makespan": total}
-        )
+        shown = _shown(found, resolution, role, agent)
+        for task in shown["tasks"]:
+            task["hot_files"] = [path for path, tasks in named.items() if task["id"] in tasks]
+        files = [{"path": each.path, "conflicts": each.conflicts, "tasks": named[each.path]} for each in hot]
+        output.data(shown | {"concurrency": config.concurrency, "makespan": total, "hot_files": files})
         return
-    _table(outline.rows(found, resolution), role, agent)
+    _table(outline.rows(found, resolution), role, agent, {task for ids in named.values() for task in ids})
     output.line()
     for text in _sums(found, resolution, config, total):
+        output.line(text)
+    for text in hot_file_lines(hot, named, output.columns()):
         output.line(text)
 
 
@@ -124,7 +132,12 @@ def _shown(
     return shown
 
 
-def _table(rows: Sequence[outline.Row], role: Mapping[str, Profile | None], agent: Mapping[str, str]) -> None:
+def _table(
+    rows: Sequence[outline.Row],
+    role: Mapping[str, Profile | None],
+    agent: Mapping[str, str],
+    marked: Collection[str],
+) -> None:
     """One line a task; without a column of profiles where there are none."""
     names = {name: found.name for name, found in role.items() if found}
     models = {name: found.model for name, found in role.items() if found}
@@ -140,7 +153,7 @@ def _table(rows: Sequence[outline.Row], role: Mapping[str, Profile | None], agen
                 *((names.get(row.task.id, "-"),) if names else ()),
                 row.task.model or models.get(row.task.id) or "-",
                 "" if row.duration is None else span(row.duration),
-                "*" if row.critical else "",
+                f"{'*' if row.critical else ''}{CONFLICT if row.task.id in marked else ''}",
                 few(row.waits_for, 3),
                 row.task.title,
             )
@@ -204,13 +217,13 @@ def _check_roles(loaded: _Loaded) -> None:
     """With the profiles of the store where it can be asked: they may take the place of the config's."""
     kinds = loaded.plugins.agents()
     check_settings(loaded.settings, kinds)
-    asked = _outlook(loaded)
+    asked = _outlook(loaded).decisions
     roles(loaded.plan, lambda task: asked.profile(task, 1))
     check_plan(loaded.plan, asked.profile, loaded.config, kinds)
 
 
-def _outlook(loaded: _Loaded) -> Decisions:
+def _outlook(loaded: _Loaded) -> Outlook:
     # Imported here, since it takes SQLAlchemy and a drawing does without.
     outlook = import_module("yokeflow.engine.outlook").outlook
-    decisions: Decisions = asyncio.run(outlook(Path.cwd(), loaded.plan, loaded.plugins, loaded.config))
-    return decisions
+    found: Outlook = asyncio.run(outlook(Path.cwd(), loaded.plan, loaded.plugins, loaded.config))
+    return found

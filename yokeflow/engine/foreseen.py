@@ -58,6 +58,11 @@ def _touches(task: Task, history: ConflictHistory) -> bool:
     return owns(task.files, history.path) if task.files else task.epic in history.epics
 
 
+def touching(plan: Plan, hot: Iterable[ConflictHistory]) -> dict[str, list[str]]:
+    """By file that often conflicts, the tasks that may touch it, in plan order."""
+    return {each.path: [task.id for task in plan.tasks.values() if _touches(task, each)] for each in hot}
+
+
 def _other(forecast: Forecast, epic: str) -> str:
     return forecast.with_epic if forecast.epic == epic else forecast.epic
 

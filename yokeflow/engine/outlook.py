@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import text
 
@@ -13,7 +13,9 @@ from yokeflow.engine.hosting import Lender
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import GitError, PluginError, RepositoryError, StoreError
 from yokeflow.git.repo import Repo
+from yokeflow.store.cache import CACHE, read_cache
 from yokeflow.store.connection import Store
+from yokeflow.store.forecasts import OFTEN, ConflictHistory, conflict_files
 from yokeflow.store.journal import Journal
 from yokeflow.store.server import ensure_server, server_status
 
@@ -31,30 +33,49 @@ _PATIENCE = 1.0
 _PROJECT = text("SELECT id FROM projects WHERE repo_key = :key")
 
 
-async def outlook(start: Path, plan: Plan, plugins: PluginManager, config: Config) -> Decisions:
-    """Decisions by what plugins keep in the store, else by the config alone.
+class Outlook(NamedTuple):
+    """What is ahead of a plan."""
+
+    decisions: Decisions
+    #: Files that often conflict, the most frequent first.
+    hot: tuple[ConflictHistory, ...] = ()
+
+
+async def outlook(start: Path, plan: Plan, plugins: PluginManager, config: Config) -> Outlook:
+    """By what the store has, else decisions by the config alone, and what it told last.
 
     No server is started, no schema is changed, and no project is made known. Raises what plugins raise about
     what they have found.
     """
+    unasked = Outlook(Decisions(plugins, config))
     try:
         repo = await Repo.discover(start)
+        unasked = Outlook(unasked.decisions, _told_last(repo))
         target = await repo.target_branch(config.project.target)
         async with _at_hand(config.database) as store:
             project_id = await _project(store, repo) if store else None
             if store is None or project_id is None:
-                return Decisions(plugins, config)
+                return unasked
             recorder = Recorder("", Journal(repo.state_dir / "journal.jsonl"))
             decisions = Decisions(plugins, config, Lender(store, project_id, repo, target, recorder))
             await decisions.preview(plan)
-            return decisions
+            async with store.begin() as connection:
+                known = await conflict_files(connection, project_id)
+            return Outlook(decisions, tuple(each for each in known if each.conflicts >= OFTEN))
     except (RepositoryError, GitError, StoreError):
         # No repository yet, or a schema of another version: a run says so.
-        return Decisions(plugins, config)
+        return unasked
     except PluginError as error:
         if not isinstance(error.__cause__, StoreError):
             raise
-        return Decisions(plugins, config)
+        return unasked
+
+
+def _told_last(repo: Repo) -> tuple[ConflictHistory, ...]:
+    """Files that often conflict, by the last answer of the store, which does not say whose work that was."""
+    cached = read_cache(repo.state_dir / CACHE)
+    told = cached.state.get("hot_files", ()) if cached else ()
+    return tuple(ConflictHistory(each["path"], each["conflicts"], frozenset()) for each in told)
 
 
 @asynccontextmanager
