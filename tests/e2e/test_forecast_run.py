@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.conftest import Workshop, epic, task
+from tests.e2e.conftest import Workshop, epic, task, wait_for
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-#: How often a shell task looks for something before it gives up.
-_TRIES = 300
-
-
-def wait_for(workshop: Workshop, text: str, *, then: str = "true") -> str:
-    """Shell: wait until the journal says `text`."""
-    journal = workshop.root / ".git/yoke/journal.jsonl"
-    tries = f"n=$((n+1)); [ $n -lt {_TRIES} ] || exit 7; sleep 0.1"
-    loop = f"n=0; until grep -q '{text}' {journal}; do {tries}; done"
-    return f"{loop}; {then}"
 
 
 def foreseen(workshop: Workshop) -> list[dict[str, Any]]:

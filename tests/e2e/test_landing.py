@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.conftest import Workshop, epic, task
+from tests.e2e.conftest import Workshop, epic, task, wait_for
 from yokeflow.errors import ExitCode
 
 
@@ -110,6 +110,56 @@ async def test_squashed_epics_build_on_each_other(workshop: Workshop) -> None:
     assert workshop.git("show", "main:f").split() == ["1", "two", "3", "four", "5", "6", "7", "eight", "9"]
     assert workshop.git("rev-list", "--count", "main") == "4"
     workshop.assert_tidy()
+
+
+async def test_work_from_before_a_squash_does_not_remove_what_that_squash_had(
+    workshop: Workshop,
+) -> None:
+    """c takes in work of b, which knows a part of a only, once all of a has landed."""
+    workshop.config(parallel={"merge_strategy": "squash", "max_concurrency": 4})
+    workshop.plan(
+        epic("a", task("a.1"), task("a.2", after(workshop, "b.1", "task.completed", "echo g > g"))),
+        epic(
+            "b",
+            task("b.1", depends_on=["a.1"]),
+            task("b.2", after(workshop, "c.2", "task.completed", "echo b > b"), depends_on=["b.1"]),
+        ),
+        epic(
+            "c",
+            task("c.1", after(workshop, "a", "landing.landed", "echo c > c"), priority=0),
+            task("c.2", depends_on=["b.1", "c.1"]),
+        ),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report
+    assert workshop.git("show", "main:g") == "g"
+    workshop.assert_tidy()
+
+
+async def test_what_started_after_a_squash_takes_in_work_from_before_it(workshop: Workshop) -> None:
+    workshop.config(parallel={"merge_strategy": "squash", "max_concurrency": 4})
+    workshop.plan(
+        epic(
+            "a", task("a.1", "echo 1 > f"), task("a.2", after(workshop, "b.1", "task.completed", "echo > g"))
+        ),
+        epic(
+            "b",
+            task("b.1", "echo b >> f", depends_on=["a.1"]),
+            task("b.2", after(workshop, "c.1", "task.completed", "echo b > b"), depends_on=["b.1"]),
+        ),
+        epic("gate", task("gate.1", after(workshop, "a", "landing.landed", "echo > gate"), priority=0)),
+        epic("c", task("c.1", "echo c >> f", depends_on=["gate.1", "b.1"])),
+    )
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report
+    assert workshop.git("show", "main:f").split() == ["1", "b", "c"]
+    workshop.assert_tidy()
+
+
+def after(workshop: Workshop, item: str, type_: str, then: str) -> str:
+    """A command that waits until something is known of a task or an epic."""
+    kind = "epic" if type_.startswith("landing") else "task"
+    return wait_for(workshop, f'"{type_}".*"{kind}":"{item}"', then=then)
 
 
 async def test_unrelated_edits_in_the_checkout_survive(workshop: Workshop) -> None:

@@ -9,6 +9,8 @@ from uuid import uuid4
 import pytest
 
 from yokeflow.git.history import newest_landing, read_history
+from yokeflow.git.repo import KEPT_LANDED
+from yokeflow.git.squashed import keep_squashed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,11 +82,14 @@ async def test_landings_in_order_though_they_share_a_second(repo, made):
 async def test_squash_finds_the_history_that_was_kept(repo, made):
     start, session = made.tip, str(uuid4())
     work = made.work("a.1", start, session)
-    made.ref("refs/heads/main", made.landing("a", start, tasks=("a.1",)))
-    made.ref("refs/yoke/keep/landed/a", work)
+    landing = made.landing("a", start, tasks=("a.1",))
+    made.ref("refs/heads/main", landing)
+    await keep_squashed(repo, "a", landing, work)
+    await keep_squashed(repo, "a", landing, work)
     found = await read(repo)
     assert (found.landings[0].squashed, found.landings[0].epic_commit) == (True, work)
     assert [(each.task, each.session, each.counts) for each in found.work] == [("a.1", session, True)]
+    assert list(await repo.refs(KEPT_LANDED)) == [f"{KEPT_LANDED}a"]
 
 
 async def test_work_counts_on_the_target_and_on_branches_but_not_where_it_was_taken_back(repo, made):

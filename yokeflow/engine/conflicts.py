@@ -17,11 +17,11 @@ from yokeflow.engine.checks import Subject
 from yokeflow.engine.conflict_agent import let_agent_work
 from yokeflow.engine.conflict_facts import describe
 from yokeflow.engine.conflict_prompt import build_prompt, for_a_person, title
-from yokeflow.engine.lanes import with_history
 from yokeflow.engine.redact import redact
 from yokeflow.engine.resolving import UnresolvedError, bench
 from yokeflow.errors import DiskFullError, YokeError
 from yokeflow.git.save import is_folder
+from yokeflow.git.squashed import with_history
 from yokeflow.model import Attempt, ConflictDecision, Strategy
 
 if TYPE_CHECKING:
@@ -173,7 +173,9 @@ class Conflicts:
             return None if context.stop.is_set() else await self._conclude(case, place)
 
     async def _case(self, conflict: Conflict, how: str) -> _Case:
-        theirs = await with_history(self._context, conflict.target_commit, conflict.epic.id)
+        context = self._context
+        below = context.order.builds_on(conflict.epic.id)
+        theirs = await with_history(context.repo, conflict.target_commit, below)
         return _Case(conflict, theirs, str(uuid4()), how)
 
     def _agent(self, decision: ConflictDecision) -> str:

@@ -16,12 +16,13 @@ from yokeflow.engine.checks import Subject
 from yokeflow.engine.guard import guard_running, put_right_refused
 from yokeflow.engine.landed_settings import wrong_settings
 from yokeflow.engine.landing_queue import GONE, LOST, Built, Member
-from yokeflow.engine.lanes import remove_lanes, squashed_tips, with_history
+from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.report import LandingResult
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeError
 from yokeflow.git.advance import is_unfinished
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import Advance, advance, commit_merge, finish_advance, merge_trees
+from yokeflow.git.squashed import keep_squashed, squash_histories, squash_history, with_history
 from yokeflow.model import LandingStatus, MergeStrategy
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ class Landings:
         if tip is None:
             reason = f"branch {context.epic_branch(name)} lacks commits of its completed tasks"
             return _rejection(name, "conflict", reason)
-        squashed = {member.epic: member.tip for member in ahead} if self._squash else {}
-        ours = await with_history(context, base, name, ahead=squashed)
+        ours = await self._with_history(base, name, ahead)
         merged = await merge_trees(context.repo, ours, tip)
         if merged.tree is None and await context.repo.is_ancestor(base, tip):
             # The epic has taken in the target already; only the history of squashes crosses.
@@ -137,6 +137,12 @@ class Landings:
             return replace(result, files=merged.conflicts, output=merged.output, old=base, tip=tip)
         member = Member(name, tuple(commits), tip, base, merged.tree, "")
         return await self._commit(member, self._proof([member]))
+
+    async def _with_history(self, base: str, name: str, ahead: Sequence[Member]) -> str:
+        repo, below = self._context.repo, self._context.order.builds_on(name)
+        coming = [member for member in ahead if self._squash and member.epic in below]
+        squashed = [await squash_history(repo, member.commit, member.tip) for member in coming]
+        return await with_history(repo, base, below, squashed)
 
     async def _tip(self, epic: Epic, commits: Mapping[str, str]) -> str | None:
         """The tip of the epic's branch, which holds all its work; made again when somebody removed it.
@@ -154,7 +160,7 @@ class Landings:
             return tip
         fresh = await repo.commits(f"refs/heads/{self._context.target}", tip)
         carried = {task for commit in fresh for task in commit.trailers.get("Yoke-Task", ())}
-        before = await squashed_tips(repo, {epic.id})
+        before = await squash_histories(repo, {epic.id})
         for task, commit in commits.items():
             # What landed as a squash before the plan grew is in the target, not in the branch.
             if task not in carried and not await _is_in(repo, commit, [tip, *before]):
@@ -293,7 +299,7 @@ class Landings:
         """Record that the target has it, and clear up."""
         context, last = self._context, built.members[-1]
         for member in built.members:
-            await keep_squashed(context.repo, member.epic, member.tip, member.commit)
+            await keep_squashed(context.repo, member.epic, member.commit, member.tip)
         proofs = self._proofs.pop(last.commit, ())
         try:
             await attach(context.repo, last.commit, last.tree, proofs)
@@ -387,12 +393,3 @@ async def _is_in(repo: Repo, commit: str, tips: Sequence[str]) -> bool:
         if await repo.is_ancestor(commit, tip):
             return True
     return False
-
-
-async def keep_squashed(repo: Repo, epic: str, tip: str, commit: str) -> None:
-    """Keep an epic's own commits where its landing `commit` has their work but not them.
-
-    Only once it has landed: what is kept there counts as being on the target.
-    """
-    if not await repo.is_ancestor(tip, commit):
-        await repo.keep(f"landed/{epic}", tip)

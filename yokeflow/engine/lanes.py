@@ -6,7 +6,6 @@ that starts at the epic's tip and is joined into it after each task.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,17 +13,16 @@ from yokeflow.engine.guard import guard_running
 from yokeflow.errors import RepositoryError, YokeError
 from yokeflow.git.advance import holders
 from yokeflow.git.branches import remove_branch
-from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import commit_merge, merge_trees
-from yokeflow.git.repo import KEPT_LANDED, RefMovedError
+from yokeflow.git.repo import RefMovedError
+from yokeflow.git.squashed import with_history
 from yokeflow.model import LANE_PREFIX, Strategy, Strength
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from yokeflow.engine.context import Context
-    from yokeflow.git.repo import Repo
     from yokeflow.model import Plan, Resolution, Task
 
 
@@ -173,8 +171,9 @@ class Lanes:
 
     async def _take_in(self, task: Task, base: str, commit: str, predecessor: str) -> str:
         """Merge one predecessor's work."""
-        repo = self._context.repo
-        theirs = await with_history(self._context, commit, task.epic)
+        repo, below = self._context.repo, self._context.order.builds_on(task.epic)
+        base = await with_history(repo, base, below)
+        theirs = await with_history(repo, commit, below)
         merged = await merge_trees(repo, base, theirs)
         if merged.tree is None:
             raise HandOverConflictError(task.epic, predecessor, merged.conflicts)
@@ -259,39 +258,6 @@ def _taken(plan: Plan, task: Task, commit_of: Callable[[str], str | None]) -> di
                     seen.add(predecessor.id)
                     stack.append(predecessor)
     return taken
-
-
-async def with_history(
-    context: Context, commit: str, epic: str, *, ahead: Mapping[str, str] | None = None
-) -> str:
-    """A commit with the same files as `commit`, from which git finds what squashed landings contain.
-
-    A squash drops the history of the epic that landed; merged with work that was built on that history, git
-    would take both for independent changes. `ahead` are epics, with the tips of their branches, that are in
-    `commit` and have not landed yet. Gives `commit` itself where nothing was squashed.
-    """
-    repo, below = context.repo, context.order.builds_on(epic)
-    tips = [
-        *await squashed_tips(repo, below),
-        *(tip for name, tip in (ahead or {}).items() if name in below),
-    ]
-    missing = [oid for oid in tips if not await repo.is_ancestor(oid, commit)]
-    if not missing:
-        return commit
-    return await commit_tree(
-        repo, await repo.tree_of(commit), [commit, *missing], b"History of squashed landings"
-    )
-
-
-async def squashed_tips(repo: Repo, epics: Collection[str]) -> list[str]:
-    """The last commits of those of the epics that landed as one commit."""
-    kept = await repo.refs(KEPT_LANDED)
-    return sorted({oid for ref, oid in kept.items() if _epic_of(ref) in epics})
-
-
-def _epic_of(ref: str) -> str:
-    """The epic whose history a ref keeps; a second history of the same epic has its commit in the name."""
-    return re.sub(r"-[0-9a-f]{12,}$", "", ref.removeprefix(KEPT_LANDED))
 
 
 async def remove_lanes(context: Context, epic: str) -> None:

@@ -12,7 +12,6 @@ from yokeflow.engine.accounting import close_question
 from yokeflow.engine.checks import proof_of
 from yokeflow.engine.guard import take_back_target
 from yokeflow.engine.interventions import SYSTEM
-from yokeflow.engine.landing import keep_squashed
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.process import sweep
 from yokeflow.engine.resolving import leave_all
@@ -24,6 +23,7 @@ from yokeflow.git.evidence import attach
 from yokeflow.git.locks import free_shared_locks
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.reverts import Reverts, find_reverts, positions
+from yokeflow.git.squashed import keep_squashed
 from yokeflow.git.strays import put_away_since
 from yokeflow.model import LANE_PREFIX, LandingStatus
 from yokeflow.store import evidence, unfinished
@@ -194,7 +194,7 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
     if not await context.repo.is_ancestor(landing.commit, tip):
         return
     if landing.epic_commit:
-        await keep_squashed(context.repo, landing.epic, landing.epic_commit, landing.commit)
+        await keep_squashed(context.repo, landing.epic, landing.commit, landing.epic_commit)
     if landing.tree:
         await attach(context.repo, landing.commit, landing.tree, proofs)
     context.recorder.emit(

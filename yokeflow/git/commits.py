@@ -48,11 +48,18 @@ def _commit(fields: Sequence[str]) -> Commit:
     return Commit(oid, tree, tuple(parents.split()), subject, trailers)
 
 
-async def commit_tree(repo: Repo, tree: str, parents: Sequence[str], message: bytes) -> str:
-    """Write a commit, unsigned; move no ref."""
+async def commit_tree(
+    repo: Repo,
+    tree: str,
+    parents: Sequence[str],
+    message: bytes,
+    *,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Write a commit, unsigned; move no ref. `env` may name others than the user, and another time."""
     flags = [flag for parent in parents for flag in ("-p", parent)]
-    out = await repo.git("commit-tree", tree, *flags, "-F", "-", stdin=message, env=await repo.identity())
-    return out.text
+    env = env or await repo.identity()
+    return (await repo.git("commit-tree", tree, *flags, "-F", "-", stdin=message, env=env)).text
 
 
 async def with_trailers(repo: Repo, message: bytes, trailers: Mapping[str, str]) -> bytes:

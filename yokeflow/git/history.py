@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -31,9 +30,8 @@ _FIELDS: Final = (
 _COUNT: Final = 7
 #: A line of a landing's message for each task that landed.
 _LANDED_TASK: Final = re.compile(r"^- (.*) \(([A-Za-z0-9][A-Za-z0-9._-]*)\)$", re.MULTILINE)
-#: A failed attempt; and what the name of a second history of one epic ends with.
+#: A failed attempt.
 _ATTEMPT: Final = re.compile(rf"{KEEP}([^/]+)/([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})")
-_SECOND: Final = re.compile(r"-[0-9a-f]{12,}$")
 _OID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TICK: Final = timedelta(microseconds=1)
 
@@ -112,6 +110,7 @@ class _Ref:
     name: str
     oid: str
     at: datetime
+    parents: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +162,17 @@ async def _refs(repo: Repo, tip: str, *prefixes: str) -> list[_Ref]:
     flags = (
         f"--no-merged={tip}",
         "--sort=creatordate",
-        "--format=%(refname)%00%(objectname)%00%(creatordate:unix)",
+        "--format=%(refname)%00%(objectname)%00%(creatordate:unix)%00%(parent)",
     )
     # Git takes a name that ends anywhere else for that of one ref.
     folders = {f"{prefix.rpartition('/')[0]}/" for prefix in prefixes}
     out = await repo.git("for-each-ref", *flags, "--", *sorted(folders))
     found = (line.split("\0") for line in out.text.splitlines())
-    return [_Ref(name, oid, _time(seconds)) for name, oid, seconds in found if name.startswith(prefixes)]
+    return [
+        _Ref(name, oid, _time(seconds), tuple(parents.split()))
+        for name, oid, seconds, parents in found
+        if name.startswith(prefixes)
+    ]
 
 
 async def _nothing() -> list[_Commit]:
@@ -240,17 +243,14 @@ class _Reader:
         return History(self.target, tuple(self._landings()), kept, tuple(self._undos()))
 
     def _landings(self) -> Iterator[Landing]:
-        kept: defaultdict[str, list[str]] = defaultdict(list)
-        for ref in self.refs:
-            if ref.name.startswith(KEPT_LANDED):
-                kept[_SECOND.sub("", ref.name.removeprefix(KEPT_LANDED))].append(ref.oid)
+        kept = {ref.parents[0]: ref.parents[1] for ref in self.refs if _joins(ref)}
         for commit in self.landed:
             epic = commit.trailer("Yoke-Epic")
             other = commit.trailer("Yoke-Task") or commit.trailer("Yoke-Undoes")
             if epic and commit.parents and not other:
                 squashed = len(commit.parents) == 1
-                tips = kept[epic] if squashed else [commit.parents[1]]
-                yield _landing(commit, epic, tips.pop(0) if tips else "", squashed=squashed)
+                tip = kept.get(commit.oid, "") if squashed else commit.parents[1]
+                yield _landing(commit, epic, tip, squashed=squashed)
 
     def _undos(self) -> Iterator[Undo]:
         for commit in self.landed:
@@ -298,6 +298,11 @@ class _Reader:
         for session, (task, ref) in kept.items():
             # It was taken back before its commits got their trailers.
             yield Work(task, session, ref.oid, ref.oid, "", ref.at, counts=False, kept_ref=ref.name)
+
+
+def _joins(ref: _Ref) -> bool:
+    """Whether it keeps the history of a squash, which has the landing for its first parent."""
+    return ref.name.startswith(KEPT_LANDED) and len(ref.parents) == 2
 
 
 def _landing(commit: _Commit, epic: str, tip: str, *, squashed: bool) -> Landing:
