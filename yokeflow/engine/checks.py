@@ -68,8 +68,6 @@ class Verdict:
     """What the checks said."""
 
     passed: bool
-    #: The command that failed.
-    command: str = ""
     #: Why, in a sentence.
     reason: str = ""
     #: What it printed last.
@@ -168,7 +166,6 @@ class Checker:
                 reason = redact(f"check `{command}` failed ({result.how})")
                 return Verdict(
                     passed=False,
-                    command=command,
                     reason=reason,
                     output=result.output,
                     proofs=tuple(proofs),

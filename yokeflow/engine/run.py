@@ -128,6 +128,29 @@ class Run:
     ) -> tuple[Resolution, Ledger, Scheduler]:
         """Put right what the last run left, then find out what there is to do."""
         chosen = selected(self._plan, self._options)
+        ledger, durations = await self._put_right(context, store, project_id)
+        await context.decide.begin(self._plan)
+        resolution = context.decide.resolve(self._plan, ledger.finished, durations)
+        todo = [
+            task for task in self._plan.tasks.values() if task.id in chosen and not ledger.is_done(task.id)
+        ]
+        check_agents(context, todo)
+        await check_places(context)
+        scheduler = self._schedule(context, resolution, ledger, chosen)
+        self._land_only(ledger)
+        if self._options.take:
+            context.takes.update(dict.fromkeys(self._options.land, self._options.take))
+        return resolution, ledger, scheduler
+
+    async def _put_right(
+        self, context: Context, store: Store, project_id: UUID
+    ) -> tuple[Ledger, dict[str, float]]:
+        """Make repository and store agree; gives what they agree on, and how long tasks took before.
+
+        Each step needs those before it: what a crash left goes first, since that can be locks and moves that
+        stopped halfway; then the store learns what it missed, from people's commits and the second copy; only
+        then can it be said whether what people asked for still makes sense, and what they took back.
+        """
         async with store.begin() as connection:
             self._changes = await items.sync_plan(connection, project_id, self._plan)
         if Hooks(context.repo).installed:
@@ -143,13 +166,12 @@ class Run:
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
         landings = await compare_with_git(context, ledger, store, project_id, self._options.land)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})
-        await context.decide.begin(self._plan)
-        resolution = context.decide.resolve(self._plan, ledger.finished, durations)
-        todo = [
-            task for task in self._plan.tasks.values() if task.id in chosen and not ledger.is_done(task.id)
-        ]
-        check_agents(context, todo)
-        await check_places(context)
+        return ledger, durations
+
+    def _schedule(
+        self, context: Context, resolution: Resolution, ledger: Ledger, chosen: set[str]
+    ) -> Scheduler:
+        """The chosen tasks in the order of the resolution, as far as they are done or given up."""
         scheduler = Scheduler(
             self._plan,
             resolution,
@@ -162,10 +184,7 @@ class Run:
         for task in ledger.failed:
             scheduler.failed(task)
         ledger.unblock(ledger.blocked - set(scheduler.blocked))
-        self._land_only(ledger)
-        if self._options.take:
-            context.takes.update(dict.fromkeys(self._options.land, self._options.take))
-        return resolution, ledger, scheduler
+        return scheduler
 
     def _land_only(self, ledger: Ledger) -> None:
         if not self._options.land:
