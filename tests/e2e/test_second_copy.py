@@ -280,6 +280,52 @@ async def test_what_was_undone_stays_undone(workshop, database_url, again):
     assert workshop.yoke("undo", done.operation, "--yes").returncode == 0, "an id that was printed stays"
 
 
+@pytest.mark.parametrize("undone", [False, True])
+async def test_what_a_person_did_by_a_commit_stays_done(workshop, database_url, undone):
+    workshop.config(hooks={"close_tasks": True})
+    workshop.plan(
+        epic("a", task("a.1"), task("a.2", "exit 1")), epic("b", task("b.1", "exit 1"), task("b.2"))
+    )
+    assert workshop.yoke("hooks", "install").returncode == 0
+    for name in ("a.2", "b.1"):
+        workshop.write(f"{name}.by-hand", name)
+        workshop.commit(f"Do it\n\nyoke-task: {name}")
+    assert (await workshop.run(epics=("a",))).exit_code == 0
+    if undone:
+        assert workshop.yoke("undo", "a", "--yes").returncode == 0
+    before, shown = await workshop.status(), json.loads(workshop.yoke("show", "b.1", "--json").stdout)
+    done = {item["id"]: item["status"] for item in before["items"]}
+    assert (done["a.2"], done["b.1"], done["b.2"]) == (
+        "pending" if undone else "completed",
+        "completed",
+        "pending",
+    )
+    await lose_store(database_url)
+    forget_journal(workshop)
+    after = await workshop.status()
+    assert known_to_git(after)["items"] == known_to_git(before)["items"]
+    assert json.loads(workshop.yoke("show", "b.1", "--json").stdout)["commits"] == shown["commits"] != []
+    assert not (await find_missing(await workshop.project())).rebuilt
+    if not undone:
+        assert (await workshop.run()).completed == ("b.2",)
+
+
+async def test_what_came_before_the_journal_is_older(workshop, database_url):
+    """Told after it, an undo would take back what landed since."""
+    workshop.plan(epic("a", task("a.1")), epic("b", task("b.1")))
+    await workshop.run()
+    assert workshop.yoke("undo", "a", "--yes").returncode == 0
+    forget_journal(workshop)
+    assert (await workshop.run()).exit_code == 0
+    before, told = await workshop.status(), operations_of(workshop)
+    assert [each["kind"] for each in told] == ["run", "undo", "run"]
+    await lose_store(database_url)
+    after = await workshop.status()
+    assert known_to_git(after)["items"] == known_to_git(before)["items"]
+    assert after["run"]["id"] == before["run"]["id"]
+    assert operations_of(workshop) == told
+
+
 @pytest.mark.slow
 async def test_two_hundred_landings(workshop, database_url):
     """Landed in batches, since what is proved here is what comes back."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from yokeflow.engine.commits import event_id
+from yokeflow.engine.commits import LONGEST_SUBJECT, event_id
+from yokeflow.engine.git_facts import Closed
 from yokeflow.engine.ledger_loading import load_ledger
 from yokeflow.engine.lock import when_idle
 from yokeflow.engine.recorder import Recorder
+from yokeflow.engine.redact import redact
 from yokeflow.events import Event
 from yokeflow.git.advance import advance
 from yokeflow.git.hooks import Hooks
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.project import Project
+    from yokeflow.git.history import Claim as FoundClaim
+    from yokeflow.git.history import History
     from yokeflow.model import Plan
     from yokeflow.store.commits import Claim
     from yokeflow.store.connection import Store
@@ -61,6 +65,39 @@ async def close_tasks(
     return True
 
 
+async def closed_by_people(project: Project, plan: Plan | None, history: History) -> list[Closed]:
+    """What `close_tasks` has done as far as git tells it, for a store that lost it; oldest first."""
+    if plan is None or not project.config.hooks.close_tasks:
+        return []
+    claims = [claim for claim in history.claims if claim.task in plan.tasks]
+    return [
+        _closed(project, plan.tasks[claim.task].epic, claim)
+        for claim in claims
+        if claim.landed or await _is_there(project, plan, claim)
+    ]
+
+
+def _closed(project: Project, epic: str, claim: FoundClaim) -> Closed:
+    """The same events, with the same ids, as told when the commit was made."""
+    where: dict[str, Any] = {"epic": epic, "task": claim.task, "at": claim.at}
+    recorded = {
+        "commit": claim.commit,
+        "parents": list(claim.parents),
+        "subject": redact(claim.subject)[:LONGEST_SUBJECT],
+        "author": claim.author,
+        "writer": "person",
+        "branch": "",
+        "named": True,
+    }
+    told = event_id(project.repo, "commit.recorded", claim.task, claim.commit, "")
+    data = {"commit": claim.commit, "seconds": 0.0, "by": f"human:{claim.author}"}
+    events = (
+        Event("commit.recorded", data=recorded, id=told, **where),
+        Event("task.completed", data=data, id=_id(project, claim), **where),
+    )
+    return Closed(claim.task, claim.commit, claim.at, events)
+
+
 async def _open_claims(project: Project, store: Store, project_id: UUID) -> Sequence[Claim]:
     """Commits that name an open task and did not complete it before: who reopened it knew of them."""
     if not project.config.hooks.close_tasks or not Hooks(project.repo).installed:
@@ -74,11 +111,11 @@ async def _open_claims(project: Project, store: Store, project_id: UUID) -> Sequ
     return [claim for id_, claim in ids.items() if id_ not in applied]
 
 
-def _id(project: Project, claim: Claim) -> str:
+def _id(project: Project, claim: Claim | FoundClaim) -> str:
     return event_id(project.repo, "claim", claim.task, claim.commit)
 
 
-async def _is_there(project: Project, plan: Plan, claim: Claim) -> bool:
+async def _is_there(project: Project, plan: Plan, claim: Claim | FoundClaim) -> bool:
     repo = project.repo
     target = await repo.target_branch(project.config.project.target)
     branches = (target, _epic_branch(project, plan, claim))
@@ -105,7 +142,7 @@ async def _bring_home(project: Project, plan: Plan, claim: Claim) -> bool:
     return (await advance(repo, branch, new, tip)).moved
 
 
-def _epic_branch(project: Project, plan: Plan, claim: Claim) -> str:
+def _epic_branch(project: Project, plan: Plan, claim: Claim | FoundClaim) -> str:
     return f"{project.config.project.branch_prefix}{plan.tasks[claim.task].epic}"
 
 

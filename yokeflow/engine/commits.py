@@ -18,7 +18,7 @@ from yokeflow.errors import StoreError, YokeError
 from yokeflow.events import Event
 from yokeflow.files import write_whole
 from yokeflow.git.hooks import Hooks, write_program
-from yokeflow.git.made import came, went
+from yokeflow.git.made import came, named_tasks, sessions_of, went, writer_of
 from yokeflow.git.spool import Rewritten, Seen, Spool
 from yokeflow.model import LANE_PREFIX
 from yokeflow.store import commits
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
     from yokeflow.store.commits import RecordedAt
     from yokeflow.store.connection import Store
 
-_TASK = re.compile(r"^yoke-task:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
-_SESSION = re.compile(r"^yoke-session:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _EPIC = re.compile(r"^yoke-epic:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
-_OURS = re.compile(r"^yoke-(?:run|taken):|\AJoin \S+ into \S+\n*\Z", re.MULTILINE | re.IGNORECASE)
 #: Tasks beyond which a hook would take too long to look one up.
 _MOST_TASKS = 2000
-_LONGEST_SUBJECT = 200
+#: Letters of a commit's subject that are recorded.
+LONGEST_SUBJECT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +174,7 @@ class _Teller:
 
     def recorded(self, made: Made, change: _Change) -> Iterator[Event]:
         """The commit on every item that it is about."""
-        named = [task for task in _TASK.findall(made.message) if task in self.items.epic_of]
+        named = [task for task in named_tasks(made.message) if task in self.items.epic_of]
         own = self.items.of_branch(made.branch)
         for item in dict.fromkeys([*named, *([own] if own and not named else [])]):
             yield from self._told("commit.recorded", item, made, named=item in named)
@@ -197,14 +195,13 @@ class _Teller:
         at = self.known.get((item, made.oid))
         if at is not None and (made.loose or not at.replaced):
             return
-        session = _SESSION.findall(made.message)
-        writer = "yoke" if _OURS.search(made.message) else "agent" if session else "person"
+        session = sessions_of(made.message)
         data = {
             "commit": made.oid,
             "parents": list(made.parents),
-            "subject": redact(made.subject)[:_LONGEST_SUBJECT],
+            "subject": redact(made.subject)[:LONGEST_SUBJECT],
             "author": made.author,
-            "writer": writer,
+            "writer": writer_of(made.message),
             "branch": made.branch,
             "named": named,
         }
@@ -219,9 +216,9 @@ class _Teller:
 
     def unknown(self, made: Made) -> Iterator[Event]:
         """A warning where a person names a task that is not in the plan."""
-        if _SESSION.search(made.message):
+        if sessions_of(made.message):
             return
-        for task in _TASK.findall(made.message):
+        for task in named_tasks(made.message):
             if task not in self.items.epic_of:
                 reason = (
                     f"commit {made.oid[:12]} names task {redact(task)[:80]}, which the plan does not have"

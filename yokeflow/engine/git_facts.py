@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from yokeflow.events import Event
 from yokeflow.git.history import Undo
+from yokeflow.store.fold import TOLD_BY_GIT
 from yokeflow.store.rebuild import Known, Lost
 
 if TYPE_CHECKING:
@@ -22,12 +23,21 @@ if TYPE_CHECKING:
     from yokeflow.git.history import History, Landing, Work
     from yokeflow.model import Plan
 
-#: Why something is as it is, where only git can tell.
-TOLD_BY_GIT: Final = "told by git"
 _NOBODY: Final = "a run of which git knows no name"
 _TICK: Final = timedelta(microseconds=1)
 #: A landing and what landed may share a second, and git knows no less.
 _SLACK: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A task that a person's commit completed."""
+
+    task: str
+    commit: str
+    at: datetime
+    #: What says so.
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Facts:
     known: Known = field(default_factory=Known)
     #: By landing commit.
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    closed: Sequence[Closed] = ()
 
     def items(self) -> dict[str, Lost]:
         """The items that git knows, epics in the order in which they landed."""
@@ -56,9 +67,9 @@ class Facts:
             found.setdefault(work.task, Lost(work.task, ""))
         return found
 
-    def events(self) -> list[Event]:
-        """What the store does not know yet, in order."""
-        return _Teller(self, {name: item.epic for name, item in self.items().items()}).tell()
+    def events(self, until: datetime | None = None) -> list[Event]:
+        """What the store does not know yet, in order; with `until` only what the target had before it."""
+        return _Teller(self, {name: item.epic for name, item in self.items().items()}).tell(until)
 
 
 class _Teller:
@@ -81,13 +92,18 @@ class _Teller:
         for work in facts.history.work:
             self._work[work.task].append(work)
 
-    def tell(self) -> list[Event]:
+    def tell(self, until: datetime | None) -> list[Event]:
         history = self._facts.history
         last = {landing.run: landing for landing in history.landings}
-        facts: list[Landing | Undo] = [*history.landings, *history.undos]
+        facts: list[Landing | Undo | Closed] = [*self._facts.closed, *history.landings, *history.undos]
         for fact in sorted(facts, key=lambda each: each.at):
+            if until is not None and fact.at >= until:
+                return self._events
             if isinstance(fact, Undo):
                 self._tell_undo(fact)
+                continue
+            if isinstance(fact, Closed):
+                self._tell_closed(fact)
                 continue
             # Whoever knows a landing knows more of it than git does.
             if fact.commit not in self._facts.known.landings:
@@ -97,8 +113,16 @@ class _Teller:
             self._standing[fact.commit] = [fact]
             if last[fact.run] is fact:
                 self._end_run(fact.run, fact.at)
-        self._tell_rest()
+        if until is None:
+            self._tell_rest()
         return self._events
+
+    def _tell_closed(self, closed: Closed) -> None:
+        """An agent that did it too has the last word."""
+        if self._facts.known.turned & {closed.task} or any(each.counts for each in self._work[closed.task]):
+            return
+        if self._done.setdefault(closed.task, closed.commit) == closed.commit:
+            self._events += closed.events
 
     def _tell_landing(self, landing: Landing) -> None:
         tasks = [task for task in self._tasks(landing) if task not in self._done]

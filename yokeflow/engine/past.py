@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from yokeflow.engine.layers import FAULTS, fall_back, source
 from yokeflow.engine.project import Project
-from yokeflow.engine.rebuild import facts_of, history_of, plan_of
+from yokeflow.engine.rebuild import facts_of, history_of, known_to, plan_of
 from yokeflow.git.repo import Repo
 from yokeflow.store.fold_item import fold_item
 from yokeflow.store.journal import Journal
-from yokeflow.store.rebuild import Known
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from yokeflow.errors import StoreError
@@ -54,7 +52,7 @@ async def read_past(start: Path, failure: StoreError) -> Past:
     with suppress(*FAULTS):
         project = await Project.open(start)
         plan = plan_of(project)
-        told = (await facts_of(project, plan, await history_of(project), _known(written))).events()
+        told = (await facts_of(project, plan, await history_of(project), known_to(written))).events()
     if not (written or told):
         raise failure
     # Each keeps its own order, whatever clocks said.
@@ -91,25 +89,3 @@ async def item_told(start: Path, failure: StoreError, key: str) -> tuple[dict[st
     item = fold_item(state, past.plan if past else None, past.events if past else (), key)
     ids = [each["id"] for each in state["items"]]
     return (None if item is None else {**item, "source": state["source"]}), ids
-
-
-def _known(events: Iterable[Event]) -> Known:
-    """What git need not tell, since the journal does."""
-    runs, sessions, landings, undos = set[str](), set[str](), set[str](), set[str]()
-    attempts: Counter[str] = Counter()
-    for event in events:
-        runs.add(event.run)
-        if event.type == "session.started":
-            sessions.add(event.session)
-            attempts[event.task] += 1
-        elif event.type == "landing.landed":
-            landings.add(str(event.data.get("commit")))
-        elif event.type == "landing.undone":
-            undos.add(str(event.data.get("commit")))
-    return Known(
-        runs=frozenset(runs),
-        sessions=frozenset(sessions),
-        landings=frozenset(landings),
-        undos=frozenset(undos),
-        attempts=attempts,
-    )

@@ -6,11 +6,13 @@ it goes through the journal and the projection like any other, and only once.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
+from yokeflow.engine.claims import closed_by_people
 from yokeflow.engine.git_facts import Facts, named
 from yokeflow.errors import DocumentError, RepositoryError
 from yokeflow.events import Event
@@ -23,7 +25,7 @@ from yokeflow.store.projection import apply
 from yokeflow.store.rebuild import Known, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
     from yokeflow.engine.project import Project
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from yokeflow.store.journal import Journal
 
     Record = Callable[[Event], None]
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,13 @@ class Rebuilt:
             items=tuple(item.key for item in lost),
         )
 
-    def told(self) -> dict[str, Any]:
-        """As the event `store.rebuilt` carries it."""
-        return {"landings": self.landings, "sessions": self.sessions, "items": list(self.items)}
+    def told(self, older: Rebuilt) -> dict[str, Any]:
+        """As the event `store.rebuilt` carries it, with what was told before the journal."""
+        return {
+            "landings": older.landings + self.landings,
+            "sessions": older.sessions + self.sessions,
+            "items": list(self.items),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +100,32 @@ async def find_missing(project: Project) -> Missing:
     finally:
         await store.close()
     plan = plan_of(project)
-    facts = await facts_of(project, plan, history, known)
+    facts = await facts_of(project, plan, history, known, lost=not known.items)
     return Missing(Rebuilt.of(facts.events(), _lost(facts, plan)), bool(known.items))
 
 
-async def rebuild(project: Project, store: Store, project_id: UUID) -> Rebuilt:
+async def rebuild(project: Project, store: Store, project_id: UUID, *, lost: bool = False) -> Rebuilt:
     """Bring into the store what git knows and the store does not; nothing that is there is changed.
 
+    Commits by which people complete tasks are looked at where the store was `lost`; else they were before.
     The caller has drained the journal. Raises RepositoryError when there is no target branch.
     """
     plan = plan_of(project)
     history = await history_of(project)
     async with store.begin() as connection:
         known = await known_facts.known(connection, project_id, set(named(history)))
-    facts = await facts_of(project, plan, history, known)
-    lost, events = _lost(facts, plan), facts.events()
-    if events or lost:
+    facts = await facts_of(project, plan, history, known, lost=lost)
+    items_lost, events = _lost(facts, plan), facts.events()
+    if events or items_lost:
         async with store.begin() as connection:
             if plan and not known.items:
                 await items.sync_plan(connection, project_id, plan)
-            await known_facts.restore_items(connection, project_id, lost)
+            await known_facts.restore_items(connection, project_id, items_lost)
         project.journal.append(*events)
         await drain(store, project_id, project.journal, must_finish=True)
         async with store.begin() as connection:
-            await known_facts.show_finished(connection, project_id, lost)
-    return Rebuilt.of(events, lost)
+            await known_facts.show_finished(connection, project_id, items_lost)
+    return Rebuilt.of(events, items_lost)
 
 
 def _lost(facts: Facts, plan: Plan | None) -> list[Lost]:
@@ -131,22 +140,49 @@ async def bring_in(project: Project, store: Store, project_id: UUID, record: Rec
     A journal that was replayed without items would leave no trace, and never be read again.
     """
     plan, lost = plan_of(project), _named_items(project.journal)
+    older = Rebuilt()
     if lost:
+        events, more = await _older(project, plan)
         planned = plan.ids if plan else frozenset[str]()
-        lost = [item for item in lost if item.key not in planned]
+        named = {item.key: item for item in (*lost, *more)}
+        lost = [item for key, item in named.items() if key not in planned]
+        older = Rebuilt.of(events, ())
         async with store.begin() as connection:
             if plan:
                 await items.sync_plan(connection, project_id, plan)
             await known_facts.restore_items(connection, project_id, lost)
-            await apply(connection, project_id, _begun_runs(project.journal))
+            await apply(connection, project_id, _with_begun(events, _begun_runs(project.journal)))
     await drain(store, project_id, project.journal)
     async with store.begin() as connection:
         await known_facts.show_finished(connection, project_id, lost)
     # Where nothing is checked out there is no target yet.
     with suppress(RepositoryError):
-        if found := await rebuild(project, store, project_id):
-            record(Event("store.rebuilt", data=found.told()))
+        found = await rebuild(project, store, project_id, lost=True)
+        if found or older:
+            record(Event("store.rebuilt", data=found.told(older)))
             await drain(store, project_id, project.journal)
+
+
+async def _older(project: Project, plan: Plan | None) -> tuple[list[Event], list[Lost]]:
+    """What landed or was undone before the journal begins, and items: told later, it would seem newer."""
+    with suppress(RepositoryError):
+        history = await history_of(project)
+        known = known_to(project.journal.events())
+        told = known.landings | known.undos
+        times = [each.at for each in history.landings if each.commit in told]
+        times += [each.at for each in history.undos if each.commit in told]
+        facts = await facts_of(project, plan, history, known)
+        return facts.events(min(times, default=_NEVER)), list(facts.items().values())
+    return [], []
+
+
+def _with_begun(events: Sequence[Event], begun: Sequence[Event]) -> list[Event]:
+    """The events, with the start of runs before whatever else is told of them."""
+    told = list(events)
+    for start in begun:
+        place = next((at for at, event in enumerate(told) if event.run == start.run), len(told))
+        told.insert(place, start)
+    return told
 
 
 async def catch_up(project: Project, store: Store, project_id: UUID, target: str, record: Record) -> None:
@@ -164,7 +200,7 @@ async def catch_up(project: Project, store: Store, project_id: UUID, target: str
     if newest is None or newest in {*landed, *undos}:
         return
     if found := await rebuild(project, store, project_id):
-        record(Event("store.rebuilt", data=found.told()))
+        record(Event("store.rebuilt", data=found.told(Rebuilt())))
 
 
 async def _first_on(repo: Repo, target: str, commits: Sequence[str]) -> str:
@@ -190,12 +226,32 @@ async def history_of(project: Project) -> History:
     return await read_history(project.repo, target, config.branch_prefix)
 
 
-async def facts_of(project: Project, plan: Plan | None, history: History, known: Known) -> Facts:
-    """The same, ready to be told."""
+async def facts_of(
+    project: Project, plan: Plan | None, history: History, known: Known, *, lost: bool = True
+) -> Facts:
+    """The same, ready to be told; with tasks that people's commits completed where the store was `lost`."""
     repo = project.repo
     proofs = await evidence.read(repo) if history.landings else {}
     folder = project.session_folder("")
-    return Facts(history, plan, str(repo.common_dir), folder, known, proofs)
+    closed = await closed_by_people(project, plan, history) if lost else ()
+    return Facts(history, plan, str(repo.common_dir), folder, known, proofs, closed)
+
+
+def known_to(events: Iterable[Event]) -> Known:
+    """What git need not tell beside some events."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    attempts: Counter[str] = Counter()
+    for event in events:
+        found["runs"].add(event.run)
+        if event.type == "session.started":
+            found["sessions"].add(event.session)
+            attempts[event.task] += 1
+        elif event.type in {"landing.landed", "landing.undone"}:
+            name = "landings" if event.type == "landing.landed" else "undos"
+            found[name].add(str(event.data.get("commit")))
+        elif event.type in {"task.completed", "task.reopened"}:
+            found["turned"].add(event.task)
+    return Known(attempts=attempts, **{name: frozenset(ids) for name, ids in found.items()})
 
 
 def _named_items(journal: Journal) -> list[Lost]:

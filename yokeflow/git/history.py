@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from yokeflow.git.made import named_tasks, writer_of
 from yokeflow.git.repo import KEEP, KEPT_LANDED
 from yokeflow.git.reverts import undo_id
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 #: Commits that say something: with a trailer of ours, or joining a lane into its epic. Git searches them,
 #: which takes a fraction of what reading all of them here would.
-_TELLING: Final = ("--grep=^Yoke-Epic: ", "--grep=^Yoke-Task: ", "--grep=^Yoke-Undoes: ", "--grep=^Join ")
+_TELLING: Final = (
+    *("--grep=^Yoke-Epic: ", "--grep=^Yoke-Undoes: ", "--grep=^Join "),
+    # People write it by hand.
+    "--grep=^[Yy][Oo][Kk][Ee]-[Tt][Aa][Ss][Kk]:",
+)
 _FIELDS: Final = (
     "%H%x00%T%x00%P%x00%ct%x00%an%x00%B%x00"
     "%(trailers:only=true,unfold=true,separator=%x1e,key_value_separator=%x1f)"
@@ -93,6 +98,20 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A person's commit that names a task, which may complete it."""
+
+    task: str
+    commit: str
+    parents: tuple[str, ...]
+    subject: str
+    author: str
+    at: datetime
+    #: Whether the target has it, or the kept history of an epic that landed as a squash.
+    landed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What git knows; everything in the order in which it came about."""
 
@@ -100,6 +119,7 @@ class History:
     landings: tuple[Landing, ...] = ()
     work: tuple[Work, ...] = ()
     undos: tuple[Undo, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.landings or self.work)
@@ -240,7 +260,8 @@ class _Reader:
         proved = {commit.oid for commit in self.landed} | self.in_squashed
         work = self._work((*self.landed, *self.beside), proved | self.on_branches)
         kept = tuple(self._with_kept(list(work), proved))
-        return History(self.target, tuple(self._landings()), kept, tuple(self._undos()))
+        landings, undos = tuple(self._landings()), tuple(self._undos())
+        return History(self.target, landings, kept, undos, tuple(self._claims(proved)))
 
     def _landings(self) -> Iterator[Landing]:
         kept = {ref.parents[0]: ref.parents[1] for ref in self.refs if _joins(ref)}
@@ -258,6 +279,14 @@ class _Reader:
             if (found := tuple(_OID.findall(said))) and commit.parents:
                 name = undo_id(commit.trailer("Yoke-Run"), commit.oid)
                 yield Undo(commit.oid, commit.tree, commit.parents[0], found, name, commit.author, commit.at)
+
+    def _claims(self, landed: Collection[str]) -> Iterator[Claim]:
+        for commit in (*self.landed, *self.beside):
+            there = commit.oid in landed
+            if writer_of(commit.message) == "person" and (there or commit.oid in self.on_branches):
+                subject = commit.message.partition("\n")[0]
+                about = (commit.oid, commit.parents, subject, commit.author, commit.at, there)
+                yield from (Claim(task, *about) for task in dict.fromkeys(named_tasks(commit.message)))
 
     def _work(self, commits: Iterable[_Commit], counting: Collection[str]) -> Iterator[Work]:
         """One for every session, in the order of their last commits."""

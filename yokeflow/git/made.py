@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 _FIELDS = "%H%x00%P%x00%an%x00%cI%x00%B"
 _SIZE = 5
+_TASK = re.compile(r"^yoke-task:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_SESSION = re.compile(r"^yoke-session:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_OURS = re.compile(r"^yoke-(?:run|taken):|\AJoin \S+ into \S+\n*\Z", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,21 @@ class Made:
     def subject(self) -> str:
         """The first line of the message."""
         return self.message.partition("\n")[0]
+
+
+def named_tasks(message: str) -> list[str]:
+    """The tasks that the message of a commit names, however its trailer is spelt."""
+    return _TASK.findall(message)
+
+
+def sessions_of(message: str) -> list[str]:
+    """The sessions of agents that the message of a commit names."""
+    return _SESSION.findall(message)
+
+
+def writer_of(message: str) -> str:
+    """Who made a commit, by its message: `yoke`, `agent` or `person`."""
+    return "yoke" if _OURS.search(message) else "agent" if _SESSION.search(message) else "person"
 
 
 async def came(

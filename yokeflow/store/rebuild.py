@@ -27,6 +27,9 @@ SELECT CAST(json_build_object(
                    AND status IN ('landed', 'undone')),
     'undos', (SELECT coalesce(json_agg(DISTINCT metadata ->> 'undone_by'), '[]') FROM landings
               WHERE project_id = CAST(:project AS uuid) AND metadata ? 'undone_by'),
+    'turned', (SELECT coalesce(json_agg(DISTINCT task), '[]') FROM events
+               WHERE project_id = CAST(:project AS uuid) AND task <> ''
+                 AND type IN ('task.completed', 'task.reopened')),
     'attempts', (SELECT coalesce(json_object_agg(key, attempts), '{}') FROM work_items
                  WHERE project_id = CAST(:project AS uuid) AND attempts > 0),
     'others', (SELECT coalesce(json_agg(id), '[]') FROM (
@@ -94,6 +97,8 @@ class Known:
     landings: frozenset[str] = frozenset()
     #: Commits that took landings back.
     undos: frozenset[str] = frozenset()
+    #: Tasks that were completed or opened again.
+    turned: frozenset[str] = frozenset()
     #: Sessions started, by task.
     attempts: Mapping[str, int] | None = None
     #: Ids of runs and sessions that another project of the same store has, such as another clone.

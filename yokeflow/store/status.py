@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 #: The whole public object as one JSON text, from one snapshot. Its only parameter is the project's id, so any
 #: client can run it. An unfinished item waits for its unfinished hard predecessors, its epic's included, and
 #: for the interventions open on it. Causes are looked up by index for each item, since right after a plan was
-#: imported the planner has no statistics and would compare everything with everything.
+#: imported the planner has no statistics and would compare everything with everything. A run that began at no
+#: commit has what git knows of no run in particular.
 STATUS = """
 WITH asked AS MATERIALIZED (
     SELECT intervention.id, intervention.work_item_id, intervention.kind, work.key AS item,
@@ -29,7 +30,7 @@ WITH asked AS MATERIALIZED (
       ON started.project_id = run.project_id AND started.type = 'run.started'
          AND started.run = CAST(run.id AS text)
     WHERE run.project_id = CAST(:project AS uuid)
-    ORDER BY started.seq DESC NULLS LAST, run.started_at DESC LIMIT 1
+    ORDER BY run.target_commit IS NULL, started.seq DESC NULLS LAST, run.started_at DESC LIMIT 1
 ), landing AS (
     SELECT DISTINCT ON (way.work_item_id) way.work_item_id, way.status, way.commit, way.reason, way.queued_at
     FROM landings way LEFT JOIN events queued ON queued.id = way.id
@@ -40,7 +41,8 @@ SELECT CAST(json_build_object(
     'project', (SELECT name FROM projects WHERE id = CAST(:project AS uuid)),
     'run', (
         SELECT json_build_object(
-            'id', run.id, 'state', run.state, 'strategy', run.strategy, 'started', run.started_at,
+            'id', run.id, 'state', run.state, 'reason', run.reason, 'strategy', run.strategy,
+            'started', run.started_at,
             'elapsed', CAST(extract(epoch FROM coalesce(run.finished_at, now()) - run.started_at)
                             AS double precision),
             'cost_usd', (SELECT CAST(sum(cost_usd) AS double precision)
