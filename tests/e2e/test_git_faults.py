@@ -155,7 +155,10 @@ async def test_what_git_removes_before_it_lands_is_merged_anew(
 async def test_locks_of_a_killed_git_are_removed_when_it_is_gone(workshop: Workshop) -> None:
     workshop.plan(epic("one", task("one.a")))
     common = workshop.root / ".git"
-    names = ("packed-refs.lock", "packed-refs.new", "refs/heads/main.lock", "refs/yoke/keep/x.lock")
+    names = (
+        *("packed-refs.lock", "packed-refs.new", "refs/heads/main.lock", "refs/yoke/keep/x.lock"),
+        "logs/refs/heads/epic/x.lock",
+    )
     for name in names:
         (common / name).parent.mkdir(parents=True, exist_ok=True)
         (common / name).touch()

@@ -120,7 +120,9 @@ async def free_shared_locks(common_dir: Path, root: Path) -> Sequence[str]:
 
 def _shared_locks(common_dir: Path) -> list[Path]:
     named = (common_dir / name for name in ("packed-refs.lock", "packed-refs.new", "config.lock"))
-    found = [*(path for path in named if path.exists()), *(common_dir / "refs").rglob("*.lock")]
+    # No ref's name ends like that. A garbage collection locks the logs of refs as well.
+    below = (lock for name in ("refs", "logs") for lock in (common_dir / name).rglob("*.lock"))
+    found = [*(path for path in named if path.exists()), *below]
     return [path for path in found if not path.is_dir()]
 
 
