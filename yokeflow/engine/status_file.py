@@ -78,7 +78,7 @@ def parse(text: str) -> dict[str, Any]:
     if "run" in front:
         state, identity = front["run"].split(" ", 1)
         run = {
-            "id": identity, "state": state,
+            "id": identity, "state": state, "reason": front.get("reason", ""),
             "strategy": front.get("strategy", ""), "started": front["started"],
             "elapsed": float(front["elapsed"]), "cost_usd": _number(front["cost_usd"]),
         }  # fmt: skip
@@ -104,6 +104,8 @@ def _head(state: Data, at: datetime) -> Iterator[str]:
     if run is not None:
         yield f"run: {run['state']} {run['id']}"
         yield from (f"{name}: {run[name]}" for name in ("strategy", "started", "elapsed", "cost_usd"))
+        if run.get("reason"):
+            yield f"reason: {' '.join(run['reason'].split())}"
     yield "---"
     yield f"# Status of {_cell(state['project'])}"
     yield ""

@@ -35,6 +35,8 @@ LANDINGS: Final = {
     "landing.conflicted": "conflict",
     "landing.undone": "undone",
 }
+#: Why something is as it is, where only git can tell.
+TOLD_BY_GIT: Final = "told by git"
 _OVER: Final = frozenset({"completed", "cancelled"})
 _WAITING: Final = frozenset({"proposed", "pending", "blocked"})
 
@@ -178,12 +180,14 @@ class _Fold:
         if event.type == "run.started":
             strategy = event.data.get("strategy") or ""
             self._state["run"] = {
-                "id": event.run, "state": "running", "strategy": strategy, "started": at, "elapsed": 0.0,
-                "cost_usd": None,
+                "id": event.run, "state": "running", "reason": "", "strategy": strategy, "started": at,
+                "elapsed": 0.0, "cost_usd": None,
             }  # fmt: skip
         elif run is not None and run["id"] == event.run:
             states = {"run.paused": "paused", "run.continued": "running"}
             run["state"] = states.get(event.type, event.data.get("state") or run["state"])
+            if event.type == "run.finished":
+                run["reason"] = event.data.get("reason") or ""
             began = datetime.fromisoformat(run["started"])
             run["elapsed"] = max((event.at - began).total_seconds(), 0.0)
 
