@@ -10,11 +10,13 @@ import pytest
 from yokeflow.__main__ import main
 from yokeflow.cli import output
 from yokeflow.cli.advice import answers, consequence
+from yokeflow.cli.lines import describe
 from yokeflow.cli.live_frame import frame
 from yokeflow.cli.status_view import status_lines
 from yokeflow.cli.words import clock, money, span, spent
 from yokeflow.engine.consequence import Held
 from yokeflow.engine.glance import in_landing_order
+from yokeflow.events import Event
 
 
 def item(name, kind="task", **changes):
@@ -276,3 +278,41 @@ def test_the_consequence_of_not_answering_is_told():
     assert consequence(Held(("a.one", "a.two"), ("a",))) == "2 tasks and 1 landing wait"
     assert consequence(Held((), ("a",))) == "1 landing waits"
     assert consequence(Held((), ())) == "nothing waits for it"
+
+
+def test_status_rebuilt_from_git_claims_no_interruption():
+    run = {"id": "r1", "state": "interrupted", "reason": "told by git", "elapsed": 2.0, "cost_usd": None}
+    head = lines(state(run=run))[0]
+    assert head == "calc: rebuilt from git, which knows no costs and no times of runs"
+    assert "run interrupted" in lines(state(run={**run, "reason": ""}))[0]
+
+
+def test_forecasts_name_tasks_by_plan_order():
+    forecast = {
+        "epics": ["shop", "ads"],
+        "target": None,
+        "files": ["same.txt"],
+        "more": 0,
+        "tasks": {"ads": ["ads.one"], "shop": ["shop.one"]},
+        "meaning": "shop and ads do not merge",
+    }
+    shown = lines(state(forecasts=[forecast]))
+    assert "  same.txt, changed by shop.one, ads.one" in shown
+
+
+def test_events_told_by_git_claim_nothing_that_git_does_not_know():
+    said = [
+        describe(Event(name, data=data))[0]
+        for name, data in (
+            ("run.started", {"target": "main"}),
+            ("session.started", {"attempt": 1, "agent": ""}),
+            ("session.finished", {"state": "completed", "cost_usd": None}),
+            ("run.finished", {"state": "interrupted", "reason": "told by git"}),
+        )
+    ]
+    assert said == [
+        "started, onto main",
+        "an agent started",
+        "session completed",
+        "was over by then (told by git)",
+    ]

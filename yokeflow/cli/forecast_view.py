@@ -55,7 +55,10 @@ def hot_file_lines(
 def _where(forecast: Data) -> str:
     files = [_flat(path) for path in forecast["files"][:_MOST_FILES]]
     left = len(forecast["files"]) - len(files) + forecast["more"]
-    tasks = ", ".join(clean(task) for ids in forecast["tasks"].values() for task in ids)
+    # By plan order where it is known: PostgreSQL keeps no order of keys.
+    place = {epic: number for number, epic in enumerate(forecast["epics"])}
+    by_epic = sorted(forecast["tasks"].items(), key=lambda each: (place.get(each[0], len(place)), each[0]))
+    tasks = ", ".join(clean(task) for _, ids in by_epic for task in ids)
     named = ", ".join(files) + (f" and {left} more" if left else "")
     return f"{named}, changed by {tasks}" if tasks else named
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import amount, count, few, first_line, last_lines, money, short, span
+from yokeflow.store.fold import TOLD_BY_GIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,22 +61,31 @@ def _by(data: Data) -> str:
 
 
 def _run_started(data: Data) -> str:
-    tasks = sum(len(batch) for batch in data.get("batches", ()))
-    at_once = f"{data.get('concurrency', 1)} at once"
-    return f"started: {count(tasks, 'task')}, {at_once}, onto {data.get('target', '')}"
+    onto = f"onto {data.get('target', '')}"
+    if "batches" not in data:
+        # Git does not know how much there was to do.
+        return f"started, {onto}"
+    tasks = sum(len(batch) for batch in data["batches"])
+    return f"started: {count(tasks, 'task')}, {data.get('concurrency', 1)} at once, {onto}"
+
+
+def _run_finished(data: Data) -> str:
+    if data.get("reason") == TOLD_BY_GIT:
+        return "was over by then (told by git)"
+    return f"{data.get('state', 'finished')}{_because(data)}"
 
 
 def _session_started(data: Data) -> str:
-    who = " ".join(filter(None, (data.get("agent", ""), data.get("model", ""))))
+    # Git knows neither who nor where.
+    who = " ".join(filter(None, (data.get("agent") or "an agent", data.get("model", ""))))
     attempt = data.get("attempt", 1)
-    return _join(
-        f"{who} started", f"attempt {attempt}" if attempt > 1 else "", f"lane {data.get('lane', '')}"
-    )
+    lane = f"lane {data['lane']}" if data.get("lane") else ""
+    return _join(f"{who} started", f"attempt {attempt}" if attempt > 1 else "", lane)
 
 
 def _session_finished(data: Data) -> str:
-    ended = f"session {data.get('state', '')} after {span(data.get('seconds', 0.0))}"
-    return _join(ended, _cost(data)) + _because(data)
+    took = "" if data.get("seconds") is None else f" after {span(data['seconds'])}"
+    return _join(f"session {data.get('state', '')}{took}", _cost(data)) + _because(data)
 
 
 def _check(data: Data) -> str:
@@ -180,7 +190,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "run.started": (_run_started, "cyan"),
     "run.paused": (lambda data: f"paused{_by(data)}", "yellow"),
     "run.continued": (lambda data: f"continued{_by(data)}", "cyan"),
-    "run.finished": (lambda data: f"{data.get('state', 'finished')}{_because(data)}", "cyan"),
+    "run.finished": (_run_finished, "cyan"),
     "task.ready": (lambda _: "ready", None),
     "worktree.created": (lambda data: f"worktree made: {data.get('path', '')}", None),
     "worktree.removed": (lambda data: f"worktree removed: {data.get('path') or data.get('lane', '')}", None),

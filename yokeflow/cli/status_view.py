@@ -10,6 +10,7 @@ from yokeflow.cli.forecast_view import forecast_lines
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, cut, style, width
 from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, waits
+from yokeflow.store.fold import TOLD_BY_GIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,6 +72,8 @@ def _head(state: Data) -> Iterator[str]:
     name = style(clean(state["project"]), bold=True)
     if run is None:
         yield f"{name}: nothing was run yet; `yoke run` starts"
+    elif run.get("reason") == TOLD_BY_GIT:
+        yield f"{name}: rebuilt from git, which knows no costs and no times of runs"
     else:
         run_id = style(run["id"], dim=True)
         yield f"{name}: run {run['state']}, {clock(run['elapsed'])}, cost {money(run['cost_usd'])}  {run_id}"

@@ -72,6 +72,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def listed(names: Sequence[str]) -> str:
+    """All names as they stand in a sentence: a, a and b, a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def few(names: Sequence[str], most: int = 2) -> str:
     """The first names and how many more there are."""
     shown = ", ".join(names[:most])

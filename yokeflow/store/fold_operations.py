@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from yokeflow.store.fold import TOLD_BY_GIT
 from yokeflow.store.operations import Landed, Operation, gather
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def _runs(rows: Sequence[_Row]) -> list[Operation]:
         run = found.setdefault(row.run, Operation(row.run, "run", row.at, row.place, state="running"))
         if row.type.startswith("run."):
             run.state = states.get(row.type) or row.payload.get("state") or run.state
+            if row.payload.get("reason") == TOLD_BY_GIT:
+                run.state = ""
     return list(found.values())
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from yokeflow.store.fold import TOLD_BY_GIT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -46,7 +48,8 @@ ORDER BY told.seq NULLS FIRST, queued.seq, landing.id
 """)
 
 _RUNS = text("""
-SELECT CAST(run.id AS text) AS id, run.state, run.started_at AS at, coalesce(min(started.seq), 0) AS place
+SELECT CAST(run.id AS text) AS id, CASE WHEN run.reason = :by_git THEN '' ELSE run.state END AS state,
+       run.started_at AS at, coalesce(min(started.seq), 0) AS place
 FROM runs run LEFT JOIN events started
   ON started.project_id = run.project_id AND started.type = 'run.started'
      AND started.run = CAST(run.id AS text)
@@ -107,7 +110,7 @@ class Operation:
     #: In the order of events, which goes on where a clock is set back.
     place: int
     by: str = ""
-    #: How a run ended.
+    #: How a run ended; empty where only git knows of it.
     state: str = ""
     items: list[str] = field(default_factory=list)
     #: Epics that it brought to the target or took from there, with the commits.
@@ -147,7 +150,7 @@ async def operations(conn: AsyncConnection, project_id: UUID) -> list[Operation]
     landings = await landed(conn, project_id)
     runs = [
         Operation(row.id, "run", row.at, row.place, state=row.state)
-        for row in await conn.execute(_RUNS, project)
+        for row in await conn.execute(_RUNS, {**project, "by_git": TOLD_BY_GIT})
     ]
     return gather(runs, await conn.execute(_ASKED, project), landings)
 
