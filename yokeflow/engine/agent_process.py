@@ -177,8 +177,9 @@ class AgentProcess:
         finally:
             task, session = self._attempt.task, self._attempt.session
             where = {"epic": task.epic, "task": task.id, "session": session}
+            hint = "git config --local --list, git stash list"
             for reason in await shared.put_right(log):
-                self._context.recorder.emit("warning.raised", **where, reason=redact(reason), hint="")
+                self._context.recorder.emit("warning.raised", **where, reason=redact(reason), hint=hint)
 
     async def _forward(self) -> None:
         await self._stop.wait()

@@ -182,9 +182,8 @@ class Forecasts:
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            self._context.recorder.emit(
-                "warning.raised", reason=f"conflicts cannot be foreseen: {error}", hint=""
-            )
+            reason = f"conflicts cannot be foreseen: {error}"
+            self._context.recorder.emit("warning.raised", reason=reason, hint="yoke doctor")
 
     async def _tips(self) -> dict[str, str]:
         """Where the epics in flight are, in plan order, and the target."""

@@ -125,7 +125,7 @@ async def _guard_target(context: Context, remains: Remains) -> None:
     for session in remains.sessions:
         path = context.worktrees.path(session.lane)
         if session.base_commit and (done := await take_back_target(context, path, session.base_commit)):
-            context.recorder.emit("warning.raised", reason=done, hint="")
+            context.recorder.emit("warning.raised", reason=done, hint=f"git reflog {context.target}")
 
 
 async def _close_session(context: Context, session: OpenSession, branch: str) -> None:

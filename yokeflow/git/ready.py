@@ -159,7 +159,9 @@ class Maker:
             await self._repo.git(*add, "--", str(path), commit)
         checkout = find(self._repo, path)
         if checkout is None:
-            raise RepositoryError(f"{path} vanished while it was made")
+            raise RepositoryError(
+                f"{path} vanished while it was made", hint="see what cleans up there, and try again"
+            )
         return checkout
 
 

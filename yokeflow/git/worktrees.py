@@ -330,7 +330,9 @@ class Worktrees:
     async def _start(self, branch: str, base: str) -> str:
         commit = await self.repo.branch(branch) or await self.repo.resolve(base)
         if commit is None:
-            raise RepositoryError(f"there is no commit {base} to start {branch} from")
+            raise RepositoryError(
+                f"there is no commit {base} to start {branch} from", hint="fetch it from where it was made"
+            )
         return commit
 
     async def _create(self, path: Path, lane: str, branch: str, base: str) -> None:
@@ -369,7 +371,9 @@ class Worktrees:
                 ) from error
         checkout = find(self.repo, path)
         if checkout is None:
-            raise RepositoryError(f"{path} vanished while it was made")
+            raise RepositoryError(
+                f"{path} vanished while it was made", hint="see what cleans up there, and try again"
+            )
         async with self._few:
             await checkout.git(*restore.WORKERS, "reset", "-q", "--hard")
         await submodules.fill(checkout)
