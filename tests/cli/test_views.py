@@ -296,7 +296,7 @@ def test_forecasts_name_tasks_by_plan_order():
         "tasks": {"ads": ["ads.one"], "shop": ["shop.one"]},
         "meaning": "shop and ads do not merge",
     }
-    shown = lines(state(forecasts=[forecast]))
+    shown = lines(state(item("shop", "epic"), item("ads", "epic"), forecasts=[forecast]))
     assert "  same.txt, changed by shop.one, ads.one" in shown
 
 

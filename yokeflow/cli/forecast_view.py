@@ -26,10 +26,11 @@ def forecast_lines(state: Data, columns: int) -> Iterator[str]:
     hot: Sequence[Data] = state.get("hot_files") or ()
     if forecasts or hot:
         yield ""
+    place = {item["id"]: number for number, item in enumerate(state["items"])} if forecasts else {}
     for forecast in forecasts[:_MOST]:
         mark = style(CONFLICT, fg="yellow", bold=True)
         yield f"{mark} {cut(clean(forecast['meaning']), max(columns - 2, 20))}"
-        yield cut(f"  {_where(forecast)}", columns)
+        yield cut(f"  {_where(forecast, place)}", columns)
     if len(forecasts) > _MOST:
         yield f"  and {count(len(forecasts) - _MOST, 'more conflict')} ahead"
     if hot:
@@ -52,11 +53,11 @@ def hot_file_lines(
         yield f"  and {count(len(hot) - _MOST, 'more file')}"
 
 
-def _where(forecast: Data) -> str:
+def _where(forecast: Data, place: Mapping[str, int]) -> str:
+    """The files in conflict and who changed them, in the order of the plan."""
     files = [_flat(path) for path in forecast["files"][:_MOST_FILES]]
     left = len(forecast["files"]) - len(files) + forecast["more"]
-    # By plan order where it is known: PostgreSQL keeps no order of keys.
-    place = {epic: number for number, epic in enumerate(forecast["epics"])}
+    # PostgreSQL keeps no order of keys.
     by_epic = sorted(forecast["tasks"].items(), key=lambda each: (place.get(each[0], len(place)), each[0]))
     tasks = ", ".join(clean(task) for _, ids in by_epic for task in ids)
     named = ", ".join(files) + (f" and {left} more" if left else "")

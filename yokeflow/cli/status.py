@@ -117,6 +117,10 @@ def _show(state: Data, *, as_json: bool, everything: bool, over: bool = False) -
         return
     lines = list(status_lines(state, output.columns(), everything=everything))
     if over:
+        if reason := state["source"].get("reason"):
+            # What is warned about would stand in the middle of it.
+            told = (output.clean(reason), "`yoke db status` shows what is wrong")
+            lines[1:1] = [output.style(output.cut(f"  {text}", output.columns()), dim=True) for text in told]
         output.repaint(lines)
     else:
         output.line("\n".join(lines))
