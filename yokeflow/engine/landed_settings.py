@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 async def wrong_settings(context: Context, old: str, new: str) -> str:
     """Why the settings that `new` has are no good; empty where it leaves those of `old` as they are."""
     repo = context.repo
-    if FILE_NAME not in await repo.changed_files(old, new):
+    before, after = [await repo.object(f"{commit}:{FILE_NAME}") for commit in (old, new)]
+    if after in {None, before}:
         return ""
     found = await repo.git("cat-file", "blob", f"{new}:{FILE_NAME}", ok=(0, 128))
     if found.returncode:

@@ -134,6 +134,9 @@ class LandingQueue:
         self._ending: set[asyncio.Task[Built | LandingResult]] = set()
         self._woken = asyncio.Event()
         self._races = 0
+        #: Set while nothing is merged or landed, which others should leave the machine to.
+        self.resting = asyncio.Event()
+        self.resting.set()
 
     def wake(self) -> None:
         """Say that another epic may have become landable, or that the run stops."""
@@ -141,6 +144,7 @@ class LandingQueue:
 
     async def work(self) -> None:
         """Land until nothing can be landed, or the run is stopped."""
+        self.resting.clear()
         try:
             while not self._stop.is_set():
                 self._fill()
@@ -152,6 +156,7 @@ class LandingQueue:
                 elif not self._landable(()):
                     return
         finally:
+            self.resting.set()
             await self._end()
 
     def _fill(self) -> None:
@@ -323,10 +328,12 @@ class LandingQueue:
         """Until a test has ended or the queue was woken."""
         woken = asyncio.create_task(self._woken.wait())
         tests = {entry.test: entry for entry in self._entries if entry.test is not None}
+        self.resting.set()
         try:
             await asyncio.wait({woken, *tests, *self._ending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
+        self.resting.clear()
         self._woken.clear()
         for test in [each for each in self._ending if each.done()]:
             self._ending.remove(test)

@@ -46,7 +46,6 @@ class Workflow:
     ) -> None:
         self._context = context
         self._forecasts = forecasts or Forecasts(context, ledger, scheduler)
-        self._forecasts.connect(lambda: self._advance() if self._stops else None, self._end)
         self._resolution = resolution
         self._scheduler = scheduler
         self._ledger = ledger
@@ -58,6 +57,9 @@ class Workflow:
             parallel=context.config.landing.max_parallel_checks,
             batch=context.config.landing.batch,
             stop=context.stop,
+        )
+        self._forecasts.connect(
+            lambda: self._advance() if self._stops else None, self._end, self._queue.resting
         )
         self._consent = Consent(context, ledger, scheduler)
         self._stops: dict[str, asyncio.Event] = {}
@@ -218,7 +220,6 @@ class Workflow:
         try:
             outcome = await self._work_on(task)
         except HandOverConflictError as error:
-            self._forecasts.met(task, error)
             self._give_up(task, error.message, kind="hand_over")
         except (GitError, RepositoryError, ProjectBusyError) as error:
             self._give_up(task, error.message, kind="worktree")
@@ -242,7 +243,9 @@ class Workflow:
 
     async def _work_on(self, task: Task) -> Outcome:
         """A session for a task; none where its finished work has been approved and counts now."""
-        place = await self._lanes.prepare(task, self._ledger.commit_of)
+        place = await self._place(task)
+        if place is None:
+            return Outcome("interrupted", cost_usd=0.0)
         if approved := self._ledger.interventions.approved_work(task.id):
             return await self._take_up(task, place, approved)
         attempt, stop = await self._attempt(task), self._stops[task.id]
@@ -251,6 +254,16 @@ class Workflow:
             outcome = await session.run()
         self._start_learning(session)
         return outcome
+
+    async def _place(self, task: Task) -> Place | None:
+        """A lane that holds what the task builds on; None when the run is stopped meanwhile."""
+        while True:
+            try:
+                return await self._lanes.prepare(task, self._ledger.commit_of)
+            except HandOverConflictError as error:
+                self._forecasts.met(task, error)
+                if not await self._unsettled.hand_over(task, self._lanes, error):
+                    return None
 
     async def _take_up(self, task: Task, place: Place, approved: str) -> Outcome:
         """Count work that a person approved; where that cannot be, the task is done again."""

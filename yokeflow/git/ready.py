@@ -55,7 +55,7 @@ class Maker:
     async def pays(self, start: str, least: int) -> bool:
         """Whether worktrees at the branch `start` can wait: all are alike and have `least` files or more."""
         commit = await self._repo.branch(start)
-        if commit is None or await self._repo.has(f"{commit}:.gitmodules"):
+        if commit is None or await self._repo.object(f"{commit}:.gitmodules"):
             return False
         # Each worktree gets a copy of those as they are when it is made.
         if "sparse" in await self.settings() or (self._repo.common_dir / "config.worktree").exists():
@@ -112,7 +112,7 @@ class Maker:
         """Whether the files of a closed lane may be used again."""
         if (checkout.git_dir / "modules").exists() or (checkout.path / ".gitmodules").exists():
             return False
-        return not (await self._repo.has(f"{commit}:.gitmodules") or self.is_held(checkout))
+        return not (await self._repo.object(f"{commit}:.gitmodules") or self.is_held(checkout))
 
     async def reuse(self, checkout: Checkout, commit: str) -> Ready:
         """A worktree of the files of a closed lane, in which nothing is left that is not somewhere else."""

@@ -100,12 +100,12 @@ class Repo:
         )
         return out.text if out.returncode == 0 else None
 
-    async def has(self, name: str) -> bool:
-        """Whether there is an object of that name, such as `main:.gitmodules`."""
+    async def object(self, name: str) -> str | None:
+        """The id of the object of that name, such as `main:.gitmodules`; None when there is none."""
         if self._reader is not None:
-            return await self._reader.resolve(name) is not None
+            return await self._reader.resolve(name)
         out = await self.git("rev-parse", "-q", "--verify", "--end-of-options", name, ok=(0, 1, 128))
-        return out.returncode == 0
+        return out.text if out.returncode == 0 else None
 
     async def branch(self, name: str) -> str | None:
         """The commit at the tip of a branch; None when there is no such branch."""
