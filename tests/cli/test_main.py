@@ -131,6 +131,32 @@ def test_a_look_at_the_status_loads_no_orm():
     assert not set(json.loads(done.stdout)) & {"sqlalchemy", "alembic", "rich"}
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["undo", "--help"],
+        ["attention", "--help"],
+        ["attention", "answer", "--help"],
+        ["hooks", "status"],
+        ["hooks", "uninstall"],
+    ],
+)
+def test_what_needs_no_store_loads_nothing_of_it(argv, tmp_path):
+    subprocess.run(["git", "init", "-q", "-b", "main", tmp_path], check=True)
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@localhost")
+    subprocess.run(
+        ["git", "-C", tmp_path, *identity, "commit", "-q", "--allow-empty", "-m", "First"], check=True
+    )
+    code = (
+        "import json, sys; from yokeflow.__main__ import main; main(sys.argv[1:]);"
+        " print('\\n' + json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, check=True, text=True, cwd=tmp_path
+    )
+    assert not set(json.loads(done.stdout.splitlines()[-1])) & {"sqlalchemy", "asyncpg", "pydantic", "yaml"}
+
+
 def test_every_command_has_help_with_an_explanation(capsys):
     for name in COMMANDS:
         assert main([name, "--help"]) == 0, name

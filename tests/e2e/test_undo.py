@@ -104,6 +104,31 @@ async def test_undoing_an_undo_brings_everything_back(workshop: Workshop, strate
     assert files(workshop) == before
 
 
+async def test_last_is_what_the_newest_operation_brought_that_is_still_there(workshop: Workshop) -> None:
+    workshop.plan(*(epic(name, task(f"{name}.1")) for name in "abc"))
+    await workshop.run()
+    run = (await workshop.status())["run"]["id"]
+    taken = await undo(workshop, "a")
+    back = await undo(workshop, taken.operation)
+    # Newest is the undo that brought back; it is undone as a whole, and nothing else is.
+    asked = workshop.yoke("undo", "last", "--dry-run").stdout
+    assert asked.startswith(
+        f"This undoes undo {back.operation[:8]}: it takes off main, by a new commit:\n  a "
+    )
+    of_run = workshop.yoke("undo", run[:8], "--dry-run").stdout.splitlines()
+    assert of_run[0] == f"This undoes run {run[:8]}: it takes off main, by a new commit:"
+    kept = f"a, which run {run[:8]} had brought too, stays on main, by undo {back.operation[:8]}."
+    assert ({line.split()[0] for line in of_run[1:-1]}, of_run[-1]) == ({"b", "c"}, kept)
+    again = await undo(workshop, "last")
+    assert (again.undoing.epics, again.undoing.whole) == (("a",), ("undo", back.operation))
+    rest = json.loads(workshop.yoke("undo", "last", "--json", "--yes").stdout)
+    assert ({each["epic"] for each in rest["landings"]}, rest["undoes"]) == ({"b", "c"}, run)
+    assert rest["left"] == {"a": "is off main already"}
+    assert files(workshop) == [".gitignore", "README.md"]
+    with pytest.raises(UsageError, match="nothing has landed that is still there"):
+        await undo(workshop, "last")
+
+
 async def test_what_built_on_it_is_named_and_goes_along_when_wanted(workshop: Workshop) -> None:
     workshop.plan(
         epic("one", task("one.a")),

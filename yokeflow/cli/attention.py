@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.cli.advice import answers, consequence, place_of
-from yokeflow.cli.answering import give
-from yokeflow.cli.opened import answered
+from yokeflow.cli.advice import answers, consequence
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
-from yokeflow.engine.consequence import Held, consequences
-from yokeflow.engine.landing_order import taken_in
-from yokeflow.engine.layers import fall_back
-from yokeflow.engine.project import Project
-from yokeflow.engine.rebuild import plan_of
-from yokeflow.store.status import epic_edges
+from yokeflow.engine.consequence import Held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from yokeflow.cli.advice import Answer, Place
-    from yokeflow.cli.opened import Opened
-    from yokeflow.errors import ExitCode, StoreError
+    from yokeflow.cli.advice import Answer
+    from yokeflow.cli.waiting import Waiting
+    from yokeflow.errors import ExitCode
 
 _NOTHING = Held((), ())
 
@@ -48,7 +42,10 @@ def command(context: click.Context, *, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    state, held, place = asyncio.run(_read())
+    # By name, here and below: who only wants to read the help waits for no store.
+    module: Any = import_module("yokeflow.cli.waiting")
+    read: Waiting = asyncio.run(module.read())
+    state, held = read.state, read.held
     now = datetime.now(UTC)
     waiting = sorted(state["interventions"], key=lambda entry: _rank(entry, held))
     if as_json:
@@ -64,7 +61,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
         conflicts = {entry["epic"] for entry in state["landings"] if entry["status"] == "conflict"}
         for entry in waiting:
             item = entry["item"]
-            merge = [place.merge(item)] if entry["kind"] == "conflict" and item in conflicts else []
+            merge = [read.place.merge(item)] if entry["kind"] == "conflict" and item in conflicts else []
             what = held.get(entry["id"], _NOTHING)
             for line in _lines(entry, now, merge, what, of_epic=item in epics):
                 output.line(line)
@@ -88,28 +85,9 @@ def answer(*, item: str, choice: str, text: str, plan: Path | None) -> ExitCode:
     of an agent. `reject` needs --text as well, since somebody is to do better. A run that is going on acts at
     once; otherwise the next `yoke run` does.
     """
-    return asyncio.run(give(item, choice, text, plan))
-
-
-async def _read() -> tuple[dict[str, Any], dict[str, Held], Place]:
-    return await answered(_read_store, _read_without)
-
-
-async def _read_store(found: Opened) -> tuple[dict[str, Any], dict[str, Held], Place]:
-    state = await found.status()
-    edges: Sequence[tuple[str, str]] = ()
-    if state["interventions"]:
-        async with found.store.begin() as connection:
-            edges = await epic_edges(connection, found.id)
-    return state, consequences(state, edges), await place_of(found.project)
-
-
-async def _read_without(failure: StoreError) -> tuple[dict[str, Any], dict[str, Held], Place]:
-    state = await fall_back(Path.cwd(), failure)
-    project = await Project.open(Path.cwd())
-    plan = plan_of(project)
-    edges = [(epic, before) for epic, found in taken_in(plan).items() for before in found] if plan else []
-    return state, consequences(state, edges), await place_of(project)
+    module: Any = import_module("yokeflow.cli.answering")
+    done: ExitCode = asyncio.run(module.give(item, choice, text, plan))
+    return done
 
 
 def _rank(entry: Mapping[str, Any], held: Mapping[str, Held]) -> tuple[int, str]:

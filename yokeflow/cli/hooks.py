@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.engine.commits import begin, publish_tasks
-from yokeflow.engine.project import Project
-from yokeflow.errors import DocumentError
 from yokeflow.git.hooks import Hooks, HookStatus
 from yokeflow.git.repo import Repo
 
@@ -91,16 +90,10 @@ async def _hooks() -> Hooks:
 
 
 async def _install() -> tuple[HookStatus, tuple[str, ...]]:
-    project = await Project.open(Path.cwd())
-    hooks = Hooks(project.repo)
-    notes = await hooks.install()
-    await begin(project.repo)
-    try:
-        publish_tasks(project.repo, project.load_plan().tasks)
-    except DocumentError:
-        # Without a plan there is no task that a message could misspell.
-        publish_tasks(project.repo, ())
-    return await hooks.status(), notes
+    # By name: nothing else here needs the settings, or what reads the store.
+    engine: Any = import_module("yokeflow.engine.hooking")
+    notes: tuple[str, ...] = await engine.install(Path.cwd())
+    return await _status(), notes
 
 
 async def _uninstall() -> tuple[HookStatus, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,15 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.lines import event_lines
 from yokeflow.cli.output import clean, style
-from yokeflow.cli.words import count, short
-from yokeflow.engine.project import Project
+from yokeflow.cli.words import count, listed, short
 from yokeflow.engine.interventions import by_person
-from yokeflow.engine.undo import Undo
 from yokeflow.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from yokeflow.engine.undo import Undone
+    from yokeflow.engine.project import Project
+    from yokeflow.engine.undo import Undo, Undone
     from yokeflow.engine.undo_choice import Undoing
     from yokeflow.events import Event
 
@@ -46,9 +46,9 @@ def command(
     """Take landings back off the target, by a new commit that is tested like any landing.
 
     LANDING is an epic or the beginning of a landing commit, RUN the beginning of the id of a run or of an
-    earlier undo, or `last` for the last run that landed something. Without either, the last of all that can
-    be undone. The epics' tasks are open again, and the next `yoke run` does them anew. To undo an undo brings
-    everything back.
+    earlier undo, or `last` for the newest run, or undo of an undo, whose work is still there. Without either,
+    the last of all that can be undone, which may be an undo. The epics' tasks are open again, and the next
+    `yoke run` does them anew. To undo an undo brings everything back.
     """
     asked = _Asked(what, yes=yes, dry_run=dry_run, as_json=as_json)
     undone = asyncio.run(_undo(asked, what, plan, with_dependents=with_dependents))
@@ -58,9 +58,12 @@ def command(
 
 
 async def _undo(asked: _Asked, what: str, path: Path | None, *, with_dependents: bool) -> Undone | None:
-    project = await Project.open(Path.cwd())
+    # By name: who only wants to read the help waits for no store.
+    projects: Any = import_module("yokeflow.engine.project")
+    engine: Any = import_module("yokeflow.engine.undo")
+    project: Project = await projects.Project.open(Path.cwd())
     plan = project.load_plan(str(path) if path else None)
-    undo = Undo(project, plan, by=by_person(), listen=[asked.listener()])
+    undo: Undo = engine.Undo(project, plan, by=by_person(), listen=[asked.listener()])
     return await undo.execute(what, asked.agree, with_dependents=with_dependents)
 
 
@@ -106,10 +109,22 @@ class _Asked:
 
 def _lines(undoing: Undoing) -> Iterator[str]:
     where = f"onto {undoing.target}" if undoing.back else f"off {undoing.target}"
-    verb = "brings back" if undoing.back else "takes"
-    yield f"This {verb} {where}, by a new commit:"
+    what = f"undoes {_whole(undoing)}: it " if undoing.whole else ""
+    yield f"This {what}{'brings back' if undoing.back else 'takes'} {where}, by a new commit:"
     for landing in undoing.landings:
         yield f"  {style(landing.epic, bold=True)}  {clean(landing.title)} ({short(landing.commit)})"
+    yield from _left(undoing)
+
+
+def _whole(undoing: Undoing) -> str:
+    kind, name = undoing.whole or ("", "")
+    return f"{kind} {name[:8]}"
+
+
+def _left(undoing: Undoing) -> Iterator[str]:
+    for epic, where in undoing.left.items():
+        verb = "taken off" if undoing.back else "brought"
+        yield f"{epic}, which {_whole(undoing)} had {verb} too, {where}."
 
 
 def _report(undone: Undone, *, as_json: bool) -> None:
@@ -118,18 +133,23 @@ def _report(undone: Undone, *, as_json: bool) -> None:
         told = {"operation": undone.operation, "commit": undone.commit, "tasks": list(undone.tasks)}
         output.data({**_told(undoing), **told})
         return
-    epics = ", ".join(undoing.epics)
-    again = f"`yoke undo {undone.operation[:8]}` undoes this."
-    if undoing.back:
-        output.line(f"{epics} is back on {undoing.target}, by {short(undone.commit)}. {again}")
-        return
+    # In the order in which they landed.
+    epics = listed(undoing.epics[::-1])
+    are = "is" if len(undoing.epics) == 1 else "are"
+    by = f"{undoing.target}, by {short(undone.commit)}"
     todo = f"{count(len(undone.tasks), 'task')} open again, for the next `yoke run`"
-    output.line(f"{epics} is off {undoing.target}, by {short(undone.commit)}; {todo}. {again}")
+    done = f"{epics} {are} back on {by}" if undoing.back else f"{epics} {are} off {by}; {todo}"
+    what = f"Undid {_whole(undoing)}: " if undoing.whole else ""
+    output.line(f"{what}{done}. `yoke undo {undone.operation[:8]}` undoes this.")
+    for line in _left(undoing):
+        output.line(line)
 
 
 def _told(undoing: Undoing) -> dict[str, Any]:
     return {
         "target": undoing.target,
         "back": undoing.back,
+        "undoes": undoing.whole[1] if undoing.whole else None,
+        "left": dict(undoing.left),
         "landings": [{"epic": each.epic, "commit": each.commit} for each in undoing.landings],
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import UsageError, YokeError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from yokeflow.engine.landing_order import LandingOrder
     from yokeflow.engine.taken_back import View
@@ -29,6 +29,10 @@ class Undoing:
     landings: tuple[Landed, ...]
     #: It undoes an undo.
     back: bool = False
+    #: What is undone, where that is a run or an undo as a whole: its kind and id.
+    whole: tuple[str, str] | None = None
+    #: Other epics of that, which are left as they are, with the reason.
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def commits(self) -> tuple[str, ...]:
@@ -42,6 +46,9 @@ class Undoing:
 
 def choose(view: View, plan: Plan, order: LandingOrder, wanted: str, *, with_dependents: bool) -> Undoing:
     """Find what `wanted` means: an epic, `last`, a prefix of a run, undo or commit; empty for the last one.
+
+    `last` is the newest run or undo by whose commits work is on the target: what went away since does not
+    count, nor does an undo that only took work off.
 
     Raises UsageError when it means nothing that can be undone, YokeError when other landings build on it.
     """
@@ -57,13 +64,14 @@ def choose(view: View, plan: Plan, order: LandingOrder, wanted: str, *, with_dep
     more = _dependents(view, plan, order, chosen.landings)
     if more and not with_dependents:
         listed = ", ".join(f"{each.epic} ({each.commit[:7]})" for each in more)
+        it = "it" if len(chosen.epics) == 1 else "them"
         raise YokeError(
-            f"{listed} landed later and built on it: {', '.join(chosen.epics)} cannot be undone alone",
+            f"{listed} landed later and built on {it}: {', '.join(chosen.epics)} cannot be undone alone",
             hint=f"undo them too: yoke undo {wanted} --with-dependents".replace("  ", " "),
         )
     together = {each.commit for each in (*chosen.landings, *more)}
     landings = [each for each in view.standing() if each.commit in together]
-    return Undoing(view.target, tuple(landings))
+    return replace(chosen, landings=tuple(landings))
 
 
 class _Finder:
@@ -74,7 +82,7 @@ class _Finder:
         self._standing = view.standing()
         #: By id, what each operation landed that is there, or undid that is gone.
         self._units: dict[str, Undoing] = {}
-        self._kinds = {operation.id: operation.kind for operation in view.operations}
+        self._operations = {operation.id: operation for operation in view.operations}
         self._collect()
 
     def _collect(self) -> None:
@@ -87,16 +95,34 @@ class _Finder:
             if self._view.reverts.of(landing.undone_by) is None:
                 undone.setdefault(by.get(landing.undone_by, landing.undone_by), []).append(landing)
         for name, landings in landed.items():
-            self._units[name] = Undoing(self._view.target, tuple(landings))
+            self._units[name] = self._unit(name, landings)
         for name, landings in undone.items():
-            self._units[name] = Undoing(self._view.target, tuple(landings), back=True)
+            self._units[name] = self._unit(name, landings, back=True)
+
+    def _unit(self, name: str, landings: Sequence[Landed], *, back: bool = False) -> Undoing:
+        """What an operation did, as far as that is still so."""
+        unit = Undoing(self._view.target, tuple(landings), back)
+        if (operation := self._operations.get(name)) is None:
+            return unit
+        others = [epic for epic in (operation.undone if back else operation.landed) if epic not in unit.epics]
+        left = {epic: self._where(epic) for epic in others}
+        return replace(unit, whole=(operation.kind, operation.id), left=left)
+
+    def _where(self, epic: str) -> str:
+        """Where an epic is that an operation has no hold of any more."""
+        here = next((landing for landing in self._standing if landing.epic == epic), None)
+        if here is None:
+            return f"is off {self._view.target} already"
+        by = self._operations.get(here.operation)
+        name = f"{by.kind} {by.id[:8]}" if by else here.commit[:7]
+        return f"stays on {self._view.target}, by {name}"
 
     def find(self, wanted: str) -> Undoing:
         if not wanted:
             return self._newest(self._units, "nothing that is there can be undone")
         if wanted == "last":
-            runs = [name for name in self._units if self._kinds.get(name) == "run"]
-            return self._newest(runs, "no run has landed anything that is still there")
+            there = [name for name, unit in self._units.items() if not unit.back]
+            return self._newest(there, "nothing has landed that is still there")
         known = [landing for landing in self._view.landings if landing.epic == wanted]
         if known or wanted in self._view.states:
             return self._epic(wanted, known)
