@@ -70,6 +70,25 @@ def test_a_torn_last_line_waits_and_a_later_one_passes_it_by(journal):
     assert after.skipped == 1
 
 
+def test_what_was_appended_together_counts_only_when_all_of_it_is_there(journal):
+    journal.append(Event("task.ready", task="before"))
+    start = journal.path.stat().st_size
+    journal.append(*(Event("task.ready", task=str(number)) for number in range(3)))
+    whole = journal.path.read_bytes()
+    for size in range(start, len(whole) + 1):
+        journal.path.write_bytes(whole[:size])
+        torn = journal.read("", 0)
+        # Only the newline may be missing: the next append brings it.
+        complete = size >= len(whole) - 1
+        assert [event.task for event in torn.events] == ["before", *("012" if size == len(whole) else "")]
+        journal.append(Event("task.ready", task="later"))
+        journal.append(Event("task.ready", task="x"), Event("task.ready", task="y"))
+        tasks = ["before", *("012" if complete else ""), "later", "x", "y"]
+        assert [event.task for event in journal.read("", 0).events] == tasks
+        rest = journal.read(torn.generation, torn.offset).events
+        assert [event.task for event in (*torn.events, *rest)] == tasks
+
+
 @pytest.mark.parametrize(
     "line",
     [

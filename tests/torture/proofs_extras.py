@@ -143,16 +143,18 @@ def questions_get_answers(facts: Facts, stored: Stored) -> Iterator[str]:
 def resolved_conflicts_have_both_sides(facts: Facts, stored: Stored) -> Iterator[str]:
     """Whatever was merged by an agent has the lines of both, and passed the checks of its epic."""
     green = {(row["tree"], row["command"]) for row in stored.checks if row["passed"]}
-    form = "%H %T %(trailers:key=Yoke-Resolves,valueonly)"
+    said = [f"<%(trailers:key={key},valueonly,separator=)>" for key in ("Yoke-Resolves", "Yoke-Taken")]
+    form = " ".join(("%H %T", *said))
     for line in facts.git("log", "--branches", f"--format={form}").splitlines():
-        if len(words := line.split()) != 3:
+        commit, tree, other, taken = (word.strip("<>") for word in line.split(" ", 3))
+        if not other:
             continue
-        commit, tree, other = words
         if facts.told["conflicts"] == "agent":
             have = _shared(facts, commit)
             if {*_shared(facts, f"{commit}^1"), *_shared(facts, other)} - set(have):
                 yield f"{commit[:10]} has {have} in shared.txt"
-        for command in facts.told["landing_checks"]:
+        # What a task starts from has passed those of tasks.
+        for command in () if taken else facts.told["landing_checks"]:
             if (tree, command) not in green:
                 yield f"`{command}` never passed on {tree[:10]} of {commit[:10]}"
     if facts.git("ls-tree", "--name-only", "refs/heads/main", "half-resolve.txt"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -120,15 +121,32 @@ def the_budget_held(facts: Facts, _stored: Stored) -> Iterator[str]:
 
 
 def the_journal_is_in_the_store(facts: Facts, stored: Stored) -> Iterator[str]:
-    """Every whole line of the journal is a row."""
+    """Every whole line of the journal is a row, and of what a crash has torn, none is."""
     known = {event["id"] for event in stored.events}
-    for line in (facts.shop / ".git/yoke/journal.jsonl").read_text(errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if "id" in event and event["id"] not in known:
-            yield f"{event['type']} {event['id']}"
+    lines = (facts.shop / ".git/yoke/journal.jsonl").read_text(errors="replace").splitlines()
+    ids = [_id_in(line) for line in lines]
+    torn: set[int] = set()
+    for number, line in enumerate(lines, 1):
+        names = _names(line)
+        found = [oid[:8] == name for oid, name in zip(ids[number:], names, strict=False)]
+        if sum(found) < len(names):
+            torn |= {number + at for at, is_there in enumerate(found) if is_there}
+    whole = {oid for number, oid in enumerate(ids) if oid and number not in torn}
+    yield from (f"{oid} is not there" for oid in whole - known)
+    yield from (f"{oid} is there, and was torn" for oid in ({ids[number] for number in torn} - whole) & known)
+
+
+def _id_in(line: str) -> str:
+    with suppress(ValueError):
+        return str(json.loads(line).get("id", ""))
+    return ""
+
+
+def _names(line: str) -> list[str]:
+    """The events that a line says to follow."""
+    with suppress(ValueError):
+        return list(map(str, json.loads(line).get("batch", ())))
+    return []
 
 
 def all_is_done_but_for_a_reason(facts: Facts, stored: Stored) -> Iterator[str]:

@@ -7,6 +7,9 @@ are skipped, so a writer need not care about the header: a shell appends with
 
 where descriptor 9 was opened by `9>>"$journal"`. The second append matters when a compaction came in between;
 applying an event twice does no harm.
+
+What is appended together counts together or not at all, also where a crash tears it: a line `{"batch":[...]}`
+before it has the beginnings of its events' ids, and unless all of them follow none is read.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from yokeflow.errors import DiskFullError
 from yokeflow.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -32,6 +35,8 @@ _PIECE = 1 << 20
 #: Events that `events` reads at once.
 _PAGE = 2000
 _HEADER_LIMIT = 200
+#: Characters of an id by which a batch names its events.
+_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Journal:
 
         Raises DiskFullError when there is no room; the file is then as it was.
         """
-        lines = "".join(f"{event.to_json()}\n" for event in events)
+        lines = _batch_line(events) + "".join(f"{event.to_json()}\n" for event in events)
         with _full_disk(self.path), self._opened(os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX) as file:
             _append(file, lines.encode("utf-8", "replace"))
 
@@ -185,20 +190,72 @@ def _lines(file: int, offset: int) -> Iterator[bytes]:
         yield from lines
 
 
+def _batch_line(events: Sequence[Event]) -> str:
+    """The line before events that count together; none before a single one."""
+    if len(events) < 2:
+        return ""
+    return json.dumps({"batch": [event.id[:_NAMED] for event in events]}, separators=(",", ":")) + "\n"
+
+
 def _parse(lines: Iterator[bytes], generation: str, offset: int, limit: int) -> Chunk:
-    events: list[Event] = []
-    skipped = 0
+    found = _Found(offset)
     for line in lines:
-        offset += len(line) + 1
-        if not line.strip():
-            continue
-        try:
-            events.append(_event(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            skipped += 1
-        if len(events) == limit:
+        found.take(line)
+        if len(found.events) >= limit:
             break
-    return Chunk(tuple(events), generation, offset, skipped)
+    # The rest of a batch that is known to be whole may be read the next time.
+    events = found.events[:limit]
+    end = events[-1][1] if len(found.events) > limit else found.offset
+    return Chunk(tuple(event for event, _ in events), generation, end, found.skipped)
+
+
+class _Found:
+    """Events out of lines; those of a batch when its last one is there."""
+
+    def __init__(self, offset: int) -> None:
+        #: Each with the place behind it.
+        self.events: list[tuple[Event, int]] = []
+        self.skipped = 0
+        #: Behind what is settled: a batch that is not whole may be so when more was read.
+        self.offset = offset
+        self._at = offset
+        self._held: list[tuple[Event, int]] = []
+        self._wanted: list[str] = []
+
+    def take(self, line: bytes) -> None:
+        """One more line."""
+        self._at += len(line) + 1
+        try:
+            if ids := _batch_ids(line):
+                self._give_up()
+                self._wanted = ids[::-1]
+                return
+            self._add(_event(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.skipped += bool(line.strip())
+            self._give_up()
+        if not self._wanted:
+            self.offset = self._at
+
+    def _add(self, event: Event) -> None:
+        if self._wanted and event.id[:_NAMED] != self._wanted.pop():
+            self._give_up()
+        self._held.append((event, self._at))
+        if not self._wanted:
+            self.events += self._held
+            self._held = []
+
+    def _give_up(self) -> None:
+        """A crash has torn what was to count together."""
+        self.skipped += len(self._held)
+        self._held, self._wanted = [], []
+
+
+def _batch_ids(line: bytes) -> list[str]:
+    """The beginnings of ids that a line says to follow; none for any other line."""
+    if not line.startswith(b'{"batch":'):
+        return []
+    return [str(name) for name in json.loads(line)["batch"]]
 
 
 def _event(line: bytes) -> Event:
