@@ -297,15 +297,15 @@ async def test_checks_may_leave_a_file_that_nobody_may_delete(
     trees: Worktrees, project: Path, immutable: Callable[[Path], None]
 ) -> None:
     first = run(project, "rev-parse", "main")
-    path = await trees.scratch(first)
+    path = await trees.scratch.open(first)
     write(path, {"left": "1"})
     immutable(path / "left")
-    assert await trees.scratch(first) == path
+    assert await trees.scratch.open(first) == path
     assert run(path, "status", "--porcelain") == ""
     (admin(path) / "HEAD").write_text("rubbish\n")
-    await trees.scratch(first)
+    await trees.scratch.open(first)
     assert run(path, "rev-parse", "HEAD") == first
-    await trees.close_scratch()
+    await trees.scratch.close()
     assert await trees.empty_trash() > 0
     assert run(project, "worktree", "list").count("\n") == 0
 

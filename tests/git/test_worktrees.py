@@ -182,7 +182,7 @@ async def test_submodules_are_filled_from_what_is_cloned(with_submodule: Path, t
 async def test_commits_inside_a_submodule_outlive_the_lane(with_submodule: Path, by_agent: bool) -> None:
     repo = await Repo.discover(with_submodule)
     trees = lanes_of(repo)
-    await trees.scratch("main")
+    await trees.scratch.open("main")
     path = await trees.open("a", "epic/a", "main")
     run(path / "lib dir", "checkout", "-q", "-b", "deep")
     inner = commit(path / "lib dir", "Inner", fix="1")
@@ -195,7 +195,7 @@ async def test_commits_inside_a_submodule_outlive_the_lane(with_submodule: Path,
     await trees.empty_trash()
     clone = with_submodule / ".git" / "modules" / "lib dir"
     assert run(clone, "rev-parse", f"refs/yoke/keep/{inner[:12]}") == inner
-    assert (await trees.scratch("epic/a") / "lib dir" / "fix").read_text() == "1"
+    assert (await trees.scratch.open("epic/a") / "lib dir" / "fix").read_text() == "1"
     run(with_submodule, "merge", "-q", "epic/a")
     run(with_submodule, "submodule", "--quiet", "update", "--no-fetch")
     assert (with_submodule / "lib dir" / "fix").exists()
@@ -220,7 +220,7 @@ async def test_a_submodule_commit_that_is_nowhere_is_an_error(with_submodule: Pa
     run(path, "commit", "-q", "-m", "Rubbish")
     (path / "lib dir" / ".git").rename(path / "aside")
     with pytest.raises(GitError, match="submodule lib dir cannot be filled"):
-        await trees.scratch("epic/a")
+        await trees.scratch.open("epic/a")
     (path / "aside").rename(path / "lib dir" / ".git")
     run(path, "update-index", "--assume-unchanged", "lib dir")
     with pytest.raises(GitError, match="submodule lib dir cannot be kept") as caught:
@@ -406,22 +406,22 @@ async def test_close_of_a_clean_lane_keeps_nothing(trees: Worktrees) -> None:
 async def test_scratch_holds_exactly_the_commit(trees: Worktrees, project: Path) -> None:
     first = run(project, "rev-parse", "main")
     second = commit(project, "Next", x="1")
-    path = await trees.scratch(second)
+    path = await trees.scratch.open(second)
     assert (path / "x").exists()
     write(path, {"left": "1", "cache.log": "warm", "a.txt": "changed"})
-    assert await trees.scratch(first) == path
+    assert await trees.scratch.open(first) == path
     assert run(path, "status", "--porcelain", "--ignored") == "!! cache.log"
     assert run(path, "rev-parse", "HEAD") == first
     assert await trees.list() == []
     (path / ".git").unlink()
-    await trees.scratch(second)
+    await trees.scratch.open(second)
     assert (path / "x").exists()
     shutil.rmtree(path)
-    await trees.scratch(first)
+    await trees.scratch.open(first)
     assert run(path, "rev-parse", "HEAD") == first
     write(path, {"left": "1"})
-    await trees.close_scratch()
-    await trees.close_scratch()
+    await trees.scratch.close()
+    await trees.scratch.close()
     assert not path.exists()
     assert run(project, "worktree", "list").count("\n") == 0
     assert await trees.repo.refs("refs/yoke/keep/") == {}

@@ -266,11 +266,11 @@ class Landings:
         verdict = await context.checker.run(
             commands,
             member.tree,
-            await context.worktrees.scratch(member.commit, slot, keep=context.config.checks.keep),
+            await context.worktrees.scratch.open(member.commit, slot, keep=context.config.checks.keep),
             context.project.session_folder(f"landing-{mark}"),
             Subject("landing", member.epic),
             mark,
-            restore=lambda: context.worktrees.scratch(member.commit, slot),
+            restore=lambda: context.worktrees.scratch.open(member.commit, slot),
             stop=stop,
         )
         if verdict.passed:

@@ -274,7 +274,7 @@ async def tidy(context: Context, landed: Iterable[str]) -> None:
         names = {context.epic_branch(epic), *(f"{LANE_PREFIX}{lane}" for lane in lanes)}
         if names & branches or any(context.worktrees.path(lane).exists() for lane in lanes):
             await remove_lanes(context, epic)
-    await context.worktrees.close_scratch()
+    await context.worktrees.scratch.close()
     await context.worktrees.pool.empty()
     began = monotonic()
     await context.worktrees.empty_trash(_LONGEST_DELETION)

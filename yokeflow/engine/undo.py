@@ -175,11 +175,11 @@ class Undo:
         verdict = await context.checker.run(
             commands,
             built.tree,
-            await context.worktrees.scratch(built.commit),
+            await context.worktrees.scratch.open(built.commit),
             context.project.session_folder(f"undo-{self._recorder.run}"),
             Subject("landing", undoing.landings[0].epic),
             self._recorder.run,
-            restore=lambda: context.worktrees.scratch(built.commit),
+            restore=lambda: context.worktrees.scratch.open(built.commit),
         )
         if not verdict.passed:
             raise YokeError(

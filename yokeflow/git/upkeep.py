@@ -184,7 +184,7 @@ def _text(file: Path) -> str:
 async def clean(trees: Worktrees, target: str, prefixes: Sequence[str], *, dry_run: bool) -> Cleaned:
     """See `Worktrees.clean`."""
     if not dry_run:
-        await trees.close_scratch()
+        await trees.scratch.close()
         await trees.pool.empty()
     removed: list[str] = []
     kept: dict[str, str] = {}

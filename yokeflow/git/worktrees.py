@@ -16,6 +16,7 @@ from yokeflow.git.checkouts import Checkout, find, linked, set_aside
 from yokeflow.git.locks import file_lock, in_use_reason, is_ours, user_of
 from yokeflow.git.pool import Pool
 from yokeflow.git.save import is_anything, is_folder, names_in, snapshot
+from yokeflow.git.scratch import Scratch
 from yokeflow.git.upkeep import Cleaned, Worktree
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Cleaned", "Worktree", "Worktrees"]
 
 _TRASH = ".trash"
-_SCRATCH = ".landing"
 #: In a worktree's git folder, once its files were all written: the lane it belongs to.
 _READY = "yoke-lane"
 
@@ -40,6 +40,8 @@ class Worktrees:
         self.folder = folder.resolve()
         self.trash = self.folder / _TRASH
         self.pool = Pool(self)
+        #: For checks of what is about to land.
+        self.scratch = Scratch(self)
         #: How many worktrees are being made right now.
         self.adding = 0
         self._one = asyncio.Lock()
@@ -102,7 +104,7 @@ class Worktrees:
         if checkout is None or not await self._put_back(checkout, lane, branch, commit):
             await restore.keep_lost(self.repo, lane, {await self.repo.branch(branch)}, branch, commit)
             if not await self.pool.take(path, lane, branch, commit):
-                await self._add(path, lane, ("--no-track", "-B", branch), commit)
+                await self.add(path, lane, ("--no-track", "-B", branch), commit)
 
     async def _put_back(self, checkout: Checkout, lane: str, branch: str, commit: str) -> bool:
         """`reset` of a checkout that is there; False when that cannot be done, and nothing is left of it."""
@@ -183,46 +185,6 @@ class Worktrees:
             set_aside(path, self.trash)
             if checkout:
                 set_aside(checkout.git_dir, self.repo.state_dir / "trash")
-
-    async def scratch(self, commit: str, slot: int = 1, *, keep: Sequence[str] | None = None) -> Path:
-        """A detached worktree for landing checks, with exactly `commit` in it, one for each `slot`, from 1.
-
-        Ignored files stay; given `keep`, only those that its patterns match.
-        """
-        name = _SCRATCH if slot == 1 else f"{_SCRATCH}-{slot}"
-        path = self.folder / name
-        checkout = find(self.repo, path)
-        if checkout is None or not await self._moved(checkout, commit, keep):
-            await self._close_scratch(path)
-            await self._add(path, name, ("--detach",), commit)
-        else:
-            await submodules.fill(checkout)
-        return path
-
-    async def _moved(self, checkout: Checkout, commit: str, keep: Sequence[str] | None) -> bool:
-        """Bring the scratch worktree to `commit`; False when it is not fit for that."""
-        if not (is_folder(checkout.path) and self.is_ready(checkout) and checkout.is_whole()):
-            return False
-        try:
-            checkout.relink()
-            await restore.put_back(checkout, "", commit)
-            if keep is not None:
-                await restore.forget_ignored(checkout, keep)
-        except (GitError, OSError):
-            return False
-        return True
-
-    async def close_scratch(self) -> None:
-        """Remove the scratch worktrees; what checks left in them is of no value."""
-        here = set(self.folder.glob(f"{_SCRATCH}*"))
-        known = {checkout.path for checkout in linked(self.repo) if checkout.path.parent == self.folder}
-        for path in here | {path for path in known if path.name.startswith(_SCRATCH)}:
-            await self._close_scratch(path)
-
-    async def _close_scratch(self, path: Path) -> None:
-        # A folder that nobody may move is in nobody's way until the next landing says so.
-        with suppress(OSError):
-            await self.remove(find(self.repo, path), path)
 
     async def ignore(self) -> None:
         """Make git ignore our folder, without touching the user's files."""
@@ -341,11 +303,12 @@ class Worktrees:
         if commit and await self.pool.take(path, lane, branch, commit):
             return
         try:
-            await self._add(path, lane, ("--no-track", "-b", branch), base)
+            await self.add(path, lane, ("--no-track", "-b", branch), base)
         except GitError:
-            await self._add(path, lane, ("--no-track", "-B", branch), await self._start(branch, base))
+            await self.add(path, lane, ("--no-track", "-B", branch), await self._start(branch, base))
 
-    async def _add(self, path: Path, lane: str, head: Sequence[str], commit: str) -> None:
+    async def add(self, path: Path, lane: str, head: Sequence[str], commit: str) -> None:
+        """Make a worktree at `path` with the files of `commit`; `head` are git's options for its HEAD."""
         self.adding += 1
         try:
             await self._add_cold(path, lane, head, commit)
