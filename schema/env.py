@@ -14,7 +14,12 @@ from alembic import context
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from yokeflow.store import tables, tables_commits, tables_forecasts  # noqa: F401 - imported so that the metadata has them
+from yokeflow.store import (  # noqa: F401 - imported so that the metadata has them
+    tables,
+    tables_commits,
+    tables_evidence,
+    tables_forecasts,
+)
 from yokeflow.store.address import normalise
 
 if TYPE_CHECKING:

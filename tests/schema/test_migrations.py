@@ -18,7 +18,7 @@ from yoke_costs import tables as costs
 from yoke_expertise import tables as expertise
 from yoke_profiles import tables as profiles
 from yokeflow.errors import StoreError
-from yokeflow.store import migrate, tables, tables_commits, tables_forecasts
+from yokeflow.store import migrate, tables, tables_commits, tables_evidence, tables_forecasts
 from yokeflow.store.base import Base
 from yokeflow.store.connection import Store
 from yokeflow.store.driver import connection
@@ -74,6 +74,7 @@ async def test_the_models_are_what_the_migrations_make(database_url: str, empty_
     assert costs.AgentCost.metadata is tables.Project.metadata
     assert tables_forecasts.ConflictForecast.metadata is tables.Project.metadata
     assert tables_commits.RecordedCommit.metadata is tables.Project.metadata
+    assert tables_evidence.CheckResult.metadata is tables.Project.metadata
     assert rollups.DailyCost.metadata is tables.Project.metadata
     assert expertise.MemoryRow.metadata is tables.Project.metadata
     assert profiles.AgentProfile.metadata is tables.Project.metadata

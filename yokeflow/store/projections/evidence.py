@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from yokeflow.store.projections.landings import epic_id, latest_landing
 from yokeflow.store.projections.registry import as_uuid, commit, item_of, on
-from yokeflow.store.tables import CheckResult, Session, WorkItem, Worktree
+from yokeflow.store.tables import Session, WorkItem, Worktree
+from yokeflow.store.tables_evidence import CheckResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
