@@ -21,7 +21,7 @@ from yokeflow.git.squashed import squash_histories
 from yokeflow.store.forecasts import OFTEN, ConflictHistory, Forecast, conflict_files, open_forecasts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from uuid import UUID
 
     from yokeflow.engine.context import Context
@@ -41,8 +41,6 @@ _MOVES = frozenset({"task.completed", "session.finished"})
 _MET = frozenset({"landing.conflicted", "handover.conflicted"})
 #: Between two forecasts there is a rest, so many times as long as the first took; within it, news add up.
 _REST, _LONGEST_REST = 9.0, 5.0
-#: So many seconds after the last work for a landing none is expected.
-_MOMENT = 0.02
 #: Files that often conflict and are heeded, and conflicts that one agent is told.
 _MOST_HOT, _MOST_TOLD = 20, 4
 
@@ -76,9 +74,7 @@ class Forecasts:
         self._warned = False
         self._changed: Callable[[], None] = lambda: None
         self._fail: Callable[[YokeError | OSError], None] = lambda _error: None
-        #: Set while nothing lands.
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self._give_way: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
         self._heed()
 
     @classmethod
@@ -92,13 +88,16 @@ class Forecasts:
         return cls(context, ledger, scheduler, known, history)
 
     def connect(
-        self, changed: Callable[[], None], fail: Callable[[YokeError | OSError], None], calm: asyncio.Event
+        self,
+        changed: Callable[[], None],
+        fail: Callable[[YokeError | OSError], None],
+        give_way: Callable[[], Awaitable[None]],
     ) -> None:
         """Call `changed` when other tasks may start, `fail` when the run cannot go on.
 
-        Landings come first: forecasts wait while `calm` is not set.
+        `give_way` waits for what comes before forecasts.
         """
-        self._changed, self._fail, self._calm = changed, fail, calm
+        self._changed, self._fail, self._give_way = changed, fail, give_way
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -170,7 +169,8 @@ class Forecasts:
     async def _work(self) -> None:
         try:
             while self._due:
-                await self._give_way()
+                if not self._hurry.is_set():
+                    await self._give_way()
                 self._due = False
                 began = monotonic()
                 await self._forecast()
@@ -184,16 +184,6 @@ class Forecasts:
             self._fail(error)
         finally:
             self._task = None
-
-    async def _give_way(self) -> None:
-        """Wait until nothing lands, though not for ever."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_REST):
-                calm = False
-                while not calm:
-                    await self._pause(_MOMENT)
-                    calm = self._calm.is_set()
-                    await self._calm.wait()
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

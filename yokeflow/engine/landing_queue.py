@@ -8,6 +8,7 @@ that of landing one after the other, in less time.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How often in a row somebody else may move the target before landing gives up.
 _MOST_RACES = 20
+#: Seconds after which nothing more is expected to be merged or landed, and that anybody waits for it at most.
+_MOMENT, _LONGEST = 0.02, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +137,27 @@ class LandingQueue:
         self._ending: set[asyncio.Task[Built | LandingResult]] = set()
         self._woken = asyncio.Event()
         self._races = 0
-        #: Set while nothing is merged or landed, which others should leave the machine to.
-        self.resting = asyncio.Event()
-        self.resting.set()
+        #: Set while nothing is merged or landed.
+        self._resting = asyncio.Event()
+        self._resting.set()
 
     def wake(self) -> None:
         """Say that another epic may have become landable, or that the run stops."""
         self._woken.set()
 
+    async def rest(self) -> None:
+        """Wait until nothing has been merged or landed for a moment, which comes first; not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST):
+                rested = False
+                while not rested:
+                    await asyncio.sleep(_MOMENT)
+                    rested = self._resting.is_set()
+                    await self._resting.wait()
+
     async def work(self) -> None:
         """Land until nothing can be landed, or the run is stopped."""
-        self.resting.clear()
+        self._resting.clear()
         try:
             while not self._stop.is_set():
                 self._fill()
@@ -156,7 +169,7 @@ class LandingQueue:
                 elif not self._landable(()):
                     return
         finally:
-            self.resting.set()
+            self._resting.set()
             await self._end()
 
     def _fill(self) -> None:
@@ -328,12 +341,12 @@ class LandingQueue:
         """Until a test has ended or the queue was woken."""
         woken = asyncio.create_task(self._woken.wait())
         tests = {entry.test: entry for entry in self._entries if entry.test is not None}
-        self.resting.set()
+        self._resting.set()
         try:
             await asyncio.wait({woken, *tests, *self._ending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
-        self.resting.clear()
+        self._resting.clear()
         self._woken.clear()
         for test in [each for each in self._ending if each.done()]:
             self._ending.remove(test)

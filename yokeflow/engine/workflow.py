@@ -58,9 +58,7 @@ class Workflow:
             batch=context.config.landing.batch,
             stop=context.stop,
         )
-        self._forecasts.connect(
-            lambda: self._advance() if self._stops else None, self._end, self._queue.resting
-        )
+        self._forecasts.connect(lambda: self._advance() if self._stops else None, self._end, self._queue.rest)
         self._consent = Consent(context, ledger, scheduler)
         self._stops: dict[str, asyncio.Event] = {}
         #: Who asked to skip each task that still runs.
@@ -299,6 +297,7 @@ class Workflow:
 
     async def _learn(self, session: Session) -> None:
         try:
+            await self._queue.rest()
             await session.learn()
         except (YokeError, OSError) as error:
             self._end(error)
