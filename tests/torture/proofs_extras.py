@@ -118,7 +118,7 @@ def _use(given: Counter[str], item: str) -> Iterator[str]:
 
 
 def questions_get_answers(facts: Facts, stored: Stored) -> Iterator[str]:
-    """What an agent asked came to a person, and the answer to every agent after that."""
+    """What an agent asked came to a person, and the answer to every agent until the task was done."""
     states = {row["id"]: row["state"] for row in stored.sessions}
     opened = Counter(
         event["task"]
@@ -134,6 +134,8 @@ def questions_get_answers(facts: Facts, stored: Stored) -> Iterator[str]:
     for event in stored.events:
         if event["type"] == "intervention.resolved" and event["payload"]["choice"] == "answer":
             answered.add(event["task"])
+        elif event["type"] == "task.completed":
+            answered.discard(event["task"])
         key = f"{event['task']} {event['session']}"
         begun = event["type"] == "session.started" and f"start {key}" in started
         if begun and event["task"] in answered and key not in heard:

@@ -112,6 +112,8 @@ class World:
             "max_attempts": 4,
             "options": {"claude": {"program": str(HERE / "agent.sh")}},
         }
+        # How busy the machine is says nothing about a plugin.
+        config["plugins"] = {"timeouts": {"begin_run": "1m"}}
         return config
 
     def _lay_around(self) -> None:

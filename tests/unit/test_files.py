@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 
 import pytest
 
-from yokeflow.files import write_whole
+from yokeflow.files import remove_left, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -47,3 +48,28 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
     with pytest.raises(IsADirectoryError):
         write_whole(tmp_path / "folder", "text")
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    for name in ("file.0123abcd", "file.0123abcx", "file.0123abc", "at-work.89abcdef", "file"):
+        (tmp_path / name).touch()
+    with (tmp_path / "at-work.89abcdef").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        remove_left(tmp_path)
+    left = {"file.0123abcx", "file.0123abc", "at-work.89abcdef", "file"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_a_writer_whose_file_was_taken_for_one_that_was_left_writes_it_again(tmp_path, monkeypatch):
+    lock, calls = fcntl.flock, []
+
+    def late(file, how):
+        if not calls:
+            calls.append(how)
+            remove_left(tmp_path)
+        lock(file, how)
+
+    monkeypatch.setattr("yokeflow.files.fcntl.flock", late)
+    write_whole(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "text"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

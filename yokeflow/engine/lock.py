@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import DocumentError, GitError, ProjectBusyError, RepositoryError
+from yokeflow.files import remove_left
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -38,7 +39,7 @@ class Holder:
 
 @contextmanager
 def hold_project(path: Path, run: str) -> Iterator[None]:
-    """Hold the project's lock file while the block runs.
+    """Hold the project's lock file while the block runs; what was left half written beside it goes away.
 
     Raises ProjectBusyError when another process holds it.
     """
@@ -48,6 +49,7 @@ def hold_project(path: Path, run: str) -> Iterator[None]:
         if not _take(descriptor):
             raise _busy(_read(descriptor))
         mine = Holder(os.getpid(), socket.gethostname(), run, datetime.now(UTC).isoformat(timespec="seconds"))
+        remove_left(path.parent)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(asdict(mine)).encode(), 0)
         try:
