@@ -35,7 +35,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     landing.queued
     landing.testing       commit, tree, old_commit, epic_commit, target
     landing.landed        commit, tree, tested_tree (of the batch, else the same), old_commit, epic_commit,
-                          target, strategy, seconds, tasks[task], brings_back? (the commit that undid it),
+                          target, strategy, seconds, tasks[task], brings_back? (the commit that undid it), by?,
                           conflicts? (ours, theirs)
     landing.undone        commit (which took it back), landing (the commit that landed), by, reason,
                           old_commit?, tree?, target?, tasks{task: commit}?
@@ -45,6 +45,7 @@ common fields; `[]` marks a list, `?` what may be missing:
                           tasks{epic: [task]}
     forecast.cleared      with_epic, target, files[path]
     handover.conflicted   with_epic, files[path]
+    handover.resolved     taken (task), how (agent), files[path], with_commit, old_commit, commit
     landing.resolved      how (agent, ours, theirs), files[path], with_commit, old_commit, commit (the new tip
                           of the epic's branch)
     intervention.opened   intervention, kind, reason, choices[], stage? (before, after), commits?[],

@@ -217,6 +217,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "forecast.conflicted": (_foreseen, "yellow"),
     "forecast.cleared": (lambda data: f"will not conflict with {_other(data)} any more", "green"),
     "handover.conflicted": (_not_taken_in, "red"),
+    "handover.resolved": (_resolved, "green"),
     "landing.resolved": (_resolved, "green"),
     "intervention.opened": (lambda data: f"waits for you{_because(data)}", "yellow"),
     "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),

@@ -74,11 +74,16 @@ def for_a_person(conflict: Conflict, why: Sequence[str], folder: Path | None) ->
 
     `folder` is the worktree that has the epic's branch; None where no worktree has it.
     """
-    headline = f"{conflict.epic.id} conflicts with {conflict.target} in {', '.join(conflict.files)}"
+    files, taken = ", ".join(conflict.files), conflict.taken
+    headline = f"{conflict.epic.id} conflicts with {conflict.target} in {files}"
+    other, last = conflict.target, f"yoke land {quote(conflict.epic.id)}"
+    if taken:
+        headline = f"the work of {taken} conflicts with that of {conflict.epic.id} in {files}"
+        other, last = conflict.target_commit[:12], f"yoke retry {quote(conflict.tasks[-1].id)}"
     where = f"git -C {quote(str(folder))}" if folder else "git"
     typed = [] if folder else [f"git switch {quote(conflict.branch)}"]
-    typed += [f"{where} merge {quote(conflict.target)}", "# edit the files above, then"]
-    typed += [f"{where} commit -a", f"yoke land {quote(conflict.epic.id)}"]
+    typed += [f"{where} merge {quote(other)}", "# edit the files above, then"]
+    typed += [f"{where} commit -a", last]
     commands = "\n".join(f"  {line}" for line in typed)
     parts = [headline, *why, conflict.messages[:_MOST], f"To finish by hand:\n{commands}"]
     return "\n".join(part for part in parts if part)

@@ -1,7 +1,8 @@
-"""Conflicts: an epic that cannot be merged with its target. Plugins decide what is done, and here it is done.
+"""Conflicts: an epic that cannot be merged with its target, or take in what its next task builds on.
 
-A resolution is one merge commit on top of the epic's branch. It has passed the checks of both sides before
-the branch moves to it, and then lands like any other work; what does not pass is kept, and changes nothing.
+Plugins decide what is done, and here it is done. A resolution is one merge commit on top of the epic's
+branch, or of what a task is to start from. It has passed the checks of both sides before a branch moves to
+it, and then lands like any other work; what does not pass is kept, and changes nothing.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from yokeflow.engine.conflict_agent import let_agent_work
 from yokeflow.engine.conflict_facts import describe
 from yokeflow.engine.conflict_prompt import build_prompt, for_a_person, title
 from yokeflow.engine.redact import redact
+from yokeflow.engine.report import LandingResult
 from yokeflow.engine.resolving import UnresolvedError, bench
 from yokeflow.errors import DiskFullError, YokeError
 from yokeflow.git.save import is_folder
 from yokeflow.git.squashed import with_history
-from yokeflow.model import Attempt, ConflictDecision, Strategy
+from yokeflow.model import Attempt, ConflictDecision, LandingStatus, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from yokeflow.engine.context import Context
-    from yokeflow.engine.report import LandingResult
+    from yokeflow.engine.lanes import HandOverConflictError, Lane, Sides
     from yokeflow.engine.resolving import Bench
-    from yokeflow.model import Conflict
+    from yokeflow.model import Conflict, Task
 
 #: What `--ours` and `--theirs` mean to a merge into the epic's branch: the target is the other side there.
 _SIDES = {"ours": "theirs", "theirs": "ours"}
@@ -38,7 +40,7 @@ _SIDES = {"ours": "theirs", "theirs": "ours"}
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The epic's branch has a new tip, which has all that was on the target and passed the checks of both."""
+    """A branch has a new tip, which has all of the other side too and passed the checks of both."""
 
     tip: str
     #: `agent`, or whose lines were taken: `ours` (the target's) or `theirs` (the epic's).
@@ -94,7 +96,7 @@ class Conflicts:
                 # Another try would only end the same, and be paid for.
                 why = [f"it was merged with {result.old[:12]} before, and git does not take that"]
                 return Left(await self._question(conflict, why))
-            found = await self._resolve(conflict, take)
+            found = await self._resolve(conflict, take=take)
             if isinstance(found, Resolved):
                 self._merged[result.epic] = result.old
         except DiskFullError:
@@ -103,14 +105,41 @@ class Conflicts:
             found = Left(f"{result.reason}\n{error.message}")
         return None if self._context.stop.is_set() and not isinstance(found, Resolved) else found
 
-    async def _resolve(self, conflict: Conflict, take: str) -> Resolved | Left | None:
+    async def hand_over(
+        self, task: Task, lane: Lane, error: HandOverConflictError, between: Sides, done: Collection[str]
+    ) -> Resolved | Left | None:
+        """Deal with what kept a task from starting in its lane; None when the run is stopped.
+
+        `done` are the completed tasks of its epic. The lane's branch moves to the resolution.
+        """
+        context, (ours, theirs) = self._context, between.merged
+        result = LandingResult(
+            task.epic, LandingStatus.CONFLICT, files=error.files, output=error.output, old=theirs, tip=ours
+        )
+        try:
+            found = await describe(context, result, done, self._tries[task.epic, ours])
+            whose = context.plan.tasks[error.theirs].epic
+            conflict = replace(
+                found, tasks=(*found.tasks, task), target=context.epic_branch(whose), taken=error.theirs
+            )
+            settled = await self._resolve(conflict, lane=lane)
+        except DiskFullError:
+            raise
+        except YokeError as wrong:
+            settled = Left(f"{error.message}\n{wrong.message}")
+        return None if context.stop.is_set() and not isinstance(settled, Resolved) else settled
+
+    async def _resolve(
+        self, conflict: Conflict, *, take: str = "", lane: Lane | None = None
+    ) -> Resolved | Left | None:
         try:
             if take:
                 return await self._take(conflict, take)
             decision = await self._decide(conflict)
             if decision.strategy == "agent":
                 async with self._turn:
-                    return None if self._context.stop.is_set() else await self._ask(conflict, decision)
+                    stopped = self._context.stop.is_set()
+                    return None if stopped else await self._ask(conflict, decision, lane)
         except DiskFullError:
             raise
         except YokeError as error:
@@ -155,7 +184,9 @@ class Conflicts:
                 )
             return await self._conclude(case, place)
 
-    async def _ask(self, conflict: Conflict, decision: ConflictDecision) -> Resolved | None:
+    async def _ask(
+        self, conflict: Conflict, decision: ConflictDecision, lane: Lane | None
+    ) -> Resolved | None:
         """Let an agent make one of both sides."""
         context, case = self._context, await self._case(conflict, "agent")
         attempt = self._attempt(conflict, case.session, self._agent(decision))
@@ -166,7 +197,7 @@ class Conflicts:
             tier=choice.tier if choice else "",
         )
         self._tries[conflict.epic.id, conflict.tip] += 1
-        async with bench(context, conflict.epic.id, conflict.tip, case.theirs) as place:
+        async with bench(context, conflict.epic.id, conflict.tip, case.theirs, lane) as place:
             await place.begin()
             prompt = build_prompt(conflict, self._commands(conflict))
             await let_agent_work(context, attempt, place.path, conflict.tip, prompt)
@@ -214,15 +245,18 @@ class Conflicts:
     def _tell(self, case: _Case, commit: str, strays: Sequence[str]) -> None:
         recorder, conflict = self._context.recorder, case.conflict
         epic = conflict.epic.id
+        session = case.session if case.how == "agent" else ""
+        task = {"task": conflict.tasks[-1].id, "taken": conflict.taken} if conflict.taken else {}
         recorder.emit(
-            "landing.resolved",
+            "handover.resolved" if conflict.taken else "landing.resolved",
             epic=epic,
-            session=case.session if case.how == "agent" else "",
+            session=session,
             how=case.how,
             files=list(conflict.files),
             with_commit=conflict.target_commit,
             old_commit=conflict.tip,
             commit=commit,
+            **task,
         )
         if strays:
             listed = ", ".join(strays)
@@ -230,9 +264,13 @@ class Conflicts:
             recorder.emit("warning.raised", epic=epic, reason=reason, hint=f"git show {commit[:12]}")
 
     def _commands(self, conflict: Conflict) -> list[str]:
-        """The landing checks, and what the tasks of both sides promised."""
-        promised = [command for task in (*conflict.tasks, *conflict.other_tasks) for command in task.verify]
-        return list(dict.fromkeys((*self._context.config.landing_checks, *promised)))
+        """The landing checks, before a task those of tasks, and what the tasks of both sides promised."""
+        config = self._context.config
+        checks = config.checks.task if conflict.taken else config.landing_checks
+        # What the task that is to start promises is not there yet.
+        done = conflict.tasks[:-1] if conflict.taken else conflict.tasks
+        promised = [command for task in (*done, *conflict.other_tasks) for command in task.verify]
+        return list(dict.fromkeys((*checks, *promised)))
 
     async def _check(self, case: _Case, place: Bench, commit: str) -> None:
         context = self._context
@@ -257,11 +295,14 @@ def _who(take: str) -> str:
 def _message(case: _Case) -> str:
     conflict = case.conflict
     listed = "\n".join(f"- {file}" for file in conflict.files)
-    by_agent = case.how == "agent"
+    by_agent, epic = case.how == "agent", conflict.epic.id
+    task = conflict.tasks[-1].id
     trailers = {
-        "Yoke-Task": conflict.tasks[-1].id,
+        **({"Yoke-Taken": conflict.taken} if conflict.taken else {"Yoke-Task": task}),
         **({"Yoke-Session": case.session} if by_agent else {"Yoke-Conflicts": case.how}),
         "Yoke-Resolves": conflict.target_commit,
     }
     lines = "\n".join(f"{name}: {value}" for name, value in trailers.items())
-    return f"Merge {conflict.target} into {conflict.epic.id}\n\nConflicts resolved in\n{listed}\n\n{lines}\n"
+    merge, take_in = f"Merge {conflict.target} into {epic}", f"Take in {conflict.taken} for {task}"
+    what = take_in if conflict.taken else merge
+    return f"{what}\n\nConflicts resolved in\n{listed}\n\n{lines}\n"

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 class HandOverConflictError(YokeError):
     """Work of two epics does not fit together."""
 
-    def __init__(self, ours: str, theirs: str, files: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        ours: str,
+        theirs: str,
+        files: tuple[str, ...],
+        *,
+        between: Sides | None = None,
+        output: str = "",
+    ) -> None:
         listed = ", ".join(files) or "unknown files"
         super().__init__(
             f"the work of {theirs} conflicts with that of {ours} in {listed}",
@@ -38,6 +46,23 @@ class HandOverConflictError(YokeError):
         #: Task or lane whose work could not be taken in.
         self.theirs = theirs
         self.files = files
+        #: What does not merge, where it comes before a task starts, and what git says about it.
+        self.between = between
+        self.output = output
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Two commits that are to be one."""
+
+    ours: str
+    theirs: str
+    #: The same with the history of what was squashed, by which git merges them.
+    merged: tuple[str, str]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.ours, self.theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +98,8 @@ class Lanes:
         self._resolution = resolution
         #: Lanes whose worktree this run has opened and left clean.
         self._open: dict[str, Lane] = {}
+        #: Merges that git could not make and somebody did, by both sides.
+        self._made: dict[tuple[str, str], str] = {}
         #: Lanes whose worktree is still to be opened.
         self._coming: set[str] = set()
 
@@ -172,13 +199,25 @@ class Lanes:
     async def _take_in(self, task: Task, base: str, commit: str, predecessor: str) -> str:
         """Merge one predecessor's work."""
         repo, below = self._context.repo, self._context.order.builds_on(task.epic)
-        base = await with_history(repo, base, below)
-        theirs = await with_history(repo, commit, below)
-        merged = await merge_trees(repo, base, theirs)
+        if made := self._made.get((base, commit)):
+            return made
+        between = (await with_history(repo, base, below), await with_history(repo, commit, below))
+        merged = await merge_trees(repo, *between)
         if merged.tree is None:
-            raise HandOverConflictError(task.epic, predecessor, merged.conflicts)
+            sides = Sides(base, commit, between)
+            raise HandOverConflictError(
+                task.epic, predecessor, merged.conflicts, between=sides, output=merged.output
+            )
         message = f"Take in {predecessor} for {task.id}\n\nYoke-Taken: {predecessor}\n"
-        return await commit_merge(repo, base, theirs, message, tree=merged.tree)
+        return await commit_merge(repo, *between, message, tree=merged.tree)
+
+    def made(self, between: Sides, commit: str) -> None:
+        """Somebody has merged what git could not: start from `commit` where both are needed."""
+        self._made[between.names] = commit
+
+    def has_made(self, between: Sides) -> bool:
+        """Whether that was done meanwhile."""
+        return between.names in self._made
 
     async def join(self, place: Place, head: str) -> str:
         """Bring a finished task's commits into its epic's branch; the commit that now holds them.

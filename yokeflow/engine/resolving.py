@@ -1,7 +1,7 @@
-"""The place where a conflict is resolved: the epic's worktree, on a branch of its own.
+"""The place where a conflict is resolved: the epic's worktree, or that of a lane, on a branch of its own.
 
-The epic's branch stays where it is until the result has passed; a crash leaves a private branch, which the
-next run takes away.
+The branch that belongs there stays where it is until the result has passed; a crash leaves a private branch,
+which the next run takes away.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yokeflow.engine.context import Context
+    from yokeflow.engine.lanes import Lane
     from yokeflow.git.checkouts import Checkout
 
 #: Ends the names of private branches; no id of an epic or a task has a plus in it.
@@ -46,33 +47,37 @@ class UnresolvedError(YokeError):
     """What came of a merge does not count."""
 
 
-def private_branch(epic: str) -> str:
-    """The branch on which the conflicts of an epic are resolved."""
-    return f"{LANE_PREFIX}{epic}{_SUFFIX}"
+def private_branch(lane: str) -> str:
+    """The branch on which conflicts are resolved in the worktree of a lane."""
+    return f"{LANE_PREFIX}{lane}{_SUFFIX}"
 
 
 @dataclass
 class Bench:
-    """An epic's worktree with a merge of two commits in it."""
+    """A worktree with a merge of two commits in it: an epic's own, or that of a task that is to start."""
 
     context: Context
     epic: str
-    #: The tip of the epic's branch, and what is merged into it.
+    #: The lane of the worktree, the branch that belongs there, and where that is.
+    lane: str
+    owner: str
+    at: str
+    #: What has all of that branch, and what is merged into it.
     tip: str
     theirs: str
     #: Files that git could not merge, each with a hash of what it left there.
     left: Mapping[str, str] = field(default_factory=dict)
     branches: Collection[str] = ()
-    #: Where the epic's branch is now, once something has passed.
+    #: Where the lane's branch is now, once something has passed.
     accepted: str = ""
 
     @property
     def path(self) -> Path:
-        return self.context.worktrees.path(self.epic)
+        return self.context.worktrees.path(self.lane)
 
     @property
     def branch(self) -> str:
-        return private_branch(self.epic)
+        return private_branch(self.lane)
 
     async def begin(self, *options: str) -> None:
         """Merge `theirs` in the worktree, up to the commit; what conflicts is left in the files."""
@@ -143,19 +148,18 @@ class Bench:
         return sorted(strays)
 
     async def accept(self, commit: str) -> None:
-        """Move the epic's branch to what has passed. Raises UnresolvedError when somebody else moved it."""
-        context, name = self.context, self.context.epic_branch(self.epic)
-        why = f"yoke: resolve with {context.target}"
+        """Move the lane's branch to what has passed. Raises UnresolvedError when somebody else moved it."""
+        repo, why = self.context.repo, f"yoke: resolve with {self.theirs[:12]}"
         try:
-            await context.repo.update_ref(f"refs/heads/{name}", commit, self.tip, why)
+            await repo.update_ref(f"refs/heads/{self.owner}", commit, self.at, why)
         except RefMovedError as error:
-            raise UnresolvedError(f"{name} is not where it was") from error
+            raise UnresolvedError(f"{self.owner} is not where it was") from error
         self.accepted = commit
 
     async def hold(self) -> None:
-        """Take the epic's branch back to where it belongs if an agent moved it, and keep what it moved to."""
-        context, name = self.context, self.context.epic_branch(self.epic)
-        wanted, now = self.accepted or self.tip, await context.repo.branch(name)
+        """Take the lane's branch back to where it belongs if an agent moved it, and keep what it moved to."""
+        context, name = self.context, self.owner
+        wanted, now = self.accepted or self.at, await context.repo.branch(name)
         if now == wanted:
             return
         if now:
@@ -175,12 +179,18 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(context: Context, epic: str, tip: str, theirs: str) -> AsyncIterator[Bench]:
-    """The epic's worktree, on its private branch at `tip`, while the block runs; then it is put back.
+async def bench(
+    context: Context, epic: str, tip: str, theirs: str, lane: Lane | None = None
+) -> AsyncIterator[Bench]:
+    """The worktree of an epic, or of a lane of it, on its private branch at `tip` while the block runs.
 
-    Raises UnresolvedError when somebody works there.
+    Then it is put back. Raises UnresolvedError when somebody works there.
     """
-    place = Bench(context, epic, tip, theirs)
+    if lane is None:
+        place = Bench(context, epic, epic, context.epic_branch(epic), tip, tip, theirs)
+    else:
+        at = await context.repo.branch(lane.branch) or tip
+        place = Bench(context, epic, lane.id, lane.branch, at, tip, theirs)
     await _refuse_guests(context, place)
     await place.put(tip)
     try:
@@ -188,12 +198,12 @@ async def bench(context: Context, epic: str, tip: str, theirs: str) -> AsyncIter
             yield place
     finally:
         await place.hold()
-        await _leave(context, epic)
+        await _leave(context, place.lane, place.owner)
 
 
 async def _refuse_guests(context: Context, place: Bench) -> None:
     """A person may be resolving the same conflict by hand; all that lies there would be taken away."""
-    name = context.epic_branch(place.epic)
+    name = place.owner
     for checkout in checkouts(context.repo):
         branch = await checkout.branch()
         if checkout.path != place.path:
@@ -205,18 +215,18 @@ async def _refuse_guests(context: Context, place: Bench) -> None:
                     raise UnresolvedError(f"somebody is at work in {place.path}")
 
 
-async def _leave(context: Context, epic: str) -> None:
-    """The worktree as it was before, on the epic's branch, and no private branch; what that had is kept."""
-    worktrees, repo, name = context.worktrees, context.repo, context.epic_branch(epic)
-    tip = await repo.branch(name)
+async def _leave(context: Context, lane: str, owner: str) -> None:
+    """The worktree as it was before, on its own branch, and no private branch; what that had is kept."""
+    worktrees, repo = context.worktrees, context.repo
+    tip = await repo.branch(owner)
     if context.config.parallel.strategy is Strategy.BY_EPIC and tip is not None:
-        await worktrees.reset(worktrees.path(epic), name, tip)
+        await worktrees.reset(worktrees.path(lane), owner, tip)
     else:
-        await worktrees.close(epic)
-    private = f"refs/heads/{private_branch(epic)}"
-    if last := await repo.branch(private_branch(epic)):
+        await worktrees.close(lane)
+    private = f"refs/heads/{private_branch(lane)}"
+    if last := await repo.branch(private_branch(lane)):
         if not await is_reached(repo, last, private):
-            await repo.keep(f"conflict/{epic}/{last[:12]}", last)
+            await repo.keep(f"conflict/{lane}/{last[:12]}", last)
         await repo.delete_ref(private, last)
 
 
@@ -224,14 +234,17 @@ async def leave_all(context: Context) -> None:
     """Take away what a crash left of merges that were being resolved."""
     repo = context.repo
     for branch in sorted(name for name in await repo.branches() if name.endswith(_SUFFIX)):
-        epic = branch.removeprefix(LANE_PREFIX).removesuffix(_SUFFIX)
-        if epic not in context.plan.epic or branch != private_branch(epic):
+        lane = branch.removeprefix(LANE_PREFIX).removesuffix(_SUFFIX)
+        task = context.plan.tasks.get(lane)
+        if (lane not in context.plan.epic and task is None) or branch != private_branch(lane):
             continue
-        tip = await repo.branch(context.epic_branch(epic))
-        if tip and (done := await take_back_target(context, context.worktrees.path(epic), tip)):
+        owner = f"{LANE_PREFIX}{lane}" if task else context.epic_branch(lane)
+        tip = await repo.branch(owner)
+        if tip and (done := await take_back_target(context, context.worktrees.path(lane), tip)):
+            epic = task.epic if task else lane
             context.recorder.emit("warning.raised", epic=epic, reason=done, hint="")
         with suppress(RefMovedError):
-            await _leave(context, epic)
+            await _leave(context, lane, owner)
 
 
 def _merge_heads(checkout: Checkout) -> list[str]:

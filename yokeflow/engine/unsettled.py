@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from yokeflow.engine.interventions import SYSTEM
 from yokeflow.errors import YokeError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Collection, Sequence
 
     from yokeflow.engine.context import Context
+    from yokeflow.engine.lanes import HandOverConflictError, Lanes
     from yokeflow.engine.ledger import Ledger
     from yokeflow.engine.report import LandingResult
+    from yokeflow.model import Task
 
 
 class Unsettled:
@@ -34,6 +36,7 @@ class Unsettled:
         self._advance = advance
         self._end = end
         self._conflicts = Conflicts(context)
+        self._handing_over = asyncio.Lock()
         #: Epics that are being resolved now.
         self._open: set[str] = set()
         #: By epic, conflicts that are tried again when the target has moved.
@@ -85,6 +88,27 @@ class Unsettled:
             else:
                 self.ended(epic)
                 self._ledger.landing_ended(result)
+
+    async def hand_over(self, task: Task, lanes: Lanes, error: HandOverConflictError) -> bool:
+        """Deal with what keeps a task from starting; False when the run is stopped, else it is tried again.
+
+        Raises HandOverConflictError where it is for a person.
+        """
+        between = error.between
+        if between is None:
+            raise error
+        # Two tasks of an epic may need the same.
+        async with self._handing_over:
+            if lanes.has_made(between):
+                return True
+            done = self._ledger.commits_of(task.epic)
+            found = await self._conflicts.hand_over(task, lanes.lane(task), error, between, done)
+        if isinstance(found, Left):
+            error.message = found.reason
+            raise error
+        if found is not None:
+            lanes.made(between, found.tip)
+        return found is not None
 
     def ended(self, epic: str) -> None:
         """A landing is over: what a person wanted for it does not hold for the next."""

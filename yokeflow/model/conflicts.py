@@ -1,4 +1,4 @@
-"""A conflict of an epic with what is on the target, and what is to be done about it."""
+"""A conflict of an epic with the target, or with what it builds on, and what is to be done about it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class OtherCommit:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Why an epic cannot be merged with its target, told from both sides."""
+    """Why an epic cannot be merged with its target, or take in what it builds on, told from both sides."""
 
     epic: Epic
-    #: The epic's completed tasks.
+    #: The epic's completed tasks; at a hand-over, and then the one that is to start.
     tasks: tuple[Task, ...]
     #: The epic's branch, without `refs/heads/`, and the commit at its tip.
     branch: str
     tip: str
-    #: The branch on which it is to land, and the commit there.
+    #: The branch on which it is to land, at a hand-over that of the other epic, and the commit there.
     target: str
     target_commit: str
     #: The best common ancestor of both; empty where there is none.
@@ -47,6 +47,8 @@ class Conflict:
     #: The tasks of other epics that did it, as the plan has them.
     other_tasks: tuple[Task, ...] = ()
     other_epics: tuple[Epic, ...] = ()
+    #: At a hand-over, the task whose work is to be taken in; empty at a landing.
+    taken: str = ""
     #: How often an agent has tried it in this run, in vain.
     tries: int = 0
 
