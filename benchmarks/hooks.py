@@ -1,8 +1,9 @@
-"""What our hooks add to `git commit`: alone, and with a hook of the user's behind them."""
+"""What our hooks add to `git commit`: alone, with a hook of the user's behind them, and in a session."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 from contextlib import chdir
@@ -12,11 +13,13 @@ from time import perf_counter
 
 from benchmarks.report import Row
 from benchmarks.workshop import repository
-from yokeflow.git.hooks import Hooks
+from yokeflow.git.hooks import GUARD, Hooks, guard_refs
 from yokeflow.git.repo import Repo
 
 ROUNDS, ALONE_MS, CHAINED_MS = 100, 3, 6
 _COMMIT = ("git", "-c", "gc.auto=0", "commit", "-q", "--allow-empty", "-m", "Change")
+#: Of a process of a session, on a branch of its own.
+_SESSION = {"YOKE_SESSION": "bench", "YOKE_BRANCH": "epic/bench"}
 _USERS = "#!/bin/sh\n:\n"
 
 
@@ -30,6 +33,7 @@ def rows() -> list[Row]:
         _row("what our post-commit adds to `git commit`", alone, ALONE_MS, f"; an empty one {empty:.1f} ms"),
         _row("the same before a post-commit hook of the user's", chained, CHAINED_MS),
         _row("what our three hooks of a commit add", three, 3 * ALONE_MS),
+        _row("what a session's watch over branches adds to `git commit`", ms["guard"] - ms["none"], ALONE_MS),
     ]
 
 
@@ -39,7 +43,7 @@ def _row(name: str, ms: float, most: int, more: str = "") -> Row:
 
 def _variants(git: Path) -> dict[str, Path]:
     """Folders of hooks by what is in them."""
-    found = {name: git / f"hooks-{name}" for name in ("none", "users", "ours", "chained", "all")}
+    found = {name: git / f"hooks-{name}" for name in ("none", "users", "ours", "chained", "all", "guard")}
     hooks = git / "hooks"
     _empty(hooks)
     shutil.copytree(hooks, found["none"])
@@ -47,6 +51,8 @@ def _variants(git: Path) -> dict[str, Path]:
     shutil.copytree(hooks, found["all"])
     _only_post_commit(hooks)
     shutil.copytree(hooks, found["ours"])
+    found["guard"].mkdir()
+    shutil.copy(hooks / "post-commit", found["guard"] / GUARD)
     _empty(hooks)
     _users_hook(hooks)
     shutil.copytree(hooks, found["users"])
@@ -64,7 +70,7 @@ def _medians(variants: dict[str, Path], place: Path) -> dict[str, float]:
         for name, folder in variants.items():
             folder.rename(place)
             began = perf_counter()
-            subprocess.run(_COMMIT, check=True)
+            subprocess.run(_COMMIT, check=True, env={**os.environ, **_SESSION} if name == "guard" else None)
             times[name].append(1000 * (perf_counter() - began))
             place.rename(folder)
     return {name: median(taken) for name, taken in times.items()}
@@ -87,4 +93,6 @@ def _only_post_commit(folder: Path) -> None:
 
 
 async def _install() -> None:
-    await Hooks(await Repo.discover(Path.cwd())).install()
+    repo = await Repo.discover(Path.cwd())
+    await Hooks(repo).install()
+    guard_refs(repo, "landing", "epic/", [f"epic/{number}" for number in range(50)])
