@@ -34,6 +34,6 @@ die) kill -9 $$ ;;
 orphaned) both; save 1; kill -9 $PPID; sleep 5 ;;
 hang) both; trap '' TERM INT HUP; while :; do sleep 1; done ;;
 wipe) rm -rf -- "$PWD"; exit 1 ;;
-target) both; save 1; git update-ref refs/heads/main HEAD; sleep 0.2; finish ;;
+target) rm half-resolve.txt; both; save 1; git update-ref refs/heads/main HEAD; sleep 0.2; finish ;;
 esac
 exit 1
