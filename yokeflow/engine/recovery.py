@@ -22,7 +22,7 @@ from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
 from yokeflow.git.locks import free_shared_locks
 from yokeflow.git.merge import finish_advance
-from yokeflow.git.reverts import Reverts, find_reverts, positions
+from yokeflow.git.reverts import Reverts, find_reverts_after, positions
 from yokeflow.git.squashed import keep_squashed
 from yokeflow.git.strays import put_away_since
 from yokeflow.model import LANE_PREFIX, LandingStatus
@@ -229,7 +229,10 @@ async def compare_with_git(
             ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
     places = await positions(repo, f"refs/heads/{context.target}")
     new = await any_new(context, store, project_id)
-    reverts = await _reverts(context, landings.values(), places) if new else Reverts(())
+    reverts = Reverts(())
+    if new and landings:
+        before = [landing.old_commit for landing in landings.values()]
+        reverts = await find_reverts_after(repo, f"refs/heads/{context.target}", before, places)
     for epic, commit in ledger.landing_commits.items():
         if epic not in ledger.landed or not commit or landings[epic].target != context.target:
             continue
@@ -243,15 +246,6 @@ async def compare_with_git(
         if await _changed(context, ledger, landings[epic]):
             ledger.requeue(epic, by=SYSTEM)
     return landings
-
-
-async def _reverts(context: Context, landings: Iterable[EpicLanding], places: Mapping[str, int]) -> Reverts:
-    """What was taken back on the target since the first landing there."""
-    before = [landing.old_commit for landing in landings if landing.old_commit in places]
-    oldest = max((commit for commit in before if commit), key=lambda commit: places[commit], default=None)
-    if oldest is None:
-        return Reverts(())
-    return await find_reverts(context.repo, f"refs/heads/{context.target}", oldest)
 
 
 async def _changed(context: Context, ledger: Ledger, landing: EpicLanding) -> bool:

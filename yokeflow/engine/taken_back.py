@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from yokeflow.engine.lanes import remove_lanes
 from yokeflow.engine.unlanded import mend_found
 from yokeflow.git.merge import commit_merge, merge_trees
-from yokeflow.git.reverts import Reverts, find_reverts, inverse, positions
+from yokeflow.git.reverts import Reverts, find_reverts, find_reverts_after, inverse, positions
 from yokeflow.model import Status
 from yokeflow.store import items, operations, rebuild
 from yokeflow.store.drain import drain
@@ -58,7 +58,8 @@ class View:
     def standing(self) -> list[Landed]:
         """The landings that nobody took back, the newest first."""
         found = [landing for landing in self.landings if self.stands(landing)]
-        return sorted(found, key=lambda landing: self.places[landing.commit])
+        # Those that came by one commit, too.
+        return sorted(reversed(found), key=lambda landing: self.places[landing.commit])
 
     def gone(self) -> list[Landed]:
         """The landings that were undone, are still gone, and whose tasks nobody did again since."""
@@ -97,9 +98,7 @@ async def look(context: Context, store: Store, project_id: UUID) -> View:
     if not landings:
         return View(target, tip, (), done, states, {}, Reverts(()))
     places = await positions(repo, tip)
-    before = [landing.old_commit for landing in landings if landing.old_commit in places]
-    oldest = max(before, key=lambda commit: places[commit], default="")
-    reverts = await find_reverts(repo, tip, oldest)
+    reverts = await find_reverts_after(repo, tip, [landing.old_commit for landing in landings], places)
     return View(target, tip, landings, done, states, places, reverts)
 
 
@@ -144,7 +143,7 @@ async def unrecorded(context: Context, view: View, *, by: str) -> list[Event]:
                 events += _as(revert, _undone(context, view, landing, revert.commit, by))
     for landing in view.gone():
         if (revert := view.reverts.of(landing.undone_by)) is not None:
-            events += _as(revert, await _brought_back(context, landing, revert.commit))
+            events += _as(revert, await _brought_back(context, landing, revert.commit, by))
     return events
 
 
@@ -185,7 +184,7 @@ def opened(view: View, plan: Plan, landing: Landed) -> list[str]:
     ]
 
 
-async def _brought_back(context: Context, landing: Landed, commit: str) -> list[Event]:
+async def _brought_back(context: Context, landing: Landed, commit: str, by: str) -> list[Event]:
     """A landing is there again, by another commit, and so are its tasks."""
     repo, epic = context.repo, landing.epic
     recorder: Recorder = context.recorder
@@ -206,6 +205,7 @@ async def _brought_back(context: Context, landing: Landed, commit: str) -> list[
         seconds=0.0,
         tasks=list(landing.tasks),
         brings_back=landing.undone_by,
+        by=by,
     )
     return [*done, recorder.event("landing.queued", epic=epic), landed]
 

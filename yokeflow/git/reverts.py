@@ -16,7 +16,7 @@ from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import merge_trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from yokeflow.git.repo import Repo
 
@@ -109,6 +109,14 @@ async def find_reverts(repo: Repo, tip: str, since: str = "") -> Reverts:
             name = undo_id(operation.strip() if ours else "", commit)
             found.append(Revert(commit, tuple(dict.fromkeys(of)), ours, name))
     return Reverts(found)
+
+
+async def find_reverts_after(
+    repo: Repo, tip: str, commits: Iterable[str | None], places: Mapping[str, int]
+) -> Reverts:
+    """The same since the oldest of `commits`; since ever where none is in `tip`, as its `positions` tell."""
+    there = [commit for commit in commits if commit and commit in places]
+    return await find_reverts(repo, tip, max(there, key=lambda commit: places[commit], default=""))
 
 
 async def inverse(repo: Repo, commit: str, message: str = "") -> str:
