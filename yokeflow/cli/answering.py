@@ -17,7 +17,7 @@ from yokeflow.engine.layers import fall_back
 from yokeflow.engine.project import Project
 from yokeflow.engine.redact import redact
 from yokeflow.errors import ExitCode, StoreError, UsageError
-from yokeflow.store.answered import last_answer
+from yokeflow.store.answered import SHORTEST_ID, last_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _HINT = "`yoke attention` lists what waits for you"
 #: Characters of a person's words that are kept.
 _LONGEST = 4000
-#: Fewer letters of an id would be a matter of luck.
-_SHORTEST_ID = 4
 #: Looks whether a run has taken the answer, and seconds between them.
 _LOOKS = 40
 _PAUSE = 0.05
@@ -107,7 +105,7 @@ async def _find(place: Opened, waiting: list[dict[str, Any]], name: str) -> Mapp
 
 def _named(waiting: list[dict[str, Any]], name: str) -> Mapping[str, Any] | None:
     """The open intervention about an item, or of an id; raises UsageError for several."""
-    by_id = [entry for entry in waiting if len(name) >= _SHORTEST_ID and entry["id"].startswith(name)]
+    by_id = [entry for entry in waiting if len(name) >= SHORTEST_ID and entry["id"].startswith(name)]
     found = [entry for entry in waiting if entry["item"] == name] or by_id
     if len(found) > 1:
         listed = ", ".join(f"{entry['id'][:8]} ({entry['kind']})" for entry in found)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+#: Letters of an intervention's id by which it can be named; fewer would be a matter of luck.
+SHORTEST_ID = 4
 #: An answer counts until its task has been completed, or its epic has landed, after it was given: later in
 #: the order of events, since clocks can be set back.
 _ANSWERED = text("""
@@ -101,6 +103,7 @@ async def resolved_by_agents(conn: AsyncConnection, project_id: UUID) -> dict[st
 async def last_answer(conn: AsyncConnection, project_id: UUID, name: str) -> LastAnswer | None:
     """The last answer about an item, or to the intervention whose id begins with `name`; None without one."""
     pattern = name.replace("\\", "").replace("%", "").replace("_", "") + "%"
-    given = {"project": str(project_id), "item": name, "pattern": pattern if len(pattern) > 6 else ""}
+    by_id = pattern if len(pattern) > SHORTEST_ID else ""
+    given = {"project": str(project_id), "item": name, "pattern": by_id}
     row = (await conn.execute(_OUTCOME, given)).one_or_none()
     return None if row is None else LastAnswer(row.choice or "", row.by or "", row.at)
