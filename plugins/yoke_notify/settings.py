@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 from yokeflow.config import Section
 from yokeflow.config.values import Seconds
 
-Event = Literal["intervention.opened", "run.finished", "budget.warned", "budget.exceeded"]
-EVENTS: tuple[Event, ...] = ("intervention.opened", "run.finished", "budget.warned", "budget.exceeded")
+EventName = Literal["intervention.opened", "run.finished", "budget.warned", "budget.exceeded"]
+EVENTS: tuple[EventName, ...] = ("intervention.opened", "run.finished", "budget.warned", "budget.exceeded")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -46,7 +46,7 @@ class Webhook(Section):
     """Name of the environment variable that has the address, where the address is a secret."""
     headers: dict[str, Variable] = Field(default_factory=dict)
     """Headers by name, each with the name of the environment variable that has its value."""
-    events: tuple[Event, ...] = EVENTS
+    events: tuple[EventName, ...] = EVENTS
     """What to send."""
     timeout: Seconds = 10.0
     """How long one try may take; there are three."""
@@ -63,7 +63,7 @@ class Desktop(Section):
 
     enabled: bool = False
     """Show notices with `notify-send` or `osascript`, where there is one."""
-    events: tuple[Event, ...] = EVENTS
+    events: tuple[EventName, ...] = EVENTS
     """What to show."""
 
 
@@ -72,7 +72,7 @@ class Command(Section):
 
     argv: tuple[str, ...] = ()
     """The program and its arguments; it gets the notice as JSON on standard input. None when empty."""
-    events: tuple[Event, ...] = EVENTS
+    events: tuple[EventName, ...] = EVENTS
     """What to tell it."""
     timeout: Seconds = 10.0
     """How long it may take."""
@@ -89,9 +89,9 @@ class Notify(Section):
         """Whether anybody is to be told of an event."""
         return any(event in events for _, events in self.channels())
 
-    def channels(self) -> list[tuple[str, tuple[Event, ...]]]:
+    def channels(self) -> list[tuple[str, tuple[EventName, ...]]]:
         """The channels that are set, with the events that each is told."""
-        found: list[tuple[str, tuple[Event, ...]]] = []
+        found: list[tuple[str, tuple[EventName, ...]]] = []
         if self.webhook.url or self.webhook.url_from:
             found.append(("webhook", self.webhook.events))
         if self.desktop.enabled:
