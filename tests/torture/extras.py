@@ -132,6 +132,9 @@ class Extras:
         made = deepcopy(config)
         if self.conflicts != "manual":
             made["landing"]["conflicts"] = self.conflicts
+        if self.conflicts != "manual" or self.side:
+            # One after the other, epics build on what has landed, and do not conflict.
+            made["parallel"]["max_concurrency"] = max(2, made["parallel"]["max_concurrency"])
         if self.retries:
             stages = made["checks"]
             last = stages["task"] if stages["landing"] is None else stages["landing"]
