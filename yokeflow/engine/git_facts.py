@@ -197,7 +197,8 @@ class _Teller:
 
     def _tell_undo(self, undo: Undo) -> None:
         """Landings that were taken back and are to be done again; or that are there again."""
-        for oid in undo.undoes:
+        # Told as they landed; the commit names the newest first.
+        for oid in reversed(undo.undoes):
             for landing in self._standing.pop(oid, ()):
                 tasks = self._tell_undone(landing, oid, undo)
                 self._gone.setdefault(undo.commit, []).append((landing, tasks))
@@ -224,7 +225,8 @@ class _Teller:
         target = self._facts.history.target
         self._say(
             "landing.undone",
-            f"{commit} {undo.commit}",
+            # One commit may have brought several epics back.
+            f"{commit} {undo.commit} {landing.epic}",
             *where,
             commit=undo.commit,
             landing=commit,
@@ -258,6 +260,7 @@ class _Teller:
             strategy=_strategy(landing),
             tasks=list(self._tasks(landing)),
             brings_back=by,
+            by=f"human:{undo.author}",
         )
 
     def _tasks(self, landing: Landing) -> Sequence[str]:

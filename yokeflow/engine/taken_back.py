@@ -57,9 +57,9 @@ class View:
 
     def standing(self) -> list[Landed]:
         """The landings that nobody took back, the newest first."""
-        found = [landing for landing in self.landings if self.stands(landing)]
-        # Those that came by one commit, too.
-        return sorted(reversed(found), key=lambda landing: self.places[landing.commit])
+        # Those that came by one commit stay in this order.
+        found = [landing for landing in reversed(self.landings) if self.stands(landing)]
+        return sorted(found, key=lambda landing: self.places[landing.commit])
 
     def gone(self) -> list[Landed]:
         """The landings that were undone, are still gone, and whose tasks nobody did again since."""

@@ -91,7 +91,7 @@ class _Finder:
             landed.setdefault(landing.operation or landing.commit, []).append(landing)
         undone: dict[str, list[Landed]] = {}
         by = {commit: each.id for each in self._view.operations for commit in each.undone.values()}
-        for landing in self._view.gone():
+        for landing in reversed(self._view.gone()):
             if self._view.reverts.of(landing.undone_by) is None:
                 undone.setdefault(by.get(landing.undone_by, landing.undone_by), []).append(landing)
         for name, landings in landed.items():

@@ -96,6 +96,7 @@ def _landed(row: _Row, runs: set[str]) -> Landed:
         undone_tasks={},
         latest=True,
         place=row.place,
+        by=str(data.get("by") or ""),
     )
 
 

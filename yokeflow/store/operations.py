@@ -27,7 +27,7 @@ SELECT epic.key AS epic, epic.title,
        landing.epic_commit, landing.target, landing.strategy, landing.finished_at AS at,
        coalesce(told.seq, 0) AS place,
        CAST(coalesce(told.tasks, '[]') AS text) AS tasks,
-       coalesce(told.brings_back, '') AS brings_back,
+       coalesce(told.brings_back, '') AS brings_back, coalesce(told.by, '') AS by,
        coalesce(landing.metadata ->> 'undone_by', '') AS undone_by,
        coalesce(landing.metadata ->> 'undone_tasks', '{}') AS undone_tasks,
        row_number() OVER (PARTITION BY landing.work_item_id
@@ -37,7 +37,7 @@ JOIN work_items epic ON epic.id = landing.work_item_id
 LEFT JOIN events queued ON queued.id = landing.id
 LEFT JOIN LATERAL (
     SELECT event.seq, event.run, event.payload -> 'tasks' AS tasks,
-           event.payload ->> 'brings_back' AS brings_back
+           event.payload ->> 'brings_back' AS brings_back, event.payload ->> 'by' AS by
     FROM events event
     WHERE event.project_id = landing.project_id AND event.type = 'landing.landed' AND event.epic = epic.key
       AND event.payload ->> 'commit' = landing.commit
@@ -96,6 +96,8 @@ class Landed:
     undone_tasks: Mapping[str, str]
     #: Nothing was queued for its epic since.
     latest: bool
+    #: Who brought it back, if somebody did.
+    by: str = ""
 
 
 @dataclass(slots=True)
@@ -192,7 +194,7 @@ def _add_landings(found: dict[str, Operation], landings: Sequence[Landed]) -> No
     for landing in landings:
         operation = found.get(landing.operation)
         if operation is None and landing.brings_back:
-            back = Operation(landing.operation, "undo", landing.at, landing.place)
+            back = Operation(landing.operation, "undo", landing.at, landing.place, landing.by)
             operation = found.setdefault(landing.operation, back)
         if operation is None:
             continue
