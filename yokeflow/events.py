@@ -35,7 +35,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     landing.queued
     landing.testing       commit, tree, old_commit, epic_commit, target
     landing.landed        commit, tree, tested_tree (of the batch, else the same), old_commit, epic_commit,
-                          target, strategy, seconds, tasks[task], brings_back? (the commit that undid it), by?,
+                          target, strategy, seconds, tasks[task], brings_back? (commit that undid it), by?,
                           conflicts? (ours, theirs)
     landing.undone        commit (which took it back), landing (the commit that landed), by, reason,
                           old_commit?, tree?, target?, tasks{task: commit}?
