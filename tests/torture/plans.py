@@ -96,8 +96,12 @@ def _task(
 
 
 def clash_of_files(work: Work) -> None:
-    """Let two epics conflict that would not have."""
+    """Let the first two epics conflict, which would not have and may have waited for each other."""
     work.clash = "conflict"
+    first, second = work.epics[:2]
+    for item in (second, *second["tasks"]):
+        waits_for = [name for name in item.pop("depends_on", ()) if name.partition(".")[0] != first["id"]]
+        item |= {"depends_on": waits_for} if waits_for else {}
     _clash(work, work.clash)
 
 
