@@ -101,7 +101,7 @@ def clash_of_files(work: Work) -> None:
     first, second = work.epics[:2]
     for item in (second, *second["tasks"]):
         waits_for = [name for name in item.pop("depends_on", ()) if name.partition(".")[0] != first["id"]]
-        item |= {"depends_on": waits_for} if waits_for else {}
+        item.update({"depends_on": waits_for} if waits_for else {})
     _clash(work, work.clash)
 
 
