@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yokeflow.engine.landing_order import LandingOrder
-from yokeflow.engine.landing_queue import Built, LandingQueue, Member
+from yokeflow.engine.landing_queue import GONE, LOST, Built, LandingQueue, Member
 from yokeflow.engine.report import LandingResult
 from yokeflow.git.merge import Advance, commit_merge, merge_trees
 from yokeflow.git.repo import Repo
@@ -232,6 +232,50 @@ class Meddled(Yard):
 
     def landable(self, ahead: Collection[str]) -> list[str]:
         return [epic for epic in super().landable(ahead) if epic not in self.late | self.held]
+
+
+class Swept(Yard):
+    """A yard where git removes what is to land before it is tested, or before it lands."""
+
+    def __init__(self, repo: Repo, history: History, chance: float) -> None:
+        super().__init__(repo, history, {}, history.number)
+        self.chance, self.lost = chance, 0
+
+    def _gone(self) -> bool:
+        gone = self.random.random() < self.chance
+        self.lost += gone
+        return gone
+
+    async def test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
+        found = await super().test(built, stop)
+        return GONE if self._gone() else found
+
+    async def advance(self, new: str, old: str) -> Advance:
+        return LOST if self._gone() else await super().advance(new, old)
+
+    def in_the_way(self, epic: str, moved: Advance) -> LandingResult:
+        return LandingResult(epic, LandingStatus.REJECTED, waits="checkout", reason=moved.detail)
+
+
+async def test_what_is_gone_is_merged_anew_but_not_for_ever(repo: Repo) -> None:
+    histories = [random_history(number) for number in range(2000, 2010)]
+    await load(repo, histories)
+    lost = 0
+    async with repo.reading():
+        for history in histories:
+            serial = await outcome(repo, history, {}, parallel=1, batch=1)
+            for chance in (0.3, 1.0):
+                yard = Swept(repo, history, chance)
+                queue = LandingQueue(yard, yard.landable, parallel=3, batch=history.number % 3 + 1)
+                await asyncio.wait_for(queue.work(), 60)
+                lost += yard.lost
+                landed = (await repo.tree_of(yard.target), set(yard.landed_now), yard.refusals)
+                if chance < 1:
+                    assert landed == serial, history.number
+                else:
+                    assert (yard.target, yard.landed_now) == (history.base, [])
+                    assert yard.refusals
+    assert lost > 50
 
 
 def history_epics(yard: Yard) -> list[str]:

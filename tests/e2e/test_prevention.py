@@ -86,13 +86,9 @@ async def test_also_where_nobody_has_it_checked_out(shop: Workshop) -> None:
         "git checkout -q -B main",
         "{ git switch -q main; git merge -q epic/one; }",
     )
-    shop.plan(
-        epic(
-            "one",
-            task("one.a", refused(*ways)),
-        )
-    )
+    shop.plan(epic("one", task("one.a", refused(*ways))))
     await run(shop)
+    assert sorted(shop.branches()) == ["main", "mine"]
 
 
 async def test_what_a_reset_leaves_in_the_checkout_of_the_target_is_put_back_before_another_lands(
@@ -129,6 +125,8 @@ async def test_an_agent_is_refused_what_is_of_others(
     script = refused(f"git update-ref {ref} HEAD", f"git push -q . HEAD:{ref}", of=others, branch=own)
     shop.plan(epic("one", task("one.a", script)), epic("two", task("two.a"), depends_on=["one"]))
     await run(shop)
+    assert not shop.git("for-each-ref", "refs/yoke/keep/landed/")
+    shop.assert_tidy()
 
 
 @pytest.mark.parametrize("strategy", ["by_epic", "by_task"])
