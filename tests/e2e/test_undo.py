@@ -104,6 +104,12 @@ async def test_undoing_an_undo_brings_everything_back(workshop: Workshop, strate
     assert files(workshop) == before
 
 
+def test_a_project_where_nothing_was_done_says_so(workshop: Workshop) -> None:
+    workshop.plan(epic("a", task("a.1")))
+    assert workshop.yoke("log", "--operations").stdout == "Nothing was done yet.\n"
+    assert json.loads(workshop.yoke("log", "--operations", "--json").stdout) == []
+
+
 async def test_last_is_what_the_newest_operation_brought_that_is_still_there(workshop: Workshop) -> None:
     workshop.plan(*(epic(name, task(f"{name}.1")) for name in "abc"))
     await workshop.run()

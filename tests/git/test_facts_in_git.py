@@ -132,6 +132,19 @@ async def test_undo_is_no_landing(repo, made):
     assert [(each.commit, each.undoes) for each in found.undos] == [(undo, (landing,))]
 
 
+async def test_people_name_the_tasks_that_they_did(repo, made):
+    mine = made.commit("By hand\n\nyoke-task:  a.1 \n", made.tip)
+    agents = made.work("a.2", mine, str(uuid4()))
+    made.ref("refs/heads/main", agents)
+    made.ref("refs/heads/epic/b", made.commit("Half\n\nYoke-Task: b.1\n", agents))
+    made.ref("refs/yoke/keep/b.2/x", made.commit("Taken back\n\nYoke-Task: b.2\n", agents))
+    claims = (await read(repo)).claims
+    assert [(each.task, each.subject, each.landed) for each in claims] == [
+        ("a.1", "By hand", True),
+        ("b.1", "Half", False),
+    ]
+
+
 async def test_commits_of_people_say_nothing(repo, made):
     made.ref("refs/heads/main", made.commit("Yoke-Epic is a trailer, not a subject", made.tip))
     made.ref("refs/heads/epic/x", made.commit("By hand\n\nYoke-Task: a.1\n", made.tip))

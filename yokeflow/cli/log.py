@@ -147,6 +147,8 @@ async def _operations(wanted: _Wanted, number: int, *, as_json: bool) -> None:
         return
     for line in origin_lines(source):
         output.line(line)
+    if not done:
+        output.line("Nothing was done yet.")
     for each in fitting:
         output.line(operation_line(each))
 
