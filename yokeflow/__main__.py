@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -27,6 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - this is the one error boundary
         return _failed(error, argv)
     return answer if isinstance(answer, int) else ExitCode.OK
+
+
+def program() -> None:
+    """What `yoke` runs."""
+    code = main()
+    # The system takes everything back at once; to find out before what is garbage takes a tenth of a second.
+    gc.freeze()
+    sys.exit(code)
 
 
 def _misused(error: click.ClickException) -> int:
@@ -58,4 +67,4 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import nullcontext
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 _PLUGINS = "yokeflow.cli.plugin_commands"
 #: Whether JSON is asked for, in the context.
 _JSON = "yokeflow.cli.json"
+
+
+def _load(module: str) -> Any:
+    """Import a module, without a search for garbage in what stays until the end."""
+    if module in sys.modules:
+        return sys.modules[module]
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class LazyGroup(click.Group):
@@ -60,7 +73,7 @@ class LazyGroup(click.Group):
                 return found or self._foreign(ctx).get(cmd_name) or _plugins().disabled(cmd_name)
             # What `register_commands` gives, without loading what judges settings and plugins.
             module = f"{module}.command"
-        command: click.Command = import_module(module).command
+        command: click.Command = _load(module).command
         return command
 
     def resolve_command(
