@@ -171,7 +171,7 @@ def test_a_conflict_is_merged_where_the_branch_is(story, tmp_path, monkeypatch):
     place = Place(tmp_path / ".worktrees", "epic/", "main")
 
     def typed():
-        told = report_lines(story.state, report(story, state="failed", waiting=waiting), 100, place)
+        told = report_lines(story.state, report(story, state="failed", waiting=waiting), 400, place)
         lines = [click.unstyle(line).strip().partition("   ")[0].partition("  ")[0] for line in told]
         return lines[lines.index("yoke show core") + 1 :][:2]
 

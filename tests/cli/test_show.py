@@ -118,8 +118,9 @@ def test_what_failed_and_what_was_answered():
         interventions=[asked, {**asked, "reason": "old", "resolved": "then"}],
     )
     when = moment(check["at"])
-    on = f"on tree 7777777, environment 01234567, {when}: x (log: /logs/check-1.log)"
-    assert f"  task: failed (2) in 1.0 s {on}" in shown
+    where = shown.index("  task: failed (2) in 1.0 s: x")
+    on = f"    on tree 7777777, environment 01234567, {when}"
+    assert shown[where + 1 : where + 3] == [on, "    log: /logs/check-1.log"]
     assert "  conflict on main in a, b: both" in shown
     assert "  red: yoke retry a.one" in shown
     assert not any("old" in line for line in shown)
@@ -165,7 +166,16 @@ def test_what_checks_proved_and_where_that_was_found():
     worse = {**flaky, "passed": False, "exit_code": 1}
     shown = about(checks=[check, flaky, worse])
     when = moment(known["at"])
-    on = f"on tree 7777777, environment unknown, {when}: x"
-    assert f"  landing: passed as known from attempt 2 at b.one, {when}, {on} (log: /old.log)" in shown
-    assert f"  landing: flaky, passed at try 2 in 1.0 s {on} (log: /first.log)" in shown
-    assert f"  landing: flaky, failed (1) at try 2 in 1.0 s {on} (log: /first.log)" in shown
+    on = f"    on tree 7777777, environment unknown, {when}"
+    first = shown.index("Checks") + 1
+    assert shown[first : first + 9] == [
+        f"  landing: passed as known from attempt 2 at b.one, {when}: x",
+        on,
+        "    log: /old.log",
+        "  landing: flaky, passed at try 2 in 1.0 s: x",
+        on,
+        "    log: /first.log",
+        "  landing: flaky, failed (1) at try 2 in 1.0 s: x",
+        on,
+        "    log: /first.log",
+    ]

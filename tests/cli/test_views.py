@@ -9,7 +9,7 @@ import pytest
 
 from yokeflow.__main__ import main
 from yokeflow.cli import output
-from yokeflow.cli.advice import answers, consequence
+from yokeflow.cli.advice import answer_lines, answers, consequence
 from yokeflow.cli.lines import describe
 from yokeflow.cli.live_frame import frame
 from yokeflow.cli.status_view import status_lines
@@ -315,4 +315,16 @@ def test_events_told_by_git_claim_nothing_that_git_does_not_know():
         "an agent started",
         "session completed",
         "was over by then (told by git)",
+    ]
+
+
+def test_effects_stand_below_commands_that_leave_no_room():
+    rows = [("yoke land a", "land it"), (f"git -C /{'x' * 40} merge main", "merge by hand")]
+    wide = [click.unstyle(line) for line in answer_lines(rows, "  ", 100)]
+    assert wide[0] == f"  {'yoke land a'.ljust(59)}  land it"
+    assert [click.unstyle(line) for line in answer_lines(rows, "  ", 70)] == [
+        "  yoke land a",
+        "    land it",
+        f"  git -C /{'x' * 40} merge main",
+        "    merge by hand",
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
+from yokeflow.cli.output import style, width
 from yokeflow.cli.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from yokeflow.engine.consequence import Held
@@ -82,6 +83,19 @@ def _answer(item: str, choice: str, effects: Mapping[str, str]) -> Answer:
         more, effect = _WORDS[choice]
         return Answer(f"yoke attention answer {quote(item)}{more}", effect)
     return Answer(f"yoke {choice} {quote(item)}", effects[choice])
+
+
+def answer_lines(rows: Sequence[tuple[str, str]], indent: str, columns: int) -> Iterator[str]:
+    """Commands, each with its effect beside it; or below it, where a line would be too long for that."""
+    size = max(width(command) for command, _ in rows)
+    beside = len(indent) + size + 2 + max(width(effect) for _, effect in rows) <= columns
+    for command, effect in rows:
+        typed, told = style(command, fg="cyan"), style(effect, dim=True)
+        if beside:
+            yield f"{indent}{typed}{' ' * (size - width(command))}  {told}"
+        else:
+            yield f"{indent}{typed}"
+            yield f"{indent}  {told}"
 
 
 def consequence(held: Held) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yokeflow.cli import options, output
-from yokeflow.cli.advice import answers, consequence
+from yokeflow.cli.advice import answer_lines, answers, consequence
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
@@ -116,7 +116,5 @@ def _lines(
     rows = [(f"yoke show {item}", "see what happened")] if entry["item"] else []
     offered = [*first, *answers(item, entry["choices"], of_epic=of_epic)]
     rows += [(answer.command, answer.effect) for answer in offered]
-    size = max(len(command) for command, _ in rows)
-    for typed, effect in rows:
-        yield f"    {style(typed.ljust(size), fg='cyan')}  {style(effect, dim=True)}"
+    yield from answer_lines(rows, "    ", output.columns())
     yield ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yokeflow.cli.advice import answers
+from yokeflow.cli.advice import answer_lines, answers
 from yokeflow.cli.graph import draw
 from yokeflow.cli.live_items import Phase
 from yokeflow.cli.output import clean, cut, style, width
@@ -128,9 +128,7 @@ def _question(entry: Waiting, columns: int, first: Sequence[Answer], *, of_epic:
     offered = [*first, *answers(entry.item, entry.choices, of_epic=of_epic)]
     rows = [(answer.command, answer.effect) for answer in offered]
     rows.insert(0, (f"yoke show {entry.item}", "see what happened"))
-    size = max(len(command) for command, _ in rows)
-    for command, effect in rows:
-        yield f"      {style(command.ljust(size), fg='cyan')}  {style(effect, dim=True)}"
+    yield from answer_lines(rows, "      ", columns)
 
 
 def _failed(report: RunReport, columns: int) -> Iterator[str]:

@@ -91,15 +91,17 @@ def item_lines(data: Data) -> Iterator[str]:
     yield f"{style(data['id'], bold=True)}  {clean(data['title'])}"
     epic = f" of {data['epic']}" if data["epic"] else ""
     yield f"{data['kind']}{epic}, {state}{_because(data)}, cost {_cost(data)}"
+    checks = [_check(check) for check in data["checks"]]
     for title, rows in (
         ("Depends on", _aligned(_dependency(data["id"], each) for each in data["depends_on"])),
         ("Tasks", _aligned(_task(each) for each in data["tasks"])),
         ("Attempts", [_attempt(n, session) for n, session in enumerate(data["sessions"], 1)]),
-        ("Checks", [_check(check) for check in data["checks"]]),
+        ("Checks", checks),
         ("Landings", [_landing(landing) for landing in data["landings"]]),
         ("Commits", _commits(data)),
     ):
-        yield from _section(title, [" ".join(row.split("\n")) for row in rows])
+        # Only a check has lines of its own.
+        yield from _section(title, rows if rows is checks else [_flat(row) for row in rows])
     yield from _section("Waits for you", _questions(data))
 
 
@@ -122,6 +124,10 @@ def _section(title: str, rows: Sequence[str]) -> Iterator[str]:
             first, *rest = clean(row).split("\n")
             yield f"  {first}"
             yield from (f"    {line}".rstrip() for line in rest)
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split("\n"))
 
 
 def _dependency(item: str, edge: Data) -> tuple[str, str, str]:
@@ -156,11 +162,11 @@ def _attempt(number: int, session: Data) -> str:
 
 def _check(check: Data) -> str:
     reused = check["reused"]
-    how = _found(reused) if reused else f"in {span(check['seconds'] or 0)}"
+    how = _found(reused) if reused else f" in {span(check['seconds'] or 0)}"
     on = f"on tree {short(check['tree'])}, environment {check['environment'][:8] or 'unknown'}"
     path = check["log"] or (reused["log"] if reused else "")
-    log = f" (log: {path})" if path else ""
-    return f"{check['stage']}: {_word(check)} {how} {on}, {moment(check['at'])}: {check['command']}{log}"
+    told = f"{check['stage']}: {_word(check)}{how}: {_flat(check['command'])}"
+    return "\n".join([told, f"{on}, {moment(check['at'])}", *([f"log: {path}"] if path else [])])
 
 
 def _word(check: Data) -> str:
@@ -176,7 +182,7 @@ def _tries(check: Data) -> str:
 def _found(reused: Data) -> str:
     """Where evidence was found that was reused."""
     by = f"attempt {reused['attempt']} at" if reused["attempt"] else "the landing of"
-    return f"as known from {by} {reused['item']}, {moment(reused['at'])},"
+    return f" as known from {by} {reused['item']}, {moment(reused['at'])}"
 
 
 def _landing(landing: Data) -> str:
