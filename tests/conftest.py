@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Short, since a socket's path must be; others may pass through, since root's PostgreSQL is another user.
 _SHARED = "TEST_FOLDER_OF_YOKE"
 _TEMPLATE = "template_yoke"
+_MEMORY = Path("/dev/shm")
+#: Bytes.
+_ROOM = 4 << 30
 _numbers = itertools.count()
 _folder_key = pytest.StashKey[Path]()
 
@@ -36,7 +39,8 @@ _folder_key = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of this test run; workers of pytest-xdist inherit its name."""
     if _SHARED not in os.environ:
-        folder = Path(tempfile.mkdtemp(prefix="yoke-test-", dir="/tmp"))
+        quickest = _MEMORY if _has_room(_MEMORY) else Path("/tmp")
+        folder = Path(tempfile.mkdtemp(prefix="yoke-test-", dir=quickest))
         folder.chmod(0o711)
         os.environ[_SHARED] = str(folder)
         config.stash[_folder_key] = folder
@@ -50,6 +54,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             stop_server()
         shutil.rmtree(folder)
         del os.environ[_SHARED]
+
+
+def _has_room(memory: Path) -> bool:
+    """Whether the servers of all tests fit there, where a database is made in a tenth of the time."""
+    usable = memory.is_dir() and os.access(memory, os.W_OK | os.X_OK)
+    return usable and shutil.disk_usage(memory).free > _ROOM
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +132,9 @@ def plugin_migrations() -> list[Path]:
 
 def _database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
-    _wait(_execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE {template}'))
+    in_memory = Path(os.environ[_SHARED]).is_relative_to(_MEMORY)
+    how = "FILE_COPY" if in_memory else "WAL_LOG"
+    _wait(_execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE {template} STRATEGY {how}'))
     yield with_database(server_url, name)
     _wait(_execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
