@@ -23,6 +23,12 @@ def hooks_noted_everything(facts: Facts, stored: Stored) -> Iterator[str]:
         for event in stored.events
         if event["type"] == "commit.recorded" and event["task"]
     )
+    # An agent that moves the target, past the hook, takes people's commits off it until they are put back.
+    told.subtract(
+        (event["task"], event["payload"]["commit"])
+        for event in stored.events
+        if event["type"] == "commit.replaced" and event["payload"]["how"] == "gone"
+    )
     form = "%H %(trailers:key=Yoke-Task,valueonly,separator=%x20)"
     for line in facts.git("log", f"--format={form}", "refs/heads/main").splitlines():
         commit, *tasks = line.split()
