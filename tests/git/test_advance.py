@@ -101,6 +101,23 @@ async def test_the_user_switches_at_the_last_moment(
     assert run(project, "rev-parse", "HEAD", "main").split() == [old, new]
 
 
+async def test_somebody_moves_the_branch_on_at_once(
+    repo: Repo, project: Path, tmp_path: Path, step: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there; who takes it for not done would do it twice."""
+    theirs = commit(project, "Theirs")
+    run(project, "reset", "-q", "--hard", step[1])
+    real, wrapper = shutil.which("git"), tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    moved = f"{real} -C {project} update-ref refs/heads/main {theirs}"
+    wrapper.write_text(f'#!/bin/sh\n{real} "$@" || exit\ncase "$*" in *--ff-only*) {moved} ;; esac\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    assert await advance(repo, "main", *step) == MOVED
+    assert run(project, "rev-parse", "main") == theirs
+    assert not (repo.state_dir / "advance.json").exists()
+
+
 async def test_rights_of_the_users_files_stay(repo: Repo, project: Path, step: tuple[str, str]) -> None:
     new, old = step
     write(project, {"secret": "mine", "kept.log": "mine"})

@@ -126,6 +126,10 @@ async def _fast_forward(checkout: Checkout, branch: str, new: str, old: str) -> 
         journal.unlink()
         return Advance(moved=True)
     if out.returncode == 0:
+        if await _was_at(repo, branch, new):
+            # Somebody moved it on at once; that does not make it undone.
+            journal.unlink()
+            return Advance(moved=True)
         await _give_back(checkout, new)
         journal.unlink()
         return Advance(moved=False, reason="raced")
@@ -137,6 +141,12 @@ async def _fast_forward(checkout: Checkout, branch: str, new: str, old: str) -> 
         return Advance(moved=False, reason="checkout", files=tuple(in_the_way), detail=out.stderr.strip())
     # It may have stopped in the middle: the journal stays for `finish_advance`.
     raise GitError((*_FAST_FORWARD, new), out.returncode, out.stderr)
+
+
+async def _was_at(repo: Repo, branch: str, commit: str) -> bool:
+    """Whether a branch was at a commit a moment ago, as far as git took notes."""
+    flags = ("log", "-g", "-n", "9", "--format=%H", f"refs/heads/{branch}", "--")
+    return commit in (await repo.git(*flags, ok=(0, 128))).text.split()
 
 
 async def _give_back(checkout: Checkout, new: str) -> None:
