@@ -79,7 +79,10 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def git_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the test's own, with a git identity and none of the developer's git settings."""
+    """A home of the test's own, with a git identity and none of the developer's git settings.
+
+    What a test commits itself need not survive a power cut; our own git says what is to be synced.
+    """
     folder = tmp_path_factory.mktemp("home")
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
@@ -88,6 +91,7 @@ def git_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folder / ".gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     text = "[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
+    text += "[core]\n\tfsync = none\n"
     (folder / ".gitconfig").write_text(text, encoding="utf-8")
     return folder
 
