@@ -32,7 +32,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 # make torture SECONDS=3600, make torture SEED=1 ROUNDS=500
 torture: setup
