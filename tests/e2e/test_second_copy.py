@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine.rebuild import find_missing, rebuild
 from yokeflow.engine.undo import Undo
+from yokeflow.git.made import writer_of
 from yokeflow.store.driver import connect
 
 if TYPE_CHECKING:
@@ -103,6 +104,23 @@ async def test_what_was_left_out_of_a_landed_epic_stays_left_out(workshop, datab
     forget_journal(workshop)
     assert await workshop.states() == before
     assert (await workshop.run()).completed == ()
+
+
+@pytest.mark.parametrize("strategy", ["by_epic", "by_task"])
+async def test_work_that_was_taken_up_when_it_was_approved_has_the_same_commit(
+    workshop, database_url, strategy
+):
+    workshop.config(parallel={"strategy": strategy})
+    workshop.plan(epic("a", task("a.1", approve="after"), task("a.2")))
+    await workshop.run()
+    assert workshop.yoke("attention", "answer", "a.1", "approve").returncode == 0
+    assert (await workshop.run()).exit_code == 0
+    assert "Take up a.1" in workshop.git("log", "--format=%s", "main")
+    before = known_to_git(await workshop.status())["items"]
+    await lose_store(database_url)
+    forget_journal(workshop)
+    assert known_to_git(await workshop.status())["items"] == before
+    assert writer_of(workshop.git("log", "-1", "--format=%B", "--grep=^Take up a.1", "main")) == "yoke"
 
 
 async def test_journal_that_begins_in_the_middle_is_completed_by_git(workshop, database_url):

@@ -252,11 +252,14 @@ class _Reader:
     on_branches: frozenset[str]
     in_squashed: frozenset[str]
     joins: dict[str, str] = field(default_factory=dict)
+    taken_up: dict[str, str] = field(default_factory=dict)
 
     def history(self) -> History:
         for commit in (*self.landed, *self.beside):
             if len(commit.parents) == 2 and commit.message.startswith("Join "):
                 self.joins.setdefault(commit.parents[1], commit.oid)
+            if len(commit.parents) == 2 and commit.message.startswith("Take up "):
+                self.taken_up.setdefault(commit.parents[1], commit.oid)
         proved = {commit.oid for commit in self.landed} | self.in_squashed
         work = self._work((*self.landed, *self.beside), proved | self.on_branches)
         kept = tuple(self._with_kept(list(work), proved))
@@ -302,11 +305,13 @@ class _Reader:
                 last[name] = commit
         for (task, session), commit in last.items():
             start = first[task, session]
+            # What was kept aside for an approval was taken up into its lane first.
+            lane = self.taken_up.get(commit.oid, commit.oid)
             yield Work(
                 task=task,
                 session=session,
                 head=commit.oid,
-                commit=self.joins.get(commit.oid, commit.oid),
+                commit=self.joins.get(lane, lane),
                 base=start.parents[0] if start.parents else "",
                 at=commit.at,
                 counts=commit.oid in counting,
