@@ -17,7 +17,7 @@ from yokeflow.engine.foreseen import told, wishes
 from yokeflow.errors import DiskFullError, GitError, RepositoryError, YokeError
 from yokeflow.git.forecast import Trial, excerpt, trials
 from yokeflow.git.repo import KEPT_LANDED
-from yokeflow.git.squashed import squash_histories
+from yokeflow.git.squashed import squashed
 from yokeflow.store.forecasts import OFTEN, ConflictHistory, Forecast, conflict_files, open_forecasts
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class Forecasts:
         for tip in filter(None, tips.values()):
             if tip not in self._views:
                 epics = await self._contained(tip, landed)
-                kept = await squash_histories(self._context.repo, epics) if epics else []
+                kept = [commit for _, commit in await squashed(self._context.repo, epics)]
                 self._views[tip] = await self._trials.with_parents(tip, kept)
         self._views = {tip: view for tip, view in self._views.items() if tip in tips.values()}
         return {name: self._views.get(tip, tip) for name, tip in tips.items()}

@@ -22,7 +22,7 @@ from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeErr
 from yokeflow.git.advance import is_unfinished
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import Advance, advance, commit_merge, finish_advance, merge_trees
-from yokeflow.git.squashed import keep_squashed, squash_histories, squash_history, with_history
+from yokeflow.git.squashed import keep_squashed, squashed, with_history
 from yokeflow.model import LandingStatus, MergeStrategy
 
 if TYPE_CHECKING:
@@ -140,9 +140,8 @@ class Landings:
 
     async def _with_history(self, base: str, name: str, ahead: Sequence[Member]) -> str:
         repo, below = self._context.repo, self._context.order.builds_on(name)
-        coming = [member for member in ahead if self._squash and member.epic in below]
-        squashed = [await squash_history(repo, member.commit, member.tip) for member in coming]
-        return await with_history(repo, base, below, squashed)
+        coming = [(member.commit, member.tip) for member in ahead if self._squash and member.epic in below]
+        return await with_history(repo, base, below, coming)
 
     async def _tip(self, epic: Epic, commits: Mapping[str, str]) -> str | None:
         """The tip of the epic's branch, which holds all its work; made again when somebody removed it.
@@ -160,7 +159,7 @@ class Landings:
             return tip
         fresh = await repo.commits(f"refs/heads/{self._context.target}", tip)
         carried = {task for commit in fresh for task in commit.trailers.get("Yoke-Task", ())}
-        before = await squash_histories(repo, {epic.id})
+        before = [commit for _, commit in await squashed(repo, {epic.id})]
         for task, commit in commits.items():
             # What landed as a squash before the plan grew is in the target, not in the branch.
             if task not in carried and not await _is_in(repo, commit, [tip, *before]):

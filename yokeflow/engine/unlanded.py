@@ -12,7 +12,7 @@ from yokeflow.engine.lanes import remove_lanes
 from yokeflow.errors import YokeError
 from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import advance, commit_merge, merge_trees
-from yokeflow.git.squashed import squash_histories
+from yokeflow.git.squashed import squashed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,8 @@ async def _settled(context: Context, tip: str, commit: str) -> bool:
 
 async def _with(context: Context, epic: str, branch: str, tip: str, commit: str) -> str:
     repo = context.repo
-    tips = [each for each in await squash_histories(repo, {epic}) if not await repo.is_ancestor(each, commit)]
+    kept = await squashed(repo, {epic})
+    tips = [tip for _, tip in kept if not await repo.is_ancestor(tip, commit)]
     theirs = commit
     if tips:
         theirs = await commit_tree(repo, await repo.tree_of(commit), [commit, *tips], b"Squashed history")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from yokeflow.git.made import named_tasks, writer_of
 from yokeflow.git.repo import KEEP, KEPT_LANDED
 from yokeflow.git.reverts import undo_id
+from yokeflow.git.squashed import landing_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -130,7 +131,6 @@ class _Ref:
     name: str
     oid: str
     at: datetime
-    parents: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,17 +182,13 @@ async def _refs(repo: Repo, tip: str, *prefixes: str) -> list[_Ref]:
     flags = (
         f"--no-merged={tip}",
         "--sort=creatordate",
-        "--format=%(refname)%00%(objectname)%00%(creatordate:unix)%00%(parent)",
+        "--format=%(refname)%00%(objectname)%00%(creatordate:unix)",
     )
     # Git takes a name that ends anywhere else for that of one ref.
     folders = {f"{prefix.rpartition('/')[0]}/" for prefix in prefixes}
     out = await repo.git("for-each-ref", *flags, "--", *sorted(folders))
     found = (line.split("\0") for line in out.text.splitlines())
-    return [
-        _Ref(name, oid, _time(seconds), tuple(parents.split()))
-        for name, oid, seconds, parents in found
-        if name.startswith(prefixes)
-    ]
+    return [_Ref(name, oid, _time(seconds)) for name, oid, seconds in found if name.startswith(prefixes)]
 
 
 async def _nothing() -> list[_Commit]:
@@ -267,7 +263,7 @@ class _Reader:
         return History(self.target, landings, kept, undos, tuple(self._claims(proved)))
 
     def _landings(self) -> Iterator[Landing]:
-        kept = {ref.parents[0]: ref.parents[1] for ref in self.refs if _joins(ref)}
+        kept = {landing_of(ref.name): ref.oid for ref in self.refs}
         for commit in self.landed:
             epic = commit.trailer("Yoke-Epic")
             other = commit.trailer("Yoke-Task") or commit.trailer("Yoke-Undoes")
@@ -332,11 +328,6 @@ class _Reader:
         for session, (task, ref) in kept.items():
             # It was taken back before its commits got their trailers.
             yield Work(task, session, ref.oid, ref.oid, "", ref.at, counts=False, kept_ref=ref.name)
-
-
-def _joins(ref: _Ref) -> bool:
-    """Whether it keeps the history of a squash, which has the landing for its first parent."""
-    return ref.name.startswith(KEPT_LANDED) and len(ref.parents) == 2
 
 
 def _landing(commit: _Commit, epic: str, tip: str, *, squashed: bool) -> Landing:

@@ -1,14 +1,16 @@
 """The history of epics that landed as one commit each.
 
 A squash drops the commits of the epic that landed. Merged with work that was built on those, git would take
-both for independent changes of the same lines. So every squash has a commit beside the target that has the
-landing and the epic's own commits as parents, and the files of the landing. It is kept, and becomes a parent
-of what is merged on the side that has the landing in it.
+both for independent changes of the same lines. So those commits are kept, and where a merge needs it, a
+commit that has the landing and them as parents, and the files of the landing, becomes a parent of what is
+merged.
+
+Kept are commits that were there before: one that is new when it is kept may be taken by somebody's
+`git gc --prune=now` at the same moment.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from yokeflow.git.commits import commit_tree
@@ -28,7 +30,7 @@ async def keep_squashed(repo: Repo, epic: str, landing: str, tip: str) -> None:
     Only once it has landed: what is kept there counts as being on the target.
     """
     if not await repo.is_ancestor(tip, landing):
-        await repo.keep(f"landed/{epic}", await squash_history(repo, landing, tip))
+        await repo.keep(f"landed/{epic}/{landing}", tip)
 
 
 async def squash_history(repo: Repo, landing: str, tip: str) -> str:
@@ -39,34 +41,36 @@ async def squash_history(repo: Repo, landing: str, tip: str) -> str:
     return await commit_tree(repo, await repo.tree_of(landing), [landing, tip], _MESSAGE, env=env)
 
 
-async def with_history(repo: Repo, commit: str, epics: Collection[str], ahead: Collection[str] = ()) -> str:
+async def with_history(
+    repo: Repo, commit: str, epics: Collection[str], ahead: Collection[tuple[str, str]] = ()
+) -> str:
     """A commit with the same files as `commit`, from which git finds what squashed landings in it contain.
 
-    `epics` are those that matter, and `ahead` the `squash_history` of some that have not landed yet. Gives
-    `commit` itself where nothing was squashed: a landing that is not in it is left out, since git would take
-    what is not in `commit` for removed.
+    `epics` are those that matter, and `ahead` landings that are still to come, each with what it squashes.
+    Gives `commit` itself where nothing was squashed. A landing that is not in `commit` is left out: git would
+    take what is not there for removed.
     """
-    missing = [
-        history
-        for history in (*await squash_histories(repo, epics), *ahead)
-        if await _landing_in(repo, history, commit) and not await repo.is_ancestor(history, commit)
-    ]
+    missing: list[str] = []
+    for landing, tip in (*await squashed(repo, epics), *ahead):
+        if await repo.is_ancestor(landing, commit) and not await repo.is_ancestor(tip, commit):
+            missing.append(await squash_history(repo, landing, tip))
     if not missing:
         return commit
     return await commit_tree(repo, await repo.tree_of(commit), [commit, *missing], _MESSAGE)
 
 
-async def _landing_in(repo: Repo, history: str, commit: str) -> bool:
-    landing = await repo.resolve(f"{history}^1")
-    return landing is not None and await repo.is_ancestor(landing, commit)
-
-
-async def squash_histories(repo: Repo, epics: Collection[str]) -> list[str]:
-    """What `keep_squashed` has kept of some epics."""
+async def squashed(repo: Repo, epics: Collection[str]) -> list[tuple[str, str]]:
+    """The landings of some epics that were squashed, each with the last commit of what was."""
     kept = await repo.refs(KEPT_LANDED) if epics else {}
-    return sorted({oid for ref, oid in kept.items() if epic_of(ref) in epics})
+    found = ((*_named(ref), tip) for ref, tip in kept.items())
+    return sorted((landing, tip) for epic, landing, tip in found if epic in epics)
 
 
-def epic_of(ref: str) -> str:
-    """The epic whose history a ref keeps; a second history of the same epic has its commit in the name."""
-    return re.sub(r"-[0-9a-f]{12,}$", "", ref.removeprefix(KEPT_LANDED))
+def landing_of(ref: str) -> str:
+    """The landing whose history a ref keeps; empty for any other ref."""
+    return _named(ref)[1] if ref.startswith(KEPT_LANDED) else ""
+
+
+def _named(ref: str) -> tuple[str, str]:
+    epic, _, landing = ref.removeprefix(KEPT_LANDED).partition("/")
+    return epic, landing
