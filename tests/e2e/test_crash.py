@@ -60,9 +60,9 @@ def assert_done_once(workshop: Workshop) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(110)
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 async def test_kill_9_of_the_orchestrator_at_random_moments(workshop: Workshop, seed: int) -> None:
-    """Ten histories with four kills each: forty moments, some of them while an earlier crash is put right."""
+    """Histories with four kills each, some of them while an earlier crash is put right. Torture has more."""
     chance = random.Random(seed)
     twelve_tasks(workshop)
     if seed % 2:
