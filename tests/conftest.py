@@ -39,10 +39,13 @@ _folder_key = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of this test run; workers of pytest-xdist inherit its name."""
     if _SHARED not in os.environ:
-        quickest = _MEMORY if _has_room(_MEMORY) else Path("/tmp")
-        folder = Path(tempfile.mkdtemp(prefix="yoke-test-", dir=quickest))
+        in_memory = _has_room(_MEMORY)
+        folder = Path(tempfile.mkdtemp(prefix="yoke-test-", dir=_MEMORY if in_memory else "/tmp"))
         folder.chmod(0o711)
         os.environ[_SHARED] = str(folder)
+        if in_memory and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:
+            # Of pytest: where `tmp_path` is. Half of what git does in a small repository is making files.
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
         config.stash[_folder_key] = folder
 
 
