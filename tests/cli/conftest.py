@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from yokeflow.__main__ import main
 from yokeflow.cli.live import LiveState
 from yokeflow.events import Event
 from yokeflow.model import Dependency, Epic, Plan, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -109,3 +115,19 @@ def large_story() -> Story:
         tasks: dict[str, tuple[str, ...]] = {f"t{i}": ((f"{name}.t{i - 1}",) if i else ()) for i in range(5)}
         epics.append(make_epic(name, tasks, *((f"area{number - 3:02}",) if number > 2 else ())))
     return Story(Plan(tuple(epics), Path("plan.yaml")))
+
+
+@pytest.fixture
+def here(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`here(folder, *arguments)` is the command line in this process, since starting one is most of its cost."""
+
+    def call(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        capfd.readouterr()
+        code = main(args)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(args, code, said.out, said.err)
+
+    return call

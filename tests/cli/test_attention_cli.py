@@ -59,11 +59,6 @@ def yoke(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=100)
 
 
-def waiting(project: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(yoke(project, "attention", "--json").stdout)
-    return found
-
-
 @contextmanager
 def running(project: Path, plan: str) -> Iterator[subprocess.Popen[str]]:
     (project / "plan.yaml").write_text(plan)
@@ -76,12 +71,12 @@ def running(project: Path, plan: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_what_waits_is_listed_with_its_consequence_and_its_answers(project):
+def test_what_waits_is_listed_with_its_consequence_and_its_answers(project, here):
     (project / "plan.yaml").write_text(PLAN)
     done = yoke(project, "run")
     assert done.returncode == 1, done.stderr
     assert "yoke attention answer second.a approve" in done.stdout
-    listed = waiting(project)
+    listed = json.loads(here(project, "attention", "--json").stdout)
     assert [(entry["item"], entry["kind"]) for entry in listed] == [
         ("second.a", "approval"),
         ("second.c", "question"),
@@ -92,7 +87,7 @@ def test_what_waits_is_listed_with_its_consequence_and_its_answers(project):
         "landings": ["second", "third"],
     }
     assert all(entry["age_seconds"] >= 0 for entry in listed)
-    told = yoke(project, "attention").stdout
+    told = here(project, "attention").stdout
     assert "3 tasks and 2 landings wait" in told
     assert "1 task and 2 landings wait" in told
     assert "; 1 landing waits" in told
@@ -105,32 +100,32 @@ def test_what_waits_is_listed_with_its_consequence_and_its_answers(project):
         "yoke attention answer first approve",
     ):
         assert command in told
-    assert "waits for you" in yoke(project, "status").stdout
+    assert "waits for you" in here(project, "status").stdout
 
-    wrong = yoke(project, "attention", "answer", "second.a", "land")
+    wrong = here(project, "attention", "answer", "second.a", "land")
     assert (wrong.returncode, wrong.stderr.splitlines()) == (
         2,
         ["error: second.a cannot be answered with land", "hint: say approve or reject"],
     )
-    assert "how do you answer about second.a?" in yoke(project, "attention", "answer", "second.a").stderr
-    assert "has no text" in yoke(project, "attention", "answer", "second.c", "answer").stderr
-    mute = yoke(project, "attention", "answer", "second.a", "reject")
+    assert "how do you answer about second.a?" in here(project, "attention", "answer", "second.a").stderr
+    assert "has no text" in here(project, "attention", "answer", "second.c", "answer").stderr
+    mute = here(project, "attention", "answer", "second.a", "reject")
     assert (mute.returncode, mute.stderr.splitlines()) == (
         2,
         ["error: nobody would know why second.a is rejected", "hint: say it with --text '…'"],
     )
-    assert "nothing is asked about third.a" in yoke(project, "attention", "answer", "third.a").stderr
+    assert "nothing is asked about third.a" in here(project, "attention", "answer", "third.a").stderr
 
-    assert "second.a is approved" in yoke(project, "attention", "answer", "second.a", "approve").stdout
-    twice = yoke(project, "attention", "answer", "second.a", "reject")
+    assert "second.a is approved" in here(project, "attention", "answer", "second.a", "approve").stdout
+    twice = here(project, "attention", "answer", "second.a", "reject")
     assert twice.returncode == 2
     assert "any more: human:" in twice.stderr
     assert "answered approve" in twice.stderr
-    by_id = yoke(project, "attention", "answer", listed[1]["id"][:8], "skip")
+    by_id = here(project, "attention", "answer", listed[1]["id"][:8], "skip")
     assert "second.c is left out" in by_id.stdout, by_id.stderr
-    assert yoke(project, "attention", "answer", "first", "approve").returncode == 0
+    assert here(project, "attention", "answer", "first", "approve").returncode == 0
     assert yoke(project, "run").returncode == 0
-    assert yoke(project, "attention").stdout == "Nothing waits for you.\n"
+    assert here(project, "attention").stdout == "Nothing waits for you.\n"
 
 
 def test_a_run_that_goes_on_acts_on_an_answer_at_once(project):
