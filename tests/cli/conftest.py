@@ -121,7 +121,7 @@ def large_story() -> Story:
 def here(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`here(folder, *arguments)` is the command line in this process, since starting one is most of its cost."""
+    """`here(folder, *arguments)` is the command line in this process: starting one is most of its cost."""
 
     def call(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.chdir(folder)
