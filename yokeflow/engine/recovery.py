@@ -22,6 +22,7 @@ from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
 from yokeflow.git.locks import free_shared_locks
 from yokeflow.git.merge import finish_advance
+from yokeflow.git.orphans import end_orphans
 from yokeflow.git.reverts import Reverts, find_reverts_after, positions
 from yokeflow.git.squashed import keep_squashed
 from yokeflow.git.strays import put_away_since
@@ -95,9 +96,11 @@ async def recover(context: Context, remains: Remains) -> None:
     The caller holds the project, so nothing that is found here is alive.
     """
     await _stop_processes(remains)
-    for freed in await free_shared_locks(context.repo.common_dir, context.repo.root):
+    repo = context.repo
+    await end_orphans((repo.common_dir, repo.root, context.worktrees.folder))
+    for freed in await free_shared_locks(repo.common_dir, repo.root):
         context.recorder.emit("warning.raised", reason=freed, hint="")
-    await finish_advance(context.repo)
+    await finish_advance(repo)
     await _guard_target(context, remains)
     for repaired in await context.worktrees.repair():
         context.recorder.emit("warning.raised", reason=repaired, hint="")

@@ -73,6 +73,8 @@ _BUSY = re.compile(
     r"failed to read .*/worktrees/.*/commondir|could not lock config|Unable to create '.*\.lock': File exists"
     r"|unable to create '.*\.lock': File exists|failed to lock .*: File exists"
 )
+#: In the environment of git, who started it.
+STARTED_BY = "YOKE_GIT_STARTED_BY"
 #: Whether git only gets the time that nobody else needs.
 _IDLE: ContextVar[bool] = ContextVar("idle", default=False)
 #: Nobody else's processes are that modest; it tells which are ours.
@@ -117,7 +119,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         if name not in FOREIGN_VARIABLES and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
     }
     ours = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "false"}
-    return {**kept, **ours, **(extra or {})}
+    return {**kept, **ours, STARTED_BY: str(os.getpid()), **(extra or {})}
 
 
 async def run_git(
