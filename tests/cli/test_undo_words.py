@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,20 @@ from yokeflow.store.operations import Landed
 
 def landed(epic: str, place: int) -> Landed:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    where = {"old_commit": "0" * 40, "epic_commit": None, "target": "main", "strategy": "merge", "at": at}
-    told = {"tasks": (), "brings_back": "", "undone_by": "", "undone_tasks": {}, "latest": True}
+    where: dict[str, Any] = {
+        "old_commit": "0" * 40,
+        "epic_commit": None,
+        "target": "main",
+        "strategy": "merge",
+        "at": at,
+    }
+    told: dict[str, Any] = {
+        "tasks": (),
+        "brings_back": "",
+        "undone_by": "",
+        "undone_tasks": {},
+        "latest": True,
+    }
     return Landed(epic, epic, "r1", standing=True, commit="1" * 40, place=place, **where, **told)
 
 

@@ -246,7 +246,8 @@ def _object(said: Iterator[str]) -> dict[str, Any]:
         text += line
         if line == "}\n":
             break
-    return json.loads(text)
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _skip(shop: Workshop, item: str) -> None:

@@ -287,8 +287,10 @@ async def test_what_was_undone_stays_undone(workshop, database_url, number):
     for what in ("a", "", "last")[:number]:
         project = await workshop.project()
         undo = Undo(project, project.load_plan(), by="human:ada", listen=[])
-        assert (done := await undo.execute(what, lambda _undoing: True, with_dependents=True))
+        done = await undo.execute(what, lambda _undoing: True, with_dependents=True)
+        assert done
         assert set(done.undoing.epics) == {"a", "b"}
+        operation = done.operation
     before, told = await workshop.status(), operations_of(workshop)
     assert [each["can_undo"] for each in told] == [True, *(n == number for n in range(1, number + 1))]
     await lose_store(database_url)
@@ -297,7 +299,7 @@ async def test_what_was_undone_stays_undone(workshop, database_url, number):
     for key in ("items", "landings"):
         assert known_to_git({**after, "run": {}})[key] == known_to_git({**before, "run": {}})[key]
     assert operations_of(workshop) == told
-    assert workshop.yoke("undo", done.operation, "--yes").returncode == 0, "an id that was printed stays"
+    assert workshop.yoke("undo", operation, "--yes").returncode == 0, "an id that was printed stays"
 
 
 @pytest.mark.parametrize("undone", [False, True])

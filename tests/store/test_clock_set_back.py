@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -84,7 +84,7 @@ async def test_the_run_that_began_last_is_the_last(store: Store, project: UUID, 
 async def test_an_approval_ends_with_what_was_approved(store: Store, project: UUID, story: Story) -> None:
     """Else work that was undone since would be taken up again without anybody being asked."""
     asked, again = str(uuid4()), str(uuid4())
-    about = {"kind": "approval", "reason": "look", "choices": ["approve"]}
+    about: dict[str, Any] = {"kind": "approval", "reason": "look", "choices": ["approve"]}
     await tell(
         store,
         project,
@@ -106,7 +106,7 @@ async def test_the_last_answer_is_the_one_that_came_last(store: Store, project: 
     events = [story.started()]
     for by in ("ada", "bob"):
         asked = str(uuid4())
-        about = {"kind": "question", "reason": "which?", "choices": []}
+        about: dict[str, Any] = {"kind": "question", "reason": "which?", "choices": []}
         events += [
             story.task_event("intervention.opened", "1a", intervention=asked, **about),
             story.task_event("intervention.resolved", "1a", intervention=asked, choice="answer", by=by),

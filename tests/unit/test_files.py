@@ -61,7 +61,8 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
 
 
 def test_a_writer_whose_file_was_taken_for_one_that_was_left_writes_it_again(tmp_path, monkeypatch):
-    lock, calls = fcntl.flock, []
+    lock = fcntl.flock
+    calls: list[int] = []
 
     def late(file, how):
         if not calls:
