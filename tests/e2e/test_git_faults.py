@@ -157,7 +157,7 @@ async def test_locks_of_a_killed_git_are_removed_when_it_is_gone(workshop: Works
     common = workshop.root / ".git"
     names = (
         *("packed-refs.lock", "packed-refs.new", "refs/heads/main.lock", "refs/yoke/keep/x.lock"),
-        "logs/refs/heads/epic/x.lock",
+        *("logs/refs/heads/epic/x.lock", "objects/info/commit-graph.lock"),
     )
     for name in names:
         (common / name).parent.mkdir(parents=True, exist_ok=True)

@@ -194,6 +194,23 @@ async def test_an_agent_that_merges_in_the_checkout_itself_gains_nothing(worksho
     assert (workshop.root / "README.md").read_text() == "# Mine too\n"
 
 
+async def test_what_one_agent_put_on_the_target_is_no_place_to_go_back_to_from_another(
+    workshop: Workshop,
+) -> None:
+    workshop.config(agents={"max_attempts": 1})
+    tip = "git rev-parse main"
+    first = f"echo a > a; git add a; git commit -qm a; {PAST} update-ref refs/heads/main HEAD"
+    first += f"; until test $({tip}) != $(git rev-parse HEAD); do sleep 0.05; done"
+    second = f"old=$({tip}); until test $({tip}) != $old; do sleep 0.05; done"
+    second += f"; echo b > b; git add b; git commit -qm b; {PAST} update-ref refs/heads/main HEAD"
+    workshop.plan(epic("one", task("one.a", f"sleep 0.5; {first}")), epic("two", task("two.a", second)))
+    before = workshop.git("rev-parse", "main")
+    report = await workshop.run()
+    assert report.failed == {"two.a": "the agent moved main, where only tested work may land"}
+    landed = workshop.git("log", "--first-parent", "--format=%s", f"{before}..main").splitlines()
+    assert landed == ["Land one: Epic one"]
+
+
 async def test_a_run_that_is_killed_leaves_nothing_untested_on_the_target(workshop: Workshop) -> None:
     """What the agent brought there while nobody watched goes back at the next start."""
     kill = (

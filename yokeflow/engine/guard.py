@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from yokeflow.errors import GitError, RefMovedError
 from yokeflow.git.advance import go_back
-from yokeflow.git.checkouts import checkouts, find
+from yokeflow.git.checkouts import checkouts, find, linked
 from yokeflow.git.hooks import REFUSED
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def guard_target(context: Context, path: Path, before: str | None, base: s
     if not made or not made & {commit.oid for commit in await repo.commits(before, now)}:
         return ""
     if now in made:
-        await _go_back(repo, target, now, await _place_before(repo, target, made) or before)
+        await _go_back(repo, target, now, await _place_before(context, made) or before)
     return _why(target)
 
 
@@ -110,7 +110,7 @@ async def take_back_target(context: Context, path: Path, base: str) -> str:
     made = await _made_in(repo, path, base, now) if now else set()
     if now is None or now not in made:
         return ""
-    back = await _place_before(repo, target, made)
+    back = await _place_before(context, made)
     if back is None or not await _go_back(repo, target, now, back):
         return ""
     return f"an agent had moved {target} to its own {now[:12]}, which was not tested: back at {back[:12]}"
@@ -128,9 +128,13 @@ async def _made_in(repo: Repo, path: Path, base: str | None, now: str) -> set[st
     return made & {commit.oid for commit in await repo.commits(base, now)} if made and base else made
 
 
-async def _place_before(repo: Repo, target: str, made: set[str]) -> str | None:
-    """Where the target was before commits of `made` came there; None when git took no notes."""
-    noted = await repo.git("log", "-g", "--format=%H", f"refs/heads/{target}", "--", ok=(0, 128))
+async def _place_before(context: Context, made: set[str]) -> str | None:
+    """Where the target was before `made`, or what other agents made, came there; None without git's notes."""
+    repo, folder = context.repo, context.worktrees.folder
+    for checkout in linked(repo):
+        if checkout.path.parent == folder:
+            made = made | await _made_in(repo, checkout.path, None, "") - context.known_tips
+    noted = await repo.git("log", "-g", "--format=%H", f"refs/heads/{context.target}", "--", ok=(0, 128))
     return next((oid for oid in noted.text.split() if oid not in made), None)
 
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
 _IN_USE = "yoke: in use by process"
+#: Locks of what all worktrees share, beside those on refs and their logs.
+_SHARED = (
+    *("packed-refs.lock", "packed-refs.new", "config.lock", "gc.pid.lock", "shallow.lock"),
+    *("objects/info/commit-graph.lock", "objects/pack/multi-pack-index.lock"),
+    "objects/info/commit-graphs/commit-graph-chain.lock",
+)
 #: How often to look whether a git of somebody else's has ended, and seconds between.
 _LOOKS, _PAUSE = 60, 0.05
 
@@ -119,7 +125,7 @@ async def free_shared_locks(common_dir: Path, root: Path) -> Sequence[str]:
 
 
 def _shared_locks(common_dir: Path) -> list[Path]:
-    named = (common_dir / name for name in ("packed-refs.lock", "packed-refs.new", "config.lock"))
+    named = (common_dir / name for name in _SHARED)
     # No ref's name ends like that. A garbage collection locks the logs of refs as well.
     below = (lock for name in ("refs", "logs") for lock in (common_dir / name).rglob("*.lock"))
     found = [*(path for path in named if path.exists()), *below]
