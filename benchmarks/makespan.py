@@ -11,7 +11,7 @@ from benchmarks.graphs import SHAPES, plan_of
 from benchmarks.report import Row
 from yoke_resolver import order_ready
 from yoke_resolver.resolve import resolve
-from yokeflow.engine.simulate import simulate, simulate_barriers
+from yokeflow.engine.scheduling.simulate import simulate, simulate_barriers
 from yokeflow.model import Strategy
 from yokeflow.plan.load import load_plan
 

@@ -17,7 +17,7 @@ from yoke_costs.queries import By
 from yoke_costs.report import LAST, Asked, Report, as_csv, data, report
 from yoke_costs.view import forecast_lines, report_lines
 from yokeflow.cli import options, output
-from yokeflow.engine.glance import GONE, Glance, View
+from yokeflow.engine.reports.glance import GONE, Glance, View
 from yokeflow.errors import UsageError
 
 #: Lines of a table, where nothing is said.

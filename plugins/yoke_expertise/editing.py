@@ -23,7 +23,7 @@ from yokeflow.cli.opened import Opened, opened
 from yokeflow.cli.output import clean
 from yokeflow.cli.words import count
 from yokeflow.document import load_document, parse_document
-from yokeflow.engine.redact import redact
+from yokeflow.engine.secrets.redact import redact
 from yokeflow.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from sqlalchemy import text
 
-from yokeflow.engine.redact import redact
+from yokeflow.engine.secrets.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from yoke_expertise.documents import SECTIONS, entry_of
 from yoke_expertise.memories import Draft, Memory, StaleMemoryError, change, find, retire, save
 from yoke_expertise.tables import KINDS, SOURCES, STATUSES, TIERS, TYPES
 from yokeflow.config import Section
-from yokeflow.engine.redact import redact
+from yokeflow.engine.secrets.redact import redact
 from yokeflow.errors import DocumentError, UsageError
 from yokeflow.validation import problems_of
 

@@ -12,7 +12,7 @@ from yoke_expertise.domains import domain_of
 from yoke_expertise.memories import Draft
 from yoke_expertise.runs import remembered
 from yoke_expertise.signature import clean, telling_lines
-from yokeflow.engine.redact import redact
+from yokeflow.engine.secrets.redact import redact
 from yokeflow.errors import YokeError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
-from yokeflow.engine.redact import redact
+from yokeflow.engine.secrets.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

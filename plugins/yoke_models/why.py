@@ -10,7 +10,7 @@ from yoke_models.history import choices, load
 from yoke_models.memory import of_plan
 from yokeflow.cli.output import clean
 from yokeflow.cli.words import money
-from yokeflow.engine.outlook import outlook
+from yokeflow.engine.decisions.outlook import outlook
 from yokeflow.model import Attempt
 
 if TYPE_CHECKING:

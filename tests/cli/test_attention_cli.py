@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from yokeflow.engine.consequence import Held, consequences
+from yokeflow.engine.people.consequence import Held, consequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from yokeflow.cli.undo import _report
-from yokeflow.engine.undo import Undone
-from yokeflow.engine.undo_choice import Undoing
+from yokeflow.engine.undo.choice import Undoing
+from yokeflow.engine.undo.undoing import Undone
 from yokeflow.store.operations import Landed
 
 

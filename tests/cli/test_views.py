@@ -14,8 +14,8 @@ from yokeflow.cli.lines import describe
 from yokeflow.cli.live_frame import frame
 from yokeflow.cli.status_view import status_lines
 from yokeflow.cli.words import clock, money, span, spent
-from yokeflow.engine.consequence import Held
-from yokeflow.engine.glance import in_landing_order
+from yokeflow.engine.people.consequence import Held
+from yokeflow.engine.reports.glance import in_landing_order
 from yokeflow.events import Event
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import Control, request
+from yokeflow.engine.people.control import Control, request
 from yokeflow.errors import ExitCode, UsageError
 from yokeflow.events import Event
 

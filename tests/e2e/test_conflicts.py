@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import request
+from yokeflow.engine.people.control import request
 from yokeflow.errors import DocumentError, ExitCode, LimitError
 from yokeflow.hookspecs import hookimpl
 from yokeflow.model import Attempt, Conflict, ConflictDecision

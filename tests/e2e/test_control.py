@@ -18,8 +18,8 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine import run as run_module
-from yokeflow.engine.control import Control, request
 from yokeflow.engine.lock import hold_project
+from yokeflow.engine.people.control import Control, request
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.run import Run
 from yokeflow.engine.selection import RunOptions

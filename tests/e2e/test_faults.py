@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.config import Database
-from yokeflow.engine.control import Action, request
 from yokeflow.engine.lock import holder
+from yokeflow.engine.people.control import Action, request
 from yokeflow.engine.run import Run
 from yokeflow.engine.selection import RunOptions
 from yokeflow.errors import ExitCode, ProjectBusyError, UsageError

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import epic, task
-from yokeflow.engine.glance import Glance, glimpse
 from yokeflow.engine.project import Project
+from yokeflow.engine.reports.glance import Glance, glimpse
 from yokeflow.store import items
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from tests.e2e.test_conflicts import BOTH, resolver
-from yokeflow.engine.control import request
+from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:

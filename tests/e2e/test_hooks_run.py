@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.claims import close_tasks_if_idle
-from yokeflow.engine.commits import begin, ingest
+from yokeflow.engine.facts.claims import close_tasks_if_idle
+from yokeflow.engine.facts.commits import begin, ingest
 from yokeflow.errors import ExitCode
 from yokeflow.git.hooks import Hooks
 from yokeflow.store import history, items

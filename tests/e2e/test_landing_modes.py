@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from yokeflow.engine.landing_order import LandingOrder
-from yokeflow.engine.landing_queue import GONE, LOST, Built, LandingQueue, Member
+from yokeflow.engine.landing.order import LandingOrder
+from yokeflow.engine.landing.queue import GONE, LOST, Built, LandingQueue, Member
 from yokeflow.engine.report import LandingResult
 from yokeflow.git.merge import Advance, commit_merge, merge_trees
 from yokeflow.git.repo import Repo

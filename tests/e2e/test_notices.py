@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine import notices
+from yokeflow.engine.people import notices
 from yokeflow.errors import ExitCode
 from yokeflow.hookspecs import hookimpl
 from yokeflow.model import Notice

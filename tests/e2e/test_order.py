@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import request
+from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode
 
 #: What waits for others in vain ends soon, and is not tried again.

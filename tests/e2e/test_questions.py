@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import request
+from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import yoke_agents
 from tests.e2e.model_server import SENTENCE, ModelServer, model_server
 from yoke_agents.tally import Tally
 from yokeflow.config import AgentOptions
-from yokeflow.engine.process import Exit, run_process, scrubbed_environment
+from yokeflow.engine.processes.process import Exit, run_process, scrubbed_environment
 from yokeflow.model import AgentOutput, AgentReport, Usage
 from yokeflow.testing import agent_request
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.rebuild import find_missing, rebuild
-from yokeflow.engine.undo import Undo
+from yokeflow.engine.facts.rebuild import find_missing, rebuild
+from yokeflow.engine.undo.undoing import Undo
 from yokeflow.git.made import writer_of
 from yokeflow.store.driver import connect
 

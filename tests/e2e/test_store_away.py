@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine import status_file
-from yokeflow.engine.control import Became, request
-from yokeflow.engine.git_layer import needs_of
+from yokeflow.engine.people.control import Became, request
+from yokeflow.engine.reports import status_file
+from yokeflow.engine.reports.git_layer import needs_of
 from yokeflow.events import Event
 from yokeflow.store.fold import fold, of_plan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import request
+from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode
 
 IGNORED = "plan.yaml\n.yokeflow.yaml\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine.control import request
+from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode, UsageError
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.engine import rebuild, recovery
-from yokeflow.engine import undo as undo_module
+from yokeflow.engine.facts import rebuild
 from yokeflow.engine.lock import hold_project
-from yokeflow.engine.undo import Undo
+from yokeflow.engine.recovery import recovery
+from yokeflow.engine.undo import undoing as undo_module
+from yokeflow.engine.undo.undoing import Undo
 from yokeflow.errors import ExitCode, UsageError, YokeError
 
 if TYPE_CHECKING:
-    from yokeflow.engine.undo import Undone
-    from yokeflow.engine.undo_choice import Undoing
+    from yokeflow.engine.undo.choice import Undoing
+    from yokeflow.engine.undo.undoing import Undone
 
 
 async def undo(workshop: Workshop, what: str = "", **more: Any) -> Undone:

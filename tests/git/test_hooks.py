@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.git.conftest import commit, run
-from yokeflow.engine.environment import git_settings
+from yokeflow.engine.processes.environment import git_settings
 from yokeflow.git.hook_files import NAMES, Found
 from yokeflow.git.hooks import Hooks, guard_refs, program_file, session_hooks
 from yokeflow.git.repo import Repo

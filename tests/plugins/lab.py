@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from yokeflow.engine.hosting import Lender, Lent
+from yokeflow.engine.decisions.hosting import Lender, Lent
 from yokeflow.engine.recorder import Recorder
 from yokeflow.git.repo import Repo
 from yokeflow.model import AgentReport, Attempt, Epic, Failure, Plan, SessionResult, Task

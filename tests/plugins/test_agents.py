@@ -19,7 +19,7 @@ import yaml
 import yoke_agents
 from yoke_agents.common import exit_error
 from yokeflow.config import AgentOptions, Config
-from yokeflow.engine.process import run_process, scrubbed_environment
+from yokeflow.engine.processes.process import run_process, scrubbed_environment
 from yokeflow.model import AgentOutput, AgentReport, AgentRequest, Attempt, Task, Usage
 from yokeflow.plugin_manager import PluginManager
 from yokeflow.testing import (

@@ -20,7 +20,7 @@ from yoke_expertise.shell import parts_of
 from yoke_expertise.signature import signature, telling_lines
 from yoke_expertise.transcripts import Command, commands_in, worked
 from yokeflow.config import Config, Learning
-from yokeflow.engine.hosting import Lent
+from yokeflow.engine.decisions.hosting import Lent
 from yokeflow.model import AgentReport, Failure, Task
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yokeflow.engine.status_file import FALLBACK, parse, render
+from yokeflow.engine.reports.status_file import FALLBACK, parse, render
 from yokeflow.store.cache import clear_away, read_cache, write_cache
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from yokeflow.engine.git_facts import Facts
+from yokeflow.engine.facts.git_facts import Facts
 from yokeflow.events import Event
 from yokeflow.git.history import History, Landing, Undo, Work
 from yokeflow.store.journal import Journal

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yokeflow.engine.boundaries import trespass
+from yokeflow.engine.sessions.boundaries import trespass
 from yokeflow.model import Profile
 
 DOCS = Profile("writer", may_change=("docs/**", "*.md"), must_not_change=("docs/api/**",))

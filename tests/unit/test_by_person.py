@@ -6,7 +6,7 @@ import getpass
 import os
 from typing import TYPE_CHECKING
 
-from yokeflow.engine.interventions import by_person
+from yokeflow.engine.ledger.interventions import by_person
 
 if TYPE_CHECKING:
     import pytest

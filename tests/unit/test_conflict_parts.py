@@ -10,8 +10,8 @@ import pytest
 
 import yoke_conflicts
 from yokeflow.config import Config
-from yokeflow.engine.conflict_prompt import build_prompt, for_a_person
-from yokeflow.engine.decide import Decisions
+from yokeflow.engine.conflicts.prompt import build_prompt, for_a_person
+from yokeflow.engine.decisions.decide import Decisions
 from yokeflow.engine.recorder import Recorder
 from yokeflow.events import Event
 from yokeflow.hookspecs import hookimpl

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from yokeflow.config import Config
-from yokeflow.engine.decide import Decisions, EventHook
-from yokeflow.engine.hosting import Lender
+from yokeflow.engine.decisions.decide import Decisions, EventHook
+from yokeflow.engine.decisions.hosting import Lender
 from yokeflow.engine.recorder import Recorder
 from yokeflow.errors import LimitError, PluginError
 from yokeflow.events import Event

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from yokeflow.engine.landing_order import landing_order
+from yokeflow.engine.landing.order import landing_order
 from yokeflow.engine.lock import hold_project, holder
-from yokeflow.engine.prompt import build_prompt
+from yokeflow.engine.sessions.prompt import build_prompt
 from yokeflow.errors import (
     DocumentError,
     ExitCode,

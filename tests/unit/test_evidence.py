@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yokeflow.config import Checks, Config
-from yokeflow.engine.checks import Checker, Subject, Verdict
 from yokeflow.engine.recorder import Recorder
+from yokeflow.engine.sessions.checks import Checker, Subject, Verdict
 from yokeflow.store.evidence import Known
 from yokeflow.store.journal import Journal
 

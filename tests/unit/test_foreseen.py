@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yokeflow.cli.forecast_view import forecast_lines
 from yokeflow.cli.lines import describe
-from yokeflow.engine.foreseen import told, wishes
+from yokeflow.engine.conflicts.foreseen import told, wishes
 from yokeflow.events import Event
 from yokeflow.model import Epic, Plan, Task
 from yokeflow.store.forecasts import ConflictHistory, Forecast

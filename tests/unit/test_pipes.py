@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 
-from yokeflow.engine.pipes import Reader, Writer
+from yokeflow.engine.processes.pipes import Reader, Writer
 
 
 async def test_writes_more_than_fits_and_then_closes():

@@ -17,10 +17,10 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from yokeflow.engine import supervised
-from yokeflow.engine.nursery import NURSERY
-from yokeflow.engine.process import Exit, run_process, scrubbed_environment, sweep
-from yokeflow.engine.transcript import LONGEST_LINE, TAIL
+from yokeflow.engine.processes import supervised
+from yokeflow.engine.processes.nursery import NURSERY
+from yokeflow.engine.processes.process import Exit, run_process, scrubbed_environment, sweep
+from yokeflow.engine.processes.transcript import LONGEST_LINE, TAIL
 from yokeflow.errors import DiskFullError
 from yokeflow.model import Launch
 from yokeflow.testing import Script
@@ -313,7 +313,7 @@ class TestNothingIsLeft:
         program = textwrap.dedent("""
             import asyncio, sys
             from pathlib import Path
-            from yokeflow.engine.process import run_process, scrubbed_environment
+            from yokeflow.engine.processes.process import run_process, scrubbed_environment
             from yokeflow.model import Launch
             script, folder = sys.argv[1], Path(sys.argv[2])
             asyncio.run(run_process(Launch(("sh", "-c", script)), cwd=folder, transcript=folder / "log",
@@ -430,7 +430,9 @@ class TestSweep:
         assert sweep(*mark) == ()
 
     def test_spares_the_process_that_asks_and_where_it_runs(self, mark):
-        program = "from yokeflow.engine.process import sweep; import sys; print(sweep(*sys.argv[1:]))"
+        program = (
+            "from yokeflow.engine.processes.process import sweep; import sys; print(sweep(*sys.argv[1:]))"
+        )
         command = f'{sys.executable} -c "{program}" {mark[0]} {mark[1]}; echo survived'
         done = subprocess.run(
             ["sh", "-c", command],

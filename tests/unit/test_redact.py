@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yokeflow.engine.redact import redact, secret_values
+from yokeflow.engine.secrets.redact import redact, secret_values
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabc+/=\n-----END RSA PRIVATE KEY-----"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yokeflow.engine.prompt import build_prompt
+from yokeflow.engine.sessions.prompt import build_prompt
 from yokeflow.model import Attempt, Epic, Profile, Task
 
 

@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from yoke_resolver import order_ready
 from yoke_resolver.resolve import resolve
-from yokeflow.engine.caution import Wishes
-from yokeflow.engine.ready import ReadyQueue
-from yokeflow.engine.scheduler import Scheduler
+from yokeflow.engine.scheduling.caution import Wishes
+from yokeflow.engine.scheduling.ready import ReadyQueue
+from yokeflow.engine.scheduling.scheduler import Scheduler
 from yokeflow.errors import PluginError
 from yokeflow.globs import overlaps
 from yokeflow.model import Dependency, Epic, Plan, Resolution, Strategy, Strength, Task

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from yokeflow.engine.setting_writes import Change, wrote, wrote_unnamed
-from yokeflow.engine.traced import commands, size, tell
+from yokeflow.engine.lanes.setting_writes import Change, wrote, wrote_unnamed
+from yokeflow.engine.lanes.traced import commands, size, tell
 
 NEW = Change("user.name", (), ("X",))
 GONE = Change("user.name", ("X",), ())

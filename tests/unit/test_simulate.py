@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.graphs import SHAPES, plan_of
 from yoke_resolver import order_ready
 from yoke_resolver.resolve import resolve
-from yokeflow.engine.simulate import Simulation, simulate, simulate_barriers
+from yokeflow.engine.scheduling.simulate import Simulation, simulate, simulate_barriers
 from yokeflow.model import Plan, Resolution, Strategy
 from yokeflow.plan.load import load_plan
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yokeflow.config import AgentOptions
-from yokeflow.engine.process import Exit, run_process, scrubbed_environment
+from yokeflow.engine.processes.process import Exit, run_process, scrubbed_environment
 from yokeflow.model import AgentOutput, AgentReport, Launch, Usage
 from yokeflow.plugin_manager import PluginManager
 from yokeflow.testing import (

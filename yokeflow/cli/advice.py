@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from yokeflow.engine.consequence import Held
+    from yokeflow.engine.people.consequence import Held
     from yokeflow.engine.project import Project
 
 

@@ -12,10 +12,10 @@ from yokeflow.cli import output
 from yokeflow.cli.asking import KEPT
 from yokeflow.cli.opened import opened
 from yokeflow.cli.words import ago
-from yokeflow.engine.control import Action, Became, request
-from yokeflow.engine.layers import fall_back
+from yokeflow.engine.people.control import Action, Became, request
 from yokeflow.engine.project import Project
-from yokeflow.engine.redact import redact
+from yokeflow.engine.reports.layers import fall_back
+from yokeflow.engine.secrets.redact import redact
 from yokeflow.errors import ExitCode, StoreError, UsageError
 from yokeflow.store.answered import SHORTEST_ID, last_answer
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yokeflow.cli import output
-from yokeflow.engine.control import Became, request
+from yokeflow.engine.people.control import Became, request
 from yokeflow.engine.project import Project
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:
-    from yokeflow.engine.control import Action
+    from yokeflow.engine.people.control import Action
 
 #: For a request that nobody can carry out now.
 KEPT = "The store is not reachable: this is kept, and is done once the store is back."

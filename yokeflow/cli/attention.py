@@ -14,7 +14,7 @@ from yokeflow.cli.advice import answer_lines, answers, consequence
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import ago, first_line
-from yokeflow.engine.consequence import Held
+from yokeflow.engine.people.consequence import Held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,10 +12,10 @@ import click
 
 from yokeflow.cli import options, output
 from yokeflow.cli.words import count
+from yokeflow.engine.facts.rebuild import Missing, find_missing
+from yokeflow.engine.facts.rebuild import rebuild as rebuild_store
 from yokeflow.engine.lock import hold_project, holder
 from yokeflow.engine.project import Project
-from yokeflow.engine.rebuild import Missing, find_missing
-from yokeflow.engine.rebuild import rebuild as rebuild_store
 from yokeflow.errors import ExitCode, ProjectBusyError, UsageError
 from yokeflow.places import find_root
 from yokeflow.plugin_manager import load_plugins

@@ -12,8 +12,8 @@ from yokeflow.cli import options, output
 from yokeflow.cli.asking import KEPT
 from yokeflow.cli.opened import project_status
 from yokeflow.cli.running import run_and_show
-from yokeflow.engine.control import Became, request
 from yokeflow.engine.lock import holder
+from yokeflow.engine.people.control import Became, request
 from yokeflow.engine.project import Project
 from yokeflow.engine.selection import RunOptions
 from yokeflow.errors import ExitCode, StoreError, UsageError

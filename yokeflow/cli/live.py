@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.cli.lines import describe
 from yokeflow.cli.live_items import ACTIVE, SATISFIED, Landing, LiveEpic, LiveTask, Phase, Question
 from yokeflow.cli.words import last_lines
-from yokeflow.engine.landing_order import landing_order
+from yokeflow.engine.landing.order import landing_order
 from yokeflow.model import Strength
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from yokeflow.engine.landing_order import LandingOrder
+    from yokeflow.engine.landing.order import LandingOrder
     from yokeflow.events import Event
     from yokeflow.model import Dependency, Epic, Plan, Task
 

@@ -16,9 +16,9 @@ from yokeflow.cli.opened import answered
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import few, short
-from yokeflow.engine.layers import STORE
-from yokeflow.engine.past import follow as follow_journal
-from yokeflow.engine.past import read_past
+from yokeflow.engine.reports.layers import STORE
+from yokeflow.engine.reports.past import follow as follow_journal
+from yokeflow.engine.reports.past import read_past
 from yokeflow.errors import UsageError
 from yokeflow.store import history
 from yokeflow.store import operations as store_operations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from yokeflow.cli.opened import Opened
-    from yokeflow.engine.past import Past
+    from yokeflow.engine.reports.past import Past
     from yokeflow.errors import StoreError
     from yokeflow.events import Event
     from yokeflow.store.operations import Operation

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from yokeflow.cli import output
 from yokeflow.cli.origin import AWAY
-from yokeflow.engine.glance import PATIENCE, in_landing_order, lands_later, truthful
-from yokeflow.engine.kept import settle_kept
 from yokeflow.engine.lock import holder
+from yokeflow.engine.people.kept import settle_kept
 from yokeflow.engine.project import Project
+from yokeflow.engine.reports.glance import PATIENCE, in_landing_order, lands_later, truthful
 from yokeflow.errors import StoreError
 from yokeflow.store import items
 from yokeflow.store.cache import CACHE

@@ -12,10 +12,10 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.forecast_view import CONFLICT, hot_file_lines
 from yokeflow.cli.words import count, few, span
-from yokeflow.engine.decide import Decisions
-from yokeflow.engine.foreseen import touching
+from yokeflow.engine.conflicts.foreseen import touching
+from yokeflow.engine.decisions.decide import Decisions
 from yokeflow.engine.known_agents import check_plan, check_settings
-from yokeflow.engine.simulate import simulate
+from yokeflow.engine.scheduling.simulate import simulate
 from yokeflow.errors import DocumentError, ExitCode
 from yokeflow.places import find_root
 from yokeflow.plan import graph, outline
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from yokeflow.config import Config
-    from yokeflow.engine.outlook import Outlook
+    from yokeflow.engine.decisions.outlook import Outlook
     from yokeflow.model import Plan, Profile, Resolution, Task
     from yokeflow.plugin_manager import PluginManager
     from yokeflow.settings import Settings
@@ -224,6 +224,6 @@ def _check_roles(loaded: _Loaded) -> None:
 
 def _outlook(loaded: _Loaded) -> Outlook:
     # Imported here, since it takes SQLAlchemy and a drawing does without.
-    outlook = import_module("yokeflow.engine.outlook").outlook
+    outlook = import_module("yokeflow.engine.decisions.outlook").outlook
     found: Outlook = asyncio.run(outlook(Path.cwd(), loaded.plan, loaded.plugins, loaded.config))
     return found

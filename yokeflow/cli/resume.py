@@ -11,8 +11,8 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.opened import opened
 from yokeflow.cli.running import run_and_show
-from yokeflow.engine.control import request
 from yokeflow.engine.lock import holder
+from yokeflow.engine.people.control import request
 from yokeflow.engine.project import Project
 from yokeflow.engine.selection import RunOptions
 from yokeflow.errors import ExitCode, UsageError

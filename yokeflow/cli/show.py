@@ -15,7 +15,7 @@ from yokeflow.cli.opened import answered
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, style, width
 from yokeflow.cli.words import moment, money, short, span, spent
-from yokeflow.engine.past import item_told
+from yokeflow.engine.reports.past import item_told
 from yokeflow.errors import UsageError
 from yokeflow.store import history
 

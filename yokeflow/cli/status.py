@@ -13,8 +13,8 @@ import click
 from yokeflow.cli import options, output
 from yokeflow.cli.origin import AWAY
 from yokeflow.cli.status_view import status_lines
-from yokeflow.engine.glance import GONE, PATIENCE, Glance
-from yokeflow.engine.layers import fall_back, read_status
+from yokeflow.engine.reports.glance import GONE, PATIENCE, Glance
+from yokeflow.engine.reports.layers import fall_back, read_status
 from yokeflow.errors import StoreError
 
 if TYPE_CHECKING:

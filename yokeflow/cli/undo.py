@@ -14,15 +14,15 @@ from yokeflow.cli import options, output
 from yokeflow.cli.lines import event_lines
 from yokeflow.cli.output import clean, style
 from yokeflow.cli.words import count, listed, short
-from yokeflow.engine.interventions import by_person
+from yokeflow.engine.ledger.interventions import by_person
 from yokeflow.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from yokeflow.engine.project import Project
-    from yokeflow.engine.undo import Undo, Undone
-    from yokeflow.engine.undo_choice import Undoing
+    from yokeflow.engine.undo.choice import Undoing
+    from yokeflow.engine.undo.undoing import Undo, Undone
     from yokeflow.events import Event
 
 #: What a person who waits wants to see of the events of an undo.
@@ -60,7 +60,7 @@ def command(
 async def _undo(asked: _Asked, what: str, path: Path | None, *, with_dependents: bool) -> Undone | None:
     # By name: who only wants to read the help waits for no store.
     projects: Any = import_module("yokeflow.engine.project")
-    engine: Any = import_module("yokeflow.engine.undo")
+    engine: Any = import_module("yokeflow.engine.undo.undoing")
     project: Project = await projects.Project.open(Path.cwd())
     plan = project.load_plan(str(path) if path else None)
     undo: Undo = engine.Undo(project, plan, by=by_person(), listen=[asked.listener()])

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yokeflow.cli.advice import place_of
 from yokeflow.cli.opened import answered
-from yokeflow.engine.consequence import consequences
-from yokeflow.engine.landing_order import taken_in
-from yokeflow.engine.layers import fall_back
+from yokeflow.engine.facts.rebuild import plan_of
+from yokeflow.engine.landing.order import taken_in
+from yokeflow.engine.people.consequence import consequences
 from yokeflow.engine.project import Project
-from yokeflow.engine.rebuild import plan_of
+from yokeflow.engine.reports.layers import fall_back
 from yokeflow.store.status import epic_edges
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from yokeflow.cli.advice import Place
     from yokeflow.cli.opened import Opened
-    from yokeflow.engine.consequence import Held
+    from yokeflow.engine.people.consequence import Held
     from yokeflow.errors import StoreError
 
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from yokeflow.engine.landing_order import landing_order
+from yokeflow.engine.landing.order import landing_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from yokeflow.config import AgentOptions, Config
-    from yokeflow.engine.checks import Checker
-    from yokeflow.engine.decide import Decisions
-    from yokeflow.engine.landing_order import LandingOrder
+    from yokeflow.engine.decisions.decide import Decisions
+    from yokeflow.engine.landing.order import LandingOrder
+    from yokeflow.engine.lanes.shared import Shared
     from yokeflow.engine.project import Project
     from yokeflow.engine.recorder import Recorder
-    from yokeflow.engine.shared import Shared
+    from yokeflow.engine.sessions.checks import Checker
     from yokeflow.git.repo import Repo
     from yokeflow.git.worktrees import Worktrees
     from yokeflow.hookspecs import Agent

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from yokeflow.config import Config
-from yokeflow.engine.decide import Decisions
+from yokeflow.engine.decisions.decide import Decisions
 from yokeflow.engine.doubts import doubts, resolver
 from yokeflow.engine.known_agents import agent_names, check_settings
 from yokeflow.engine.project import Project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yokeflow.engine.commits import begin, publish_tasks
+from yokeflow.engine.facts.commits import begin, publish_tasks
 from yokeflow.engine.project import Project
 from yokeflow.errors import DocumentError
 from yokeflow.git.hooks import Hooks

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from yokeflow.engine.checks import Checker
 from yokeflow.engine.context import Context
-from yokeflow.engine.decide import Decisions
-from yokeflow.engine.hosting import Lender
-from yokeflow.engine.interview import interview
-from yokeflow.engine.shared import Shared
+from yokeflow.engine.decisions.decide import Decisions
+from yokeflow.engine.decisions.hosting import Lender
+from yokeflow.engine.lanes.shared import Shared
+from yokeflow.engine.sessions.checks import Checker
+from yokeflow.engine.sessions.interview import interview
 from yokeflow.git.hooks import guard_refs, session_hooks
 from yokeflow.model import LANE_PREFIX
 from yokeflow.store import evidence

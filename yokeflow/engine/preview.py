@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yokeflow.engine.decide import Decisions
-from yokeflow.engine.hosting import Lender
-from yokeflow.engine.ledger_loading import load_ledger
+from yokeflow.engine.decisions.decide import Decisions
+from yokeflow.engine.decisions.hosting import Lender
+from yokeflow.engine.ledger.loading import load_ledger
 from yokeflow.engine.recorder import Recorder
 from yokeflow.engine.selection import selected
 from yokeflow.plan.roles import roles

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.engine import claims, commits, rebuild
+from yokeflow.engine.facts import claims, commits, rebuild
 from yokeflow.git.repo import Repo
 from yokeflow.git.worktrees import Worktrees
 from yokeflow.plan.load import load_plan

@@ -12,26 +12,26 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from yokeflow.engine.claims import close_tasks
-from yokeflow.engine.commits import ingest, publish_tasks
-from yokeflow.engine.control import Control
-from yokeflow.engine.decide import EventHook
-from yokeflow.engine.forecast import Forecasts
-from yokeflow.engine.interventions import by_person
-from yokeflow.engine.keeping import keep_status
-from yokeflow.engine.kept import apply_kept
-from yokeflow.engine.ledger_loading import load_ledger
+from yokeflow.engine.conflicts.forecast import Forecasts
+from yokeflow.engine.decisions.decide import EventHook
+from yokeflow.engine.facts.claims import close_tasks
+from yokeflow.engine.facts.commits import ingest, publish_tasks
+from yokeflow.engine.facts.rebuild import catch_up
+from yokeflow.engine.ledger.interventions import by_person
+from yokeflow.engine.ledger.loading import load_ledger
 from yokeflow.engine.lock import hold_project
-from yokeflow.engine.notices import Notices
 from yokeflow.engine.opening import open_context
+from yokeflow.engine.people.control import Control
+from yokeflow.engine.people.kept import apply_kept
+from yokeflow.engine.people.notices import Notices
 from yokeflow.engine.preflight import check_agents, check_places
-from yokeflow.engine.rebuild import catch_up
 from yokeflow.engine.recorder import Recorder
-from yokeflow.engine.recovery import OPEN, compare_with_git, find_remains, recover, tidy_up
+from yokeflow.engine.recovery.recovery import OPEN, compare_with_git, find_remains, recover, tidy_up
+from yokeflow.engine.recovery.taken_back import record_found
 from yokeflow.engine.report import RunReport
-from yokeflow.engine.scheduler import Scheduler
+from yokeflow.engine.reports.keeping import keep_status
+from yokeflow.engine.scheduling.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
-from yokeflow.engine.taken_back import record_found
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, UsageError, YokeError
 from yokeflow.git.hooks import Hooks
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from yokeflow.engine.context import Context
-    from yokeflow.engine.ledger import Ledger
+    from yokeflow.engine.ledger.ledger import Ledger
     from yokeflow.engine.project import Project
     from yokeflow.events import Event
     from yokeflow.model import Plan, Resolution

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from yokeflow.engine.context import Context
-    from yokeflow.engine.scheduler import Scheduler
+    from yokeflow.engine.scheduling.scheduler import Scheduler
     from yokeflow.errors import LimitError
     from yokeflow.model import Task
 

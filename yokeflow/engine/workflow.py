@@ -10,15 +10,15 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from yokeflow.engine.attempt import Outcome, Session
-from yokeflow.engine.consent import Consent, take_up
-from yokeflow.engine.forecast import Forecasts
-from yokeflow.engine.interventions import refused
-from yokeflow.engine.landing import Landings
-from yokeflow.engine.landing_queue import LandingQueue
-from yokeflow.engine.lanes import HandOverConflictError, Lanes
+from yokeflow.engine.conflicts.forecast import Forecasts
+from yokeflow.engine.conflicts.unsettled import Unsettled
+from yokeflow.engine.landing.landings import Landings
+from yokeflow.engine.landing.queue import LandingQueue
+from yokeflow.engine.lanes.lanes import HandOverConflictError, Lanes
+from yokeflow.engine.ledger.interventions import refused
+from yokeflow.engine.people.consent import Consent, take_up
+from yokeflow.engine.sessions.attempt import Outcome, Session
 from yokeflow.engine.shortage import Shortage
-from yokeflow.engine.unsettled import Unsettled
 from yokeflow.errors import GitError, LimitError, ProjectBusyError, RepositoryError, YokeError, disk_full
 from yokeflow.model import Attempt, Failure, LandingStatus
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from yokeflow.engine.context import Context
-    from yokeflow.engine.lanes import Place
-    from yokeflow.engine.ledger import Ledger
+    from yokeflow.engine.lanes.lanes import Place
+    from yokeflow.engine.ledger.ledger import Ledger
     from yokeflow.engine.report import LandingResult
-    from yokeflow.engine.scheduler import Scheduler
+    from yokeflow.engine.scheduling.scheduler import Scheduler
     from yokeflow.model import Resolution, Task
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from yokeflow.engine import answers
+from yokeflow.engine.decisions import answers
 from yokeflow.model import Conflict, OtherCommit
 from yokeflow.testing.asked import Asked, run, valid
 from yokeflow.testing.host import TestHost, host

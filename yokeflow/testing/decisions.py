@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yokeflow.config import Config
-from yokeflow.engine import answers
+from yokeflow.engine.decisions import answers
 from yokeflow.errors import DocumentError, YokeError
 from yokeflow.model import BudgetLeft, Plan, Profile, Strategy, Strength
 from yokeflow.testing.asked import Asked, valid

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from yokeflow import events
-from yokeflow.engine import answers
+from yokeflow.engine.decisions import answers
 from yokeflow.errors import StoreError
 from yokeflow.events import Event
 from yokeflow.testing.asked import Asked, run, valid

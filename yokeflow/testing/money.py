@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from yokeflow.config import Config
-from yokeflow.engine import answers
+from yokeflow.engine.decisions import answers
 from yokeflow.errors import LimitError
 from yokeflow.model import Reservation, Usage
 from yokeflow.testing.asked import Asked, run, valid

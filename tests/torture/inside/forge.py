@@ -20,7 +20,7 @@ _LOADED = (
     *("yokeflow.__main__", "yokeflow.cli.running", "yokeflow.cli.report", "yokeflow.cli.live"),
     *(
         "yokeflow.engine.run",
-        "yokeflow.engine.control",
+        "yokeflow.engine.people.control",
         "yokeflow.store.status",
         "yokeflow.store.alembic_runner",
     ),

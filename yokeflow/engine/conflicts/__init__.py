@@ -1,0 +1,1 @@
+"""Conflicts of epics: foreseen, resolved beside the run, or left to a person."""

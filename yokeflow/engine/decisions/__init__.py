@@ -1,0 +1,1 @@
+"""What plugins decide, and what is lent to them for that."""

@@ -1,0 +1,1 @@
+"""What git knows and the store has to learn: commits of people, and the second copy."""

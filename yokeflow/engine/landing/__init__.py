@@ -1,0 +1,1 @@
+"""The way of finished epics onto the target."""

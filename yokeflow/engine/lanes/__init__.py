@@ -1,0 +1,1 @@
+"""The worktrees that tasks run in, and what no session may change beside them."""

@@ -1,0 +1,1 @@
+"""What people answer and ask for, and what they are told."""

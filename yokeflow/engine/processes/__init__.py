@@ -1,0 +1,1 @@
+"""Processes of agents and checks: started, read, ended with all they started."""

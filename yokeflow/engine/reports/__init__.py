@@ -1,0 +1,1 @@
+"""The state of a project, by whoever can tell."""

@@ -1,0 +1,1 @@
+"""Which task starts next. Nothing here knows of processes or of git."""

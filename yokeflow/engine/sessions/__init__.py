@@ -1,0 +1,1 @@
+"""One session of one agent: asked, run, paid for, checked."""

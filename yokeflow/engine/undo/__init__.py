@@ -1,0 +1,1 @@
+"""`yoke undo`: what is undone, and how."""
