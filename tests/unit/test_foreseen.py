@@ -82,7 +82,11 @@ def test_status_shows_what_is_ahead_and_what_is_hot() -> None:
         "more": 3,
         "tasks": {"a": ["a.1"], "b": ["b.1"]},
     }
-    state = {"forecasts": [shown] * 9, "hot_files": [{"path": "src/api.py", "conflicts": 4}]}
+    state = {
+        "items": [{"id": "a"}, {"id": "a.1"}, {"id": "b"}, {"id": "b.1"}],
+        "forecasts": [shown] * 9,
+        "hot_files": [{"path": "src/api.py", "conflicts": 4}],
+    }
     lines = list(forecast_lines(state, 100))
     assert "a and b do not merge" in lines[1]
     assert "src/api.py" in lines[2]
