@@ -172,3 +172,16 @@ async def test_locks_of_a_killed_git_are_removed_when_it_is_gone(workshop: Works
     assert report.exit_code is ExitCode.OK
     assert not [name for name in names if (common / name).exists()]
     workshop.assert_tidy()
+
+
+async def test_refs_that_lead_to_nothing_are_removed(workshop: Workshop) -> None:
+    kept = workshop.git("commit-tree", "HEAD^{tree}", "-m", "Kept")
+    lost = workshop.git("commit-tree", "HEAD^{tree}", "-m", "Lost")
+    workshop.git("update-ref", "refs/yoke/keep/kept", kept)
+    workshop.git("update-ref", "refs/yoke/keep/lost", lost)
+    (workshop.root / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    workshop.plan(epic("one", task("one.a")))
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert lost[:12] in "".join(event["reason"] for event in workshop.of("warning.raised"))
+    assert workshop.git("rev-parse", "refs/yoke/keep/kept") == kept
+    workshop.git("log", "--all")

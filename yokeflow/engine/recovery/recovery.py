@@ -18,6 +18,7 @@ from yokeflow.engine.sessions.accounting import close_question
 from yokeflow.engine.sessions.checks import proof_of
 from yokeflow.errors import YokeError
 from yokeflow.events import Event
+from yokeflow.git.broken import drop_broken_refs
 from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
 from yokeflow.git.locks import free_shared_locks
@@ -98,7 +99,7 @@ async def recover(context: Context, remains: Remains) -> None:
     await _stop_processes(remains)
     repo = context.repo
     await end_orphans((repo.common_dir, repo.root, context.worktrees.folder))
-    for freed in await free_shared_locks(repo.common_dir, repo.root):
+    for freed in (*await free_shared_locks(repo.common_dir, repo.root), *await drop_broken_refs(repo)):
         context.recorder.emit("warning.raised", reason=freed, hint="")
     await finish_advance(repo)
     await _guard_target(context, remains)
