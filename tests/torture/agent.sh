@@ -89,7 +89,7 @@ target) work; save; git update-ref refs/heads/main HEAD 2>/dev/null
     git -c core.hooksPath=/dev/null update-ref refs/heads/main HEAD; sleep 0.2; finish ;;
 merge-main) work; save; git -c core.hooksPath=/dev/null -C ../.. merge -q --ff-only "$(git rev-parse HEAD)"; sleep 0.1; finish ;;
 push) work; save; git push -q --force . HEAD:refs/heads/main 2>/dev/null; finish ;;
-prune) work; save; git gc -q --prune=now; finish ;;
+prune) work; save; echo "$session" >>"$round/pruned.log"; git gc -q --prune=now; finish ;;
 crash) half; save; exit 3 ;;
 die) half; kill -9 $$ ;;
 orphaned) half; save; kill -9 $PPID; sleep 5 ;;

@@ -114,12 +114,15 @@ def work_is_there_once(facts: Facts) -> Iterator[str]:
 def agents_commits_are_kept(facts: Facts) -> Iterator[str]:
     """Whatever an agent committed can be found below some ref.
 
-    What an agent made of a conflict becomes one commit with its session's name, whatever it made itself.
+    What an agent made of a conflict becomes one commit with its session's name, whatever it made itself. And
+    git lets `git gc --prune=now` take what is committed at the same moment: then the attempt must have failed.
     """
     said = facts.git("log", "--all", "--format=%B")
+    pruned = bool(facts.lines("pruned.log"))
     for token in facts.lines("commits.log"):
-        session = token.removeprefix("torture-").rpartition("-")[0]
-        if token not in said and f"Yoke-Session: {session}\nYoke-Resolves: " not in said:
+        session = f"Yoke-Session: {token.removeprefix('torture-').rpartition('-')[0]}\n"
+        taken = pruned and session not in said
+        if token not in said and f"{session}Yoke-Resolves: " not in said and not taken:
             yield f"the commit {token} is gone"
 
 
