@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 _NEW = re.compile(r".+\.[0-9a-f]{8}")
@@ -50,10 +51,14 @@ def _written(path: Path, data: bytes, mode: int | None, *, durable: bool) -> boo
         new.unlink(missing_ok=True)
 
 
-def remove_left(folder: Path) -> None:
-    """Remove what killed writers left in a folder; one that is at work holds a lock on its file."""
+def remove_left(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove what killed writers left in a folder, of files of these `names` where others write there too.
+
+    One that is at work holds a lock on its file.
+    """
     for path in folder.iterdir():
-        if _NEW.fullmatch(path.name) and path.is_file():
+        ours = _NEW.fullmatch(path.name) and (names is None or path.stem in names)
+        if ours and path.is_file():
             with suppress(OSError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()

@@ -68,6 +68,19 @@ async def test_they_are_put_in_beside_nothing_and_taken_away_without_a_trace(rep
     assert not (await ours.status()).installed
 
 
+@pytest.mark.parametrize("again", [True, False])
+async def test_what_a_killed_install_had_begun_to_write_goes(repo: Repo, ours: Hooks, again: bool) -> None:
+    hooks = repo.common_dir / "hooks"
+    hooks.mkdir(exist_ok=True)
+    (hooks / "mine.0123abcd").touch()
+    before = settings_and_hooks(repo)
+    (hooks / "post-commit.0123abcd").touch()
+    if again:
+        await ours.install()
+    await ours.uninstall()
+    assert settings_and_hooks(repo) == before
+
+
 async def test_a_commit_a_merge_and_a_rewrite_leave_lines(repo: Repo, ours: Hooks) -> None:
     await ours.install()
     first = commit(repo.root, "One", one="1")

@@ -115,7 +115,7 @@ def agents_commits_are_kept(facts: Facts) -> Iterator[str]:
     """Whatever an agent committed can be found below some ref.
 
     What an agent made of a conflict becomes one commit with its session's name, whatever it made itself. And
-    git lets `git gc --prune=now` take what is committed at the same moment: then the attempt must have failed.
+    git lets `git gc --prune=now` take what is committed at the same time: then the attempt must have failed.
     """
     said = facts.git("log", "--all", "--format=%B")
     pruned = bool(facts.lines("pruned.log"))

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yokeflow.files import write_whole
+from yokeflow.files import remove_left, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +50,7 @@ def stub_file() -> Path:
 def put_in(folder: Path, state: Path) -> tuple[str, ...]:
     """Have every hook of ours run, and after it the one that is in its place; gives notes for a person."""
     notes: list[str] = []
+    remove_left(folder, NAMES)
     for name in NAMES:
         if _look(folder, name) == Found.OURS:
             continue
@@ -61,6 +62,8 @@ def put_in(folder: Path, state: Path) -> tuple[str, ...]:
 
 def take_out(folder: Path, state: Path) -> tuple[str, ...]:
     """Put back everything that we put aside; gives notes for a person."""
+    if folder.is_dir():
+        remove_left(folder, NAMES)
     notes = [note for name in NAMES for note in _take_out(folder, state, name)]
     remove_folder(folder / BEFORE)
     return tuple(notes)
