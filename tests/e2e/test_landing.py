@@ -72,10 +72,10 @@ async def test_only_what_has_landed_is_kept_as_landed(workshop: Workshop) -> Non
     workshop.write("one.a.txt", "mine\n")
     workshop.plan(epic("one", task("one.a")))
     assert [waiting.kind for waiting in (await workshop.run()).waiting] == ["checkout"]
-    assert not workshop.git("for-each-ref", "refs/yoke/keep/landed/")
+    assert not workshop.git("for-each-ref", "refs/yoke/keep/squashed/")
     (workshop.root / "one.a.txt").unlink()
     assert (await workshop.run()).exit_code is ExitCode.OK
-    assert workshop.git("for-each-ref", "refs/yoke/keep/landed/one")
+    assert workshop.git("for-each-ref", "refs/yoke/keep/squashed/one")
     workshop.assert_tidy()
 
 

@@ -112,7 +112,7 @@ async def test_what_a_reset_leaves_in_the_checkout_of_the_target_is_put_back_bef
     ("strategy", "own", "others"),
     [
         ("by_epic", "epic/one", "epic/two"),
-        ("by_epic", "epic/one", "refs/yoke/keep/landed/two"),
+        ("by_epic", "epic/one", "refs/yoke/keep/squashed/two"),
         ("by_task", "lane/one.a", "epic/one"),
         ("by_task", "lane/one.a", "lane/two.a"),
     ],
@@ -125,7 +125,7 @@ async def test_an_agent_is_refused_what_is_of_others(
     script = refused(f"git update-ref {ref} HEAD", f"git push -q . HEAD:{ref}", of=others, branch=own)
     shop.plan(epic("one", task("one.a", script)), epic("two", task("two.a"), depends_on=["one"]))
     await run(shop)
-    assert not shop.git("for-each-ref", "refs/yoke/keep/landed/")
+    assert not shop.git("for-each-ref", "refs/yoke/keep/squashed/")
     assert shop.branches() == ["main"]
 
 

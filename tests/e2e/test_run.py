@@ -140,7 +140,7 @@ async def test_squash_lands_one_commit_and_keeps_the_branch_reachable(workshop: 
     report = await workshop.run()
     assert report.exit_code is ExitCode.OK
     assert workshop.git("rev-list", "--count", "main") == "3"
-    assert workshop.git("for-each-ref", "refs/yoke/keep/landed/one")
+    assert workshop.git("for-each-ref", "refs/yoke/keep/squashed/one")
     workshop.assert_tidy()
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from yokeflow.git.history import newest_landing, read_history
-from yokeflow.git.repo import KEPT_LANDED
+from yokeflow.git.repo import KEPT_SQUASHED
 from yokeflow.git.squashed import keep_squashed
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def test_squash_finds_the_history_that_was_kept(repo, made):
     found = await read(repo)
     assert (found.landings[0].squashed, found.landings[0].epic_commit) == (True, work)
     assert [(each.task, each.session, each.counts) for each in found.work] == [("a.1", session, True)]
-    assert list(await repo.refs(KEPT_LANDED)) == [f"{KEPT_LANDED}a/{landing}"]
+    assert list(await repo.refs(KEPT_SQUASHED)) == [f"{KEPT_SQUASHED}a/{landing}"]
 
 
 async def test_work_counts_on_the_target_and_on_branches_but_not_where_it_was_taken_back(repo, made):

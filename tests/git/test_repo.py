@@ -272,7 +272,7 @@ async def test_landed_is_the_proof_for_removing_a_branch(repo: Repo, project: Pa
     assert not await landed(repo, tip, "main")
     assert not await remove_branch(repo, "epic/a", "main")
     assert await repo.branch("epic/a") == tip
-    await repo.keep("landed/a", tip)
+    await repo.keep("squashed/a", tip)
     assert await remove_branch(repo, "epic/a", "main")
     assert await repo.branch("epic/a") is None
     run(project, "branch", "epic/b", tip)

@@ -503,7 +503,7 @@ async def test_clean_removes_only_what_is_proved(trees: Worktrees, project: Path
         await repo.commit_all(path, name, {})
     run(project, "merge", "-q", "epic/landed", "epic/dirty")
     write(project / ".worktrees" / "dirty", {"more": "1"})
-    await repo.keep("landed/kept", str(await repo.branch("epic/kept")))
+    await repo.keep("squashed/kept", str(await repo.branch("epic/kept")))
     run(project, "branch", "lane/old", "main")
     run(project, "branch", "lane/unproved", "epic/open")
     run(project, "branch", "users/own", "main")

@@ -31,12 +31,14 @@ def _load(module: str) -> Any:
     """Import a module, without a search for garbage in what stays until the end."""
     if module in sys.modules:
         return sys.modules[module]
+    watched = gc.isenabled()
     gc.disable()
     try:
         return import_module(module)
     finally:
         gc.freeze()
-        gc.enable()
+        if watched:
+            gc.enable()
 
 
 class LazyGroup(click.Group):

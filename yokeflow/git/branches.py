@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yokeflow.git.advance import holders
-from yokeflow.git.repo import KEPT_LANDED
+from yokeflow.git.repo import KEPT_SQUASHED
 
 if TYPE_CHECKING:
     from yokeflow.git.repo import Repo
@@ -29,7 +29,7 @@ async def remove_branch(repo: Repo, branch: str, target: str) -> bool:
     tip = await repo.branch(branch)
     if tip is None:
         return True
-    if not (await landed(repo, tip, target) or await repo.is_kept(tip, below=KEPT_LANDED)):
+    if not (await landed(repo, tip, target) or await repo.is_kept(tip, below=KEPT_SQUASHED)):
         return False
     if await holders(repo, branch):
         return False

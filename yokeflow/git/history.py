@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from yokeflow.git.made import named_tasks, writer_of
-from yokeflow.git.repo import KEEP, KEPT_LANDED
+from yokeflow.git.repo import KEEP, KEPT_SQUASHED
 from yokeflow.git.reverts import undo_id
 from yokeflow.git.squashed import landing_of
 
@@ -158,7 +158,7 @@ async def read_history(repo: Repo, target: str, prefix: str, *, since: str = "")
         return History(target)
     refs = await _refs(repo, tip, f"refs/heads/{prefix}", KEEP)
     epics = [ref.oid for ref in refs if not ref.name.startswith(KEEP)]
-    squashed = [ref.oid for ref in refs if ref.name.startswith(KEPT_LANDED)]
+    squashed = [ref.oid for ref in refs if ref.name.startswith(KEPT_SQUASHED)]
     landed, beside, on_branches, in_squashed = await asyncio.gather(
         _log(repo, [tip, *([f"^{since}"] if since else [])]),
         _log(repo, [*(ref.oid for ref in refs), f"^{tip}"]) if refs else _nothing(),

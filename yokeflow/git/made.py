@@ -17,7 +17,7 @@ _SIZE = 5
 _TASK = re.compile(r"^yoke-task:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _SESSION = re.compile(r"^yoke-session:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _OURS = re.compile(
-    r"^yoke-(?:run|taken):|\AJoin \S+ into \S+\n*\Z|\ATake up \S+\n+Yoke-Task: \S+\n*\Z",
+    r"^yoke-(?:run|taken|conflicts):|\AJoin \S+ into \S+\n*\Z|\ATake up \S+\n+Yoke-Task: \S+\n*\Z",
     re.MULTILINE | re.IGNORECASE,
 )
 

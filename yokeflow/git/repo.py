@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from yokeflow.git.commits import Commit
 
-__all__ = ["KEEP", "KEPT_LANDED", "GitOutput", "RefMovedError", "Repo"]
+__all__ = ["KEEP", "KEPT_SQUASHED", "GitOutput", "RefMovedError", "Repo"]
 
 #: Whatever is removed stays reachable below this.
 KEEP = "refs/yoke/keep/"
 #: The history of epics that landed as one commit. This part alone proves that a branch may go: a failed
 #: attempt, kept elsewhere, reaches the finished work that it was built on.
-KEPT_LANDED = f"{KEEP}landed/"
+KEPT_SQUASHED = f"{KEEP}squashed/"
 
 _OLDEST = (2, 38)
 _FSYNC = ("-c", "core.fsync=committed,reference")

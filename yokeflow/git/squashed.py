@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yokeflow.git.commits import commit_tree
-from yokeflow.git.repo import KEPT_LANDED
+from yokeflow.git.repo import KEPT_SQUASHED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -30,7 +30,7 @@ async def keep_squashed(repo: Repo, epic: str, landing: str, tip: str) -> None:
     Only once it has landed: what is kept there counts as being on the target.
     """
     if not await repo.is_ancestor(tip, landing):
-        await repo.keep(f"landed/{epic}/{landing}", tip)
+        await repo.keep(f"squashed/{epic}/{landing}", tip)
 
 
 async def squash_history(repo: Repo, landing: str, tip: str) -> str:
@@ -60,17 +60,18 @@ async def with_history(
 
 
 async def squashed(repo: Repo, epics: Collection[str]) -> list[tuple[str, str]]:
-    """The landings of some epics that were squashed, each with the last commit of what was."""
-    kept = await repo.refs(KEPT_LANDED) if epics else {}
-    found = ((*_named(ref), tip) for ref, tip in kept.items())
-    return sorted((landing, tip) for epic, landing, tip in found if epic in epics)
+    """The landings of some epics that were squashed and are there, each with the last commit of what was."""
+    kept = await repo.refs(KEPT_SQUASHED) if epics else {}
+    found = sorted((*_named(ref), tip) for ref, tip in kept.items())
+    # Who takes a landing off the target may have it collected as garbage.
+    return [(name, tip) for epic, name, tip in found if epic in epics and await repo.resolve(name)]
 
 
 def landing_of(ref: str) -> str:
     """The landing whose history a ref keeps; empty for any other ref."""
-    return _named(ref)[1] if ref.startswith(KEPT_LANDED) else ""
+    return _named(ref)[1] if ref.startswith(KEPT_SQUASHED) else ""
 
 
 def _named(ref: str) -> tuple[str, str]:
-    epic, _, landing = ref.removeprefix(KEPT_LANDED).partition("/")
+    epic, _, landing = ref.removeprefix(KEPT_SQUASHED).partition("/")
     return epic, landing

@@ -12,7 +12,7 @@ from yokeflow.errors import RepositoryError
 from yokeflow.git.branches import landed, remove_branch
 from yokeflow.git.checkouts import Checkout, checkouts, linked, remove, set_aside
 from yokeflow.git.locks import in_use_reason, is_ours, user_of
-from yokeflow.git.repo import KEPT_LANDED
+from yokeflow.git.repo import KEPT_SQUASHED
 from yokeflow.git.save import SNAPSHOT, is_folder
 
 if TYPE_CHECKING:
@@ -227,7 +227,11 @@ async def _needed(repo: Repo, one: Worktree, target: str) -> str:
 
 
 async def _unproved(repo: Repo, commit: str | None, target: str) -> str:
-    if commit is None or await landed(repo, commit, target) or await repo.is_kept(commit, below=KEPT_LANDED):
+    if (
+        commit is None
+        or await landed(repo, commit, target)
+        or await repo.is_kept(commit, below=KEPT_SQUASHED)
+    ):
         return ""
     count = (await repo.git("rev-list", "--count", commit, "--not", f"refs/heads/{target}")).text
     return f"{count} of its commits are not in {target}"

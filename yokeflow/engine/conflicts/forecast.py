@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from yokeflow.engine.conflicts.foreseen import told, wishes
 from yokeflow.errors import DiskFullError, GitError, RepositoryError, YokeError
 from yokeflow.git.forecast import Trial, excerpt, trials
-from yokeflow.git.repo import KEPT_LANDED
+from yokeflow.git.repo import KEPT_SQUASHED
 from yokeflow.git.squashed import squashed
 from yokeflow.store.forecasts import OFTEN, ConflictHistory, Forecast, conflict_files, open_forecasts
 
@@ -257,7 +257,7 @@ class Forecasts:
     async def _with_history(self, tips: dict[str, str]) -> dict[str, str]:
         """Commits with the files of the tips, from which git finds what squashed landings contain."""
         assert self._trials is not None
-        if not await self._context.repo.refs(KEPT_LANDED):
+        if not await self._context.repo.refs(KEPT_SQUASHED):
             return tips
         landed = {commit: epic for epic, commit in self._ledger.landing_commits.items() if commit}
         if landed != self._landed:
@@ -265,7 +265,7 @@ class Forecasts:
         for tip in filter(None, tips.values()):
             if tip not in self._views:
                 epics = await self._contained(tip, landed)
-                kept = [commit for _, commit in await squashed(self._context.repo, epics)]
+                kept = [tip for _, tip in await squashed(self._context.repo, epics)]
                 self._views[tip] = await self._trials.with_parents(tip, kept)
         self._views = {tip: view for tip, view in self._views.items() if tip in tips.values()}
         return {name: self._views.get(tip, tip) for name, tip in tips.items()}

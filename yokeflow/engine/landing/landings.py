@@ -1,6 +1,6 @@
 """Landing: bring finished epics onto the target branch, exactly as their merged tree was tested.
 
-`landing_queue` says what is to be merged, tested and landed when; here is how.
+`queue` says what is to be merged, tested and landed when; here is how.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Landings:
             return tip
         fresh = await repo.commits(f"refs/heads/{self._context.target}", tip)
         carried = {task for commit in fresh for task in commit.trailers.get("Yoke-Task", ())}
-        before = [commit for _, commit in await squashed(repo, {epic.id})]
+        before = [kept for _, kept in await squashed(repo, {epic.id})]
         for task, commit in commits.items():
             # What landed as a squash before the plan grew is in the target, not in the branch.
             if task not in carried and not await _is_in(repo, commit, [tip, *before]):

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.errors import YokeError
-from yokeflow.git.commits import commit_tree
 from yokeflow.git.merge import advance, commit_merge, merge_trees
-from yokeflow.git.squashed import squashed
+from yokeflow.git.squashed import with_history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,11 +46,7 @@ async def _settled(context: Context, tip: str, commit: str) -> bool:
 
 async def _with(context: Context, epic: str, branch: str, tip: str, commit: str) -> str:
     repo = context.repo
-    kept = await squashed(repo, {epic})
-    tips = [tip for _, tip in kept if not await repo.is_ancestor(tip, commit)]
-    theirs = commit
-    if tips:
-        theirs = await commit_tree(repo, await repo.tree_of(commit), [commit, *tips], b"Squashed history")
+    theirs = await with_history(repo, commit, {epic})
     merged = await merge_trees(repo, tip, theirs)
     if merged.tree is None:
         raise UnlandedWorkError(
