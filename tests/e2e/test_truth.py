@@ -67,9 +67,9 @@ from pathlib import Path
 from yokeflow.hookspecs import hookimpl
 
 @hookimpl
-def learn():
+def on_event(event):
     flag = Path(os.environ["DIE_ONCE"])
-    if not flag.exists():
+    if event.type == "task.completed" and not flag.exists():
         flag.touch()
         os._exit(9)
 """
