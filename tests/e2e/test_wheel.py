@@ -75,7 +75,7 @@ def test_it_holds_all_that_is_needed_and_nothing_else(wheel: Path) -> None:
     } <= found
     assert {"yoke_agents/__init__.py", "yoke_costs/migrations/yoke_costs_0001.sql"} <= found
     assert not [name for name in found if "test_" in name or "conftest" in name or name.startswith("bench")]
-    assert "yoke = yokeflow.__main__:main" in entries
+    assert "yoke = yokeflow.__main__:program" in entries
     assert "Requires-Python: >=3.11" in about
 
 
