@@ -35,6 +35,28 @@ async def test_a_conflict_resolved_by_hand_lands_when_asked(workshop: Workshop) 
     workshop.assert_tidy()
 
 
+async def test_who_is_not_asked_for_goes_on_waiting_for_a_person(workshop: Workshop) -> None:
+    """Though the target has moved, which makes a landing worth another try."""
+    names = ("one", "two", "three")
+    workshop.plan(*(epic(name, task(f"{name}.a", f"echo {name} > same.txt")) for name in names))
+    waits, *others = (await workshop.run()).waiting
+    workshop.write("mine.txt", "mine\n")
+    workshop.commit("Mine")
+    report = await workshop.run(land=(waits.item,))
+    assert {each.item for each in report.waiting} == {waits.item, *(each.item for each in others)}
+
+
+async def test_another_target_than_before_is_told(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a")))
+    await workshop.run()
+    workshop.git("switch", "-q", "-c", "side")
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a")))
+    await workshop.run()
+    (warning,) = workshop.of("warning.raised")
+    assert "epics land on side, which is checked out; until now they landed on main" in warning["reason"]
+    assert "git switch main" in warning["hint"]
+
+
 async def test_green_alone_but_red_together_does_not_land(workshop: Workshop) -> None:
     """Each epic passes by itself; the merged tree does not, and is refused."""
     workshop.config(checks={"landing": ["test $(ls | grep -c part) -le 1"]})

@@ -223,10 +223,11 @@ async def compare_with_git(
 
     A completed task whose commit is not in the repository is to be done again. An epic whose landing is no
     longer on the target, or reverted there, was taken back by a person, who is asked. A landing that waits
-    for a person is tried again once what was in its way has changed, or a person `asked` to land it.
+    for a person is tried again once what was in its way has changed, unless a person `asked` for some alone.
     """
     async with store.begin() as connection:
         landings = await unfinished.latest_landings(connection, project_id)
+    _warn_of_another_target(context, landings)
     repo = context.repo
     for task, commit in list(ledger.commits.items()):
         if await repo.resolve(commit) is None:
@@ -246,10 +247,23 @@ async def compare_with_git(
             await offer_again(context, epic, revert.commit)
             by = f"by {revert.commit[:12]} on {context.target}"
             ledger.take_back(epic, f"its landing {commit[:12]} was reverted {by}")
-    for epic in sorted(ledger.held & set(landings) - set(asked)):
+    for epic in () if asked else sorted(ledger.held & set(landings)):
         if await _changed(context, ledger, landings[epic]):
             ledger.requeue(epic, by=SYSTEM)
     return landings
+
+
+def _warn_of_another_target(context: Context, landings: Mapping[str, EpicLanding]) -> None:
+    """Say so when epics landed on another branch until now, and nobody has set that it be this one."""
+    before = {landing.target for landing in landings.values() if landing.status is LandingStatus.LANDED}
+    if context.config.project.target or not before or context.target in before:
+        return
+    names = " and ".join(sorted(before))
+    context.recorder.emit(
+        "warning.raised",
+        reason=f"epics land on {context.target}, which is checked out; until now they landed on {names}",
+        hint=f"git switch {min(before)}, or set project.target",
+    )
 
 
 async def _changed(context: Context, ledger: Ledger, landing: EpicLanding) -> bool:
