@@ -14,17 +14,9 @@ import psutil
 from yokeflow.git.runner import LEAST_PRIORITY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator
 
 _IN_USE = "yoke: in use by process"
-#: Locks of what all worktrees share, beside those on refs and their logs.
-_SHARED = (
-    *("packed-refs.lock", "packed-refs.new", "config.lock", "gc.pid.lock", "shallow.lock"),
-    *("objects/info/commit-graph.lock", "objects/pack/multi-pack-index.lock"),
-    "objects/info/commit-graphs/commit-graph-chain.lock",
-)
-#: How often to look whether a git of somebody else's has ended, and seconds between.
-_LOOKS, _PAUSE = 60, 0.05
 
 
 @asynccontextmanager
@@ -104,39 +96,3 @@ def end_idle_git(folder: Path) -> None:
         ):
             with suppress(psutil.Error):
                 process.kill()
-
-
-async def free_shared_locks(common_dir: Path, root: Path) -> Sequence[str]:
-    """Remove the locks on refs and settings that a killed git has left; a line for each.
-
-    Nothing of ours may be writing. A git of somebody else's is waited for, and then left its locks.
-    """
-    left = await asyncio.to_thread(_shared_locks, common_dir)
-    for _ in range(_LOOKS if left else 0):
-        if not await asyncio.to_thread(_others_git_in, {common_dir, root}):
-            for lock in left:
-                lock.unlink(missing_ok=True)
-            return [
-                f"{lock.relative_to(common_dir)}: a git process that was killed had left it" for lock in left
-            ]
-        await asyncio.sleep(_PAUSE)
-        left = [lock for lock in left if lock.exists()]
-    return ()
-
-
-def _shared_locks(common_dir: Path) -> list[Path]:
-    named = (common_dir / name for name in _SHARED)
-    # No ref's name ends like that. A garbage collection locks the logs of refs as well.
-    below = (lock for name in ("refs", "logs") for lock in (common_dir / name).rglob("*.lock"))
-    found = [*(path for path in named if path.exists()), *below]
-    return [path for path in found if not path.is_dir()]
-
-
-def _others_git_in(folders: Collection[Path]) -> bool:
-    """Whether a git that is no child of ours works in one of the folders, or below."""
-    places = (
-        Path(process.info["cwd"])
-        for process in psutil.process_iter(["name", "cwd", "ppid"])
-        if process.info["name"] == "git" and process.info["ppid"] != os.getpid() and process.info["cwd"]
-    )
-    return any(place.is_relative_to(folder) for place in places for folder in folders)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+from yokeflow.git.owner import is_gone
 from yokeflow.git.runner import STARTED_BY
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ def _end(folders: Collection[Path]) -> None:
     left = _orphans(folders)
     for process in left:
         # Git then removes its locks.
-        process.terminate()
+        with suppress(psutil.Error):
+            process.terminate()
     for process in psutil.wait_procs(left, timeout=_PATIENCE)[1]:
-        process.kill()
+        with suppress(psutil.Error):
+            process.kill()
     psutil.wait_procs(left, timeout=_PATIENCE)
 
 
@@ -48,5 +51,4 @@ def _is_orphan(process: psutil.Process, folders: Collection[Path]) -> bool:
         owner, place = process.environ().get(STARTED_BY, ""), Path(process.cwd())
     except psutil.Error:
         return False
-    ours = owner.isdigit() and int(owner) != os.getpid() and not psutil.pid_exists(int(owner))
-    return ours and any(place.is_relative_to(folder) for folder in folders)
+    return is_gone(owner) and any(place.is_relative_to(folder) for folder in folders)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yokeflow.errors import DiskFullError, GitError, RepositoryError
+from yokeflow.git.owner import own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +120,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         if name not in FOREIGN_VARIABLES and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
     }
     ours = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "false"}
-    return {**kept, **ours, STARTED_BY: str(os.getpid()), **(extra or {})}
+    return {**kept, **ours, STARTED_BY: own_name(), **(extra or {})}
 
 
 async def run_git(

@@ -21,10 +21,10 @@ from yokeflow.events import Event
 from yokeflow.git.broken import drop_broken_refs
 from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach
-from yokeflow.git.locks import free_shared_locks
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.orphans import end_orphans
 from yokeflow.git.reverts import Reverts, find_reverts_after, positions
+from yokeflow.git.shared_locks import free_shared_locks
 from yokeflow.git.squashed import keep_squashed
 from yokeflow.git.strays import put_away_since
 from yokeflow.model import LANE_PREFIX, LandingStatus
@@ -99,7 +99,7 @@ async def recover(context: Context, remains: Remains) -> None:
     await _stop_processes(remains)
     repo = context.repo
     await end_orphans((repo.common_dir, repo.root, context.worktrees.folder))
-    for freed in (*await free_shared_locks(repo.common_dir, repo.root), *await drop_broken_refs(repo)):
+    for freed in (*await free_shared_locks(repo), *await drop_broken_refs(repo)):
         context.recorder.emit("warning.raised", reason=freed, hint="")
     await finish_advance(repo)
     await _guard_target(context, remains)
@@ -126,6 +126,8 @@ async def _stop_processes(remains: Remains) -> None:
 
 async def _guard_target(context: Context, remains: Remains) -> None:
     """Take back what agents brought onto the target before the run could look at it."""
+    began = {run.target_commit for run in remains.runs if run.target == context.target and run.target_commit}
+    context.known_tips.update(began)
     for session in remains.sessions:
         path = context.worktrees.path(session.lane)
         if session.base_commit and (done := await take_back_target(context, path, session.base_commit)):
