@@ -98,6 +98,18 @@ async def test_what_a_session_stashes_is_kept_apart(workshop: Workshop) -> None:
     assert kept in workshop.of("warning.raised")[0]["reason"]
 
 
+async def test_hooks_that_change_meanwhile_are_told_of(workshop: Workshop) -> None:
+    hooks = workshop.root / ".git/hooks"
+    write = (
+        f"mkdir -p {hooks}; printf '#!/bin/sh\\nexit 0\\n' > {hooks}/pre-commit; chmod +x {hooks}/pre-commit"
+    )
+    workshop.plan(epic("one", task("one.a", f"{DONE}; {write}"), task("one.b")))
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    (warning,) = workshop.of("warning.raised")
+    assert "git hooks changed while a session was at work: pre-commit" in warning["reason"]
+    assert warning["task"] == "one.a"
+
+
 async def test_what_a_session_takes_off_the_stash_comes_back(workshop: Workshop) -> None:
     for name in ("first", "second"):
         workshop.write("README.md", f"{name}\n")

@@ -1,13 +1,14 @@
 """What all worktrees of a repository share and no session may change: its settings, and what people stashed.
 
 A session's git tells in a file which commands were run. A change to a setting that no session's command wrote
-is a person's and stays; so does a stash entry that was not made on a branch of ours.
+is a person's and stays; so does a stash entry that was not made on a branch of ours. Hooks are told of.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from yokeflow.engine.lanes.setting_writes import Change, wrote, wrote_unnamed
@@ -51,6 +52,7 @@ class Shared:
         self._config = read(self._file)
         self._stash_log = read(self._log)
         self._stash: list[Stashed] | None = None
+        self._hooks = _hooks_in(repo.common_dir / "hooks")
         #: Logs of sessions that are not over, and their size when everything was compared the last time.
         self._logs: dict[Path, int] = {}
 
@@ -86,8 +88,15 @@ class Shared:
             said += await self._settings()
         if read(self._log) != self._stash_log:
             said += await self._put_back_stash()
+        said += self._changed_hooks()
         self._logs.update(lengths)
         return said
+
+    def _changed_hooks(self) -> list[str]:
+        """Hooks run at every commit from now on; who wrote them, nobody can tell."""
+        before, self._hooks = self._hooks, _hooks_in(self._repo.common_dir / "hooks")
+        changed = sorted(dict(before.items() ^ self._hooks.items()))
+        return [f"git hooks changed while a session was at work: {', '.join(changed)}"] if changed else []
 
     async def _settings(self) -> list[str]:
         now = read(self._file)
@@ -186,6 +195,17 @@ class Shared:
     async def _drop(self, entry: Stashed) -> None:
         place = (await self._stashed()).index(entry)
         await self._repo.git("stash", "drop", "-q", f"stash@{{{place}}}")
+
+
+def _hooks_in(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Time, size and rights of every file in a folder that git may run."""
+    found = {}
+    with suppress(OSError):
+        for file in folder.iterdir():
+            about = file.stat()
+            if file.suffix != ".sample" and about.st_mode & 0o111 and file.is_file():
+                found[file.name] = (about.st_mtime_ns, about.st_size, about.st_mode)
+    return found
 
 
 def _loses(command: Command) -> bool:
