@@ -177,7 +177,7 @@ class AgentProcess:
         finally:
             task, session = self._attempt.task, self._attempt.session
             where = {"epic": task.epic, "task": task.id, "session": session}
-            hint = "git config --local --list, git stash list"
+            hint = "git config --local --list, git stash list, ls .git/hooks"
             for reason in await shared.put_right(log):
                 self._context.recorder.emit("warning.raised", **where, reason=redact(reason), hint=hint)
 
