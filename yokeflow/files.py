@@ -45,18 +45,29 @@ def _written(path: Path, data: bytes, mode: int | None, *, durable: bool) -> boo
                 file.flush()
                 os.fsync(file.fileno())
         new.replace(path)
+        if durable:
+            _sync_folder(path.parent)
         return True
     finally:
         os.close(held)
         new.unlink(missing_ok=True)
 
 
+def _sync_folder(folder: Path) -> None:
+    """Until then, a loss of power may bring back the file that was there before."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
+
+
 def remove_left(folder: Path, names: Collection[str] | None = None) -> None:
     """Remove what killed writers left in a folder, of files of these `names` where others write there too.
 
-    One that is at work holds a lock on its file.
+    One that is at work holds a lock on its file. The folder need not be there.
     """
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         ours = _NEW.fullmatch(path.name) and (names is None or path.stem in names)
         if ours and path.is_file():
             with suppress(OSError), path.open("rb") as file:

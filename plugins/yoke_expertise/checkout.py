@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from yoke_expertise.compile import current_text, domains, hashes, hold, text_hash
 from yokeflow.errors import UsageError, YokeError, disk_full
-from yokeflow.files import write_whole
+from yokeflow.files import remove_left, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -89,6 +89,7 @@ def _write(path: Path, text: str, known: Collection[str]) -> Literal["written", 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left(path.parent, {path.name})
         # To read from a pipe may take for ever.
         if path.exists() and not path.is_file():
             raise YokeError(f"{path} is no file, so nothing is written there", hint="move it away")

@@ -174,6 +174,6 @@ async def test_refs_that_lead_to_nothing_are_removed(workshop: Workshop) -> None
     (workshop.root / ".git/objects" / lost[:2] / lost[2:]).unlink()
     workshop.plan(epic("one", task("one.a")))
     assert (await workshop.run()).exit_code is ExitCode.OK
-    assert lost[:12] in "".join(event["reason"] for event in workshop.of("warning.raised"))
+    assert lost in "".join(event["reason"] for event in workshop.of("warning.raised"))
     assert workshop.git("rev-parse", "refs/yoke/keep/kept") == kept
     workshop.git("log", "--all")

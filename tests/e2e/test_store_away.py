@@ -126,9 +126,13 @@ async def test_broken_cache_is_passed_over(failed, away):
 async def test_status_file_is_the_last_resort(workshop, away):
     workshop.config(project={"status_file": True}, agents={"max_attempts": 1})
     workshop.plan(epic("a", task("a.1", title="Pipes | and\\slashes")), epic("b", task("b.1", "exit 1")))
+    place = workshop.root / status_file.PLACE
+    place.parent.mkdir()
+    (killed := place.with_name(f"{place.name}.0123abcd")).touch()
     await workshop.run()
     before = status(workshop)
-    text = (workshop.root / status_file.PLACE).read_text()
+    assert not killed.exists()
+    text = place.read_text()
     assert "## Active work items" in text
     assert status_file.FALLBACK not in text
     away(True)

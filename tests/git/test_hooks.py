@@ -466,6 +466,16 @@ async def test_a_session_has_them_without_an_installation_and_others_repositorie
     assert (tmp_path / "said").read_text().endswith("other\n")
 
 
+async def test_what_a_killed_run_began_to_write_beside_them_goes(repo: Repo) -> None:
+    await session_hooks(repo)
+    folder = repo.state_dir / "session-hooks"
+    before = snapshot(folder)
+    for name in ("yoke-before.0123abcd", "post-commit.0123abcd"):
+        (folder / name).touch()
+    await session_hooks(repo)
+    assert snapshot(folder) == before
+
+
 async def test_a_session_runs_tracked_hooks_and_obeys_them(
     repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,8 +77,12 @@ async def test_ignore_writes_one_line_of_its_own(trees: Worktrees, project: Path
     exclude = project / ".git" / "info" / "exclude"
     exclude.write_text("mine", encoding="utf-8")
     await trees.ignore()
+    killed, others = exclude.with_name("exclude.0123abcd"), exclude.with_name("mine.0123abcd")
+    killed.touch()
+    others.touch()
     await trees.ignore()
     assert exclude.read_text(encoding="utf-8") == "mine\n/.worktrees/\n"
+    assert (killed.exists(), others.exists()) == (False, True)
     (project / ".worktrees").mkdir()
     write(project, {".worktrees/x": ""})
     assert run(project, "status", "--porcelain") == ""

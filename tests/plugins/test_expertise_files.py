@@ -235,6 +235,7 @@ async def test_a_file_that_a_person_edited_is_left_alone_until_it_was_taken_in(
         path = file_of(tmp_path, LEARNING, "testing")
         first = path.read_text()
         stamp = path.stat()
+        path.with_name("testing.yaml.0123abcd").touch()
         assert await compiled(conn, project, tmp_path) == {"testing": "same"}
         assert path.stat() == stamp
         await change(conn, memory.id, 1, actor="user:ada", importance=9)

@@ -19,6 +19,20 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_what_is_durable_is_so_by_its_name_too(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+
+    def note(file):
+        kind = "folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "file"
+        synced.append((kind, (tmp_path / "file").exists()))
+        sync(file)
+
+    monkeypatch.setattr("yokeflow.files.os.fsync", note)
+    write_whole(tmp_path / "file", "text", durable=True)
+    assert synced == [("file", False), ("folder", True)]
+
+
 def test_what_no_utf8_can_say_is_written_as_it_was_read(tmp_path):
     write_whole(tmp_path / "file", os.fsdecode(b"\xe9"))
     assert (tmp_path / "file").read_bytes() == b"\xe9"
@@ -58,6 +72,14 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
         remove_left(tmp_path)
     left = {"file.0123abcx", "file.0123abc", "at-work.89abcdef", "file"}
     assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_of_a_shared_folder_only_files_of_the_names_are_removed(tmp_path):
+    for name in ("mine.md.0123abcd", "others.md.0123abcd"):
+        (tmp_path / name).touch()
+    remove_left(tmp_path, {"mine.md"})
+    remove_left(tmp_path / "missing", {"mine.md"})
+    assert [path.name for path in tmp_path.iterdir()] == ["others.md.0123abcd"]
 
 
 def test_a_writer_whose_file_was_taken_for_one_that_was_left_writes_it_again(tmp_path, monkeypatch):

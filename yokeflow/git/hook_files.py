@@ -77,6 +77,7 @@ def look(folder: Path) -> dict[str, str]:
 def write_folder(own: Path, before: str, before_path: Path, names: Iterable[str]) -> None:
     """Make or renew a folder of our own, whose stubs hand on to the folder `before`."""
     own.mkdir(parents=True, exist_ok=True)
+    remove_left(own)
     wanted = {*names, *(name for name in _names_in(before_path) if os.access(before_path / name, os.X_OK))}
     for name in sorted(wanted):
         _write_stub(own / name)

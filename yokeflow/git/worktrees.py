@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from yokeflow.errors import GitError, ProjectBusyError, RepositoryError
-from yokeflow.files import write_whole
+from yokeflow.files import remove_left, write_whole
 from yokeflow.git import restore, submodules, trash, upkeep
 from yokeflow.git.checkouts import Checkout, find, linked, set_aside
 from yokeflow.git.locks import file_lock, in_use_reason, is_ours, user_of
@@ -193,6 +193,7 @@ class Worktrees:
         line = f"/{_escape(self.folder.relative_to(self.repo.root).as_posix())}/"
         exclude = self.repo.common_dir / "info" / "exclude"
         async with self.exclusive():
+            remove_left(exclude.parent, {exclude.name})
             text = exclude.read_bytes() if exclude.is_file() else b""
             if os.fsencode(line) in text.splitlines():
                 return

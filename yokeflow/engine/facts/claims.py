@@ -66,7 +66,11 @@ async def close_tasks(
 
 
 async def closed_by_people(project: Project, plan: Plan | None, history: History) -> list[Closed]:
-    """What `close_tasks` has done as far as git tells it, for a store that lost it; oldest first."""
+    """What `close_tasks` has done as far as git tells it, for a store that lost it; oldest first.
+
+    Whether hooks are installed is not asked: a clone has none of ours yet, and to do again what a person did
+    would be worse than to take a commit at its word.
+    """
     if plan is None or not project.config.hooks.close_tasks:
         return []
     claims = [claim for claim in history.claims if claim.task in plan.tasks]

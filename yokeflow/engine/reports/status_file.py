@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from yokeflow.files import write_whole
+from yokeflow.files import remove_left, write_whole
 from yokeflow.store.cache import clear_away
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def write(root: Path, state: Data) -> None:
     path = root / PLACE
     path.parent.mkdir(exist_ok=True)
     clear_away(path)
+    remove_left(path.parent, {path.name})
     write_whole(path, render(state, datetime.now(UTC)))
 
 
