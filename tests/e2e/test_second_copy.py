@@ -302,6 +302,22 @@ async def test_what_was_undone_stays_undone(workshop, database_url, number):
     assert workshop.yoke("undo", operation, "--yes").returncode == 0, "an id that was printed stays"
 
 
+@pytest.mark.parametrize("merge", ["merge", "squash"])
+async def test_what_was_done_again_right_after_an_undo_has_its_own_commits(workshop, database_url, merge):
+    """All within a second, of which git knows no parts."""
+    workshop.config(parallel={"merge_strategy": merge})
+    workshop.plan(epic("a", task("a.1"), task("a.2", depends_on=["a.1"])))
+    await workshop.run()
+    project = await workshop.project()
+    undo = Undo(project, project.load_plan(), by="human:ada", listen=[])
+    assert await undo.execute("a", lambda _undoing: True)
+    assert (await workshop.run()).completed == ("a.1", "a.2")
+    before = await workshop.status()
+    await lose_store(database_url)
+    forget_journal(workshop)
+    assert known_to_git(await workshop.status())["items"] == known_to_git(before)["items"]
+
+
 @pytest.mark.parametrize("undone", [False, True])
 async def test_what_a_person_did_by_a_commit_stays_done(workshop, database_url, undone):
     workshop.config(hooks={"close_tasks": True})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -16,7 +16,6 @@ from yokeflow.store.rebuild import Known, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from yokeflow.git.evidence import Evidence
@@ -27,6 +26,7 @@ _NOBODY: Final = "a run of which git knows no name"
 _TICK: Final = timedelta(microseconds=1)
 #: A landing and what landed may share a second, and git knows no less.
 _SLACK: Final = timedelta(seconds=1)
+_BEFORE: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ class _Teller:
         self._work: defaultdict[str, list[Work]] = defaultdict(list)
         for work in facts.history.work:
             self._work[work.task].append(work)
+        self._undos = facts.history.undos
+        #: Sessions by their last commits, and when the commits of the target came there.
+        self._sessions = {work.head: work for work in facts.history.work}
+        self._places = {landing.commit: landing.at for landing in facts.history.landings}
+        self._places |= {undo.commit: undo.at for undo in self._undos}
 
     def tell(self, until: datetime | None) -> list[Event]:
         history = self._facts.history
@@ -126,7 +131,7 @@ class _Teller:
 
     def _tell_landing(self, landing: Landing) -> None:
         tasks = [task for task in self._tasks(landing) if task not in self._done]
-        work = {task: self._take(task, landing.at + _SLACK) for task in tasks}
+        work = {task: self._take(task, landing) for task in tasks}
         begun = min([landing.at, *(each.at for found in work.values() for each in found)])
         run = self._begin_run(landing.run, begun, landing.old_commit)
         for task, found in work.items():
@@ -274,11 +279,21 @@ class _Teller:
         plan = self._facts.plan
         return plan.tasks[task].epic if plan and task in plan.tasks else self._epics.get(task, "")
 
-    def _take(self, task: str, until: datetime) -> list[Work]:
-        """The sessions of a task up to a time, in order; they are told once."""
+    def _take(self, task: str, landing: Landing) -> list[Work]:
+        """The sessions of a task up to a landing, in order; they are told once."""
+        undone = min((undo.at for undo in self._undos if landing.commit in undo.undoes), default=None)
+        until = landing.at + _SLACK if undone is None else min(landing.at + _SLACK, undone - _TICK)
         work = self._work[task]
-        self._work[task] = [each for each in work if each.at > until]
-        return sorted((each for each in work if each.at <= until), key=_order)
+        taken = [each for each in work if each.at <= until and not self._began_after(each, undone)]
+        self._work[task] = [each for each in work if each not in taken]
+        return sorted(taken, key=_order)
+
+    def _began_after(self, work: Work, undone: datetime | None) -> bool:
+        """Whether a session, or one that it was built on, started from the undo of a landing, or later."""
+        start = work.base
+        while start in self._sessions:
+            start = self._sessions[start].base
+        return undone is not None and self._places.get(start, _BEFORE) >= undone
 
     def _tell_work(self, work: Work, run: str, epic: str) -> None:
         if self._facts.known.sessions & {work.session, self._own(work.session)}:
