@@ -48,6 +48,8 @@ class Context:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     #: Held while an agent is asked something for a plugin.
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Held while the target moves, with the checkout that has it, or its checkout is put right.
+    moving_target: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Settings of git, by key, that sessions get beside the ones that all of them have.
     session_git: Mapping[str, str] = field(default_factory=dict)
     #: Keeps sessions from what all worktrees share.

@@ -112,6 +112,9 @@ class OpenRun:
     pid: int | None
     host: str
     started: datetime
+    target: str
+    #: Where the target was when it began.
+    target_commit: str | None
 
 
 async def open_interventions(conn: AsyncConnection, project_id: UUID) -> list[OpenIntervention]:
@@ -193,11 +196,11 @@ async def unfinished_runs(conn: AsyncConnection, project_id: UUID) -> list[OpenR
         StoredEvent.run == cast(Run.id, Text),
     )
     rows = await conn.execute(
-        select(Run.id, Run.state, Run.pid, Run.host, Run.started_at)
+        select(Run.__table__)
         .where(Run.project_id == project_id, Run.state.in_(("running", "paused")))
         .order_by(began.scalar_subquery(), Run.started_at)
     )
-    return [OpenRun(str(row.id), row.state, row.pid, row.host, row.started_at) for row in rows]
+    return [OpenRun(str(r.id), r.state, r.pid, r.host, r.started_at, r.target, r.target_commit) for r in rows]
 
 
 async def unanswered(conn: AsyncConnection, project_id: UUID, runs: Sequence[OpenRun]) -> list[Event]:

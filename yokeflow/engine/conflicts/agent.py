@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.conflicts.bench import UnresolvedError
-from yokeflow.engine.lanes.guard import at_work, guard_target
+from yokeflow.engine.lanes.guard import at_work, guard_target, known_target
 from yokeflow.engine.secrets.redact import redact
 from yokeflow.engine.sessions.accounting import on_the_books
 from yokeflow.engine.sessions.agent_process import AgentProcess
@@ -31,7 +31,7 @@ async def let_agent_work(context: Context, attempt: Attempt, worktree: Path, bas
     Raises UnresolvedError when it failed or was stopped, LimitError when the budget does not reach.
     """
     check_agent(context, attempt.agent)
-    target = await context.repo.branch(context.target)
+    target = await known_target(context)
     async with on_the_books(context, attempt, OPERATION) as asked:
         asking = (context, attempt, redact(prompt), worktree, asked.cap_usd)
         request = await asyncio.to_thread(write_request, *asking)

@@ -284,12 +284,14 @@ class Landings:
         repo, target = self._context.repo, self._context.target
         try:
             await put_right_refused(self._context)
-            moved = await advance(repo, target, new, old)
+            async with self._context.moving_target:
+                moved = await advance(repo, target, new, old)
         except _FAULTS as error:
             moved = Advance(moved=False, reason="checkout", detail=error.message)
             if is_unfinished(repo):
                 # In the middle. If it cannot be finished now, the run ends, and the next one does it.
-                moved = await finish_advance(repo) or Advance(moved=False, reason="raced")
+                async with self._context.moving_target:
+                    moved = await finish_advance(repo) or Advance(moved=False, reason="raced")
         if moved.reason == "checkout" and await self._is_gone(new):
             return LOST
         return moved

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 _MOVED = re.compile(
     r"checkout: |reset: |clone: |branch: |rebase.*\((start|finish|abort)\)|rebase finished|.*: Fast-forward|$"
 )
+_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TAKEN_BACK = "yoke: take back what was not tested"
 
 
 async def guard_target(context: Context, path: Path, before: str | None, base: str | None = None) -> str:
     """Why the work in the worktree `path` does not count, when it was brought onto the target; else empty.
 
-    `before` is where the target was when the agent started, `base` where its lane was: what is in there, a
-    person may have brought to the target. The target goes back to where it was last, unless something else
+    `before` is what `known_target` told when the agent started, `base` where its lane was: what is in there,
+    a person may have brought to the target. The target goes back to where it was last, unless something else
     came on top of the agent's commits: then the landing tests what is there.
     """
     repo, target = context.repo, context.target
@@ -49,7 +50,8 @@ async def guard_target(context: Context, path: Path, before: str | None, base: s
     if not made or not made & {commit.oid for commit in await repo.commits(before, now)}:
         return ""
     if now in made:
-        await _go_back(repo, target, now, await _place_before(context, made) or before)
+        back = await _place_before(context, made - ({before} & context.known_tips))
+        await _go_back(context, now, back or before)
     return _why(target)
 
 
@@ -72,7 +74,7 @@ async def guard_running(context: Context) -> None:
     """Take back what agents at work brought onto the target, before anything is built on it."""
     await put_right_refused(context)
     now = await context.repo.branch(context.target)
-    if not context.at_work or now is None or now in context.known_tips:
+    if now is None or now in context.known_tips:
         return
     for path, base in list(context.at_work.items()):
         if await take_back_target(context, path, base):
@@ -81,37 +83,62 @@ async def guard_running(context: Context) -> None:
         context.known_tips.add(now)
 
 
+async def known_target(context: Context) -> str | None:
+    """Where the target is, once what agents at work brought there is taken back: for an agent that starts."""
+    await guard_running(context)
+    return await context.repo.branch(context.target)
+
+
 async def put_right_refused(context: Context) -> None:
     """Give checkouts of the target back the files that git changed before our hook refused to move it there.
 
     A reset does so, and others that go to a commit which a branch has. What was to become a commit stays: it
     may be a person's.
     """
-    repo, file = context.repo, context.repo.state_dir / REFUSED
-    if not file.is_file():
+    file = context.repo.state_dir / REFUSED
+    told = file.with_name(f"{REFUSED}.read")
+    if not file.is_file() and not told.is_file():
         return
-    told = file.replace(file.with_name(f"{REFUSED}.read"))
-    moves = {tuple(line.split(" ")[1:]) for line in told.read_text(encoding="utf-8").splitlines()}
-    told.unlink()
-    ref, back = f"refs/heads/{context.target}", await repo.branch(context.target)
-    found = [move[0] for move in moves if move[1:] == (ref,) and await repo.resolve(move[0])]
-    for new in [oid for oid in found if back and await repo.is_kept(oid, below="refs/heads/")]:
-        for checkout in checkouts(repo):
-            if await checkout.branch() == context.target and await _came_along(checkout, new, str(back)):
-                # Refuses to overwrite what the user has changed.
+    async with context.moving_target:
+        # What is told goes last: of a run that was killed before, it is there still.
+        while told.is_file() or file.is_file():
+            if not told.is_file():
+                file.replace(told)
+            for new in _refused(told, f"refs/heads/{context.target}"):
                 with suppress(GitError):
-                    await checkout.git("read-tree", "-m", "-u", new, str(back))
+                    await _put_right(context, new)
+            told.unlink()
+
+
+def _refused(told: Path, ref: str) -> set[str]:
+    """Where `ref` was to go, by a file that agents can write to."""
+    lines = told.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    moves = [line.split(" ")[1:] for line in lines]
+    return {move[0] for move in moves if move[1:] == [ref] and _OID.fullmatch(move[0])}
+
+
+async def _put_right(context: Context, new: str) -> None:
+    repo, back = context.repo, await context.repo.branch(context.target)
+    if back is None or not await repo.resolve(new) or not await repo.is_kept(new, below="refs/heads/"):
+        return
+    for checkout in checkouts(repo):
+        if await checkout.branch() == context.target and await _came_along(checkout, new, back):
+            # Refuses to overwrite what the user has changed.
+            with suppress(GitError):
+                await checkout.git("read-tree", "-m", "-u", new, back)
 
 
 async def take_back_target(context: Context, path: Path, base: str) -> str:
     """Undo what an agent did to the target in a run that was killed; what was done, empty for nothing."""
     repo, target = context.repo, context.target
     now = await repo.branch(target)
-    made = await _made_in(repo, path, base, now) if now else set()
-    if now is None or now not in made:
+    if now is None or now in context.known_tips:
         return ""
-    back = await _place_before(context, made)
-    if back is None or not await _go_back(repo, target, now, back):
+    made = await _made_in(repo, path, base, now)
+    if now not in made:
+        return ""
+    back = await _place_before(context, made - context.known_tips)
+    if back is None or not await _go_back(context, now, back):
         return ""
     return f"an agent had moved {target} to its own {now[:12]}, which was not tested: back at {back[:12]}"
 
@@ -138,8 +165,13 @@ async def _place_before(context: Context, made: set[str]) -> str | None:
     return next((oid for oid in noted.text.split() if oid not in made), None)
 
 
-async def _go_back(repo: Repo, target: str, now: str, back: str) -> bool:
+async def _go_back(context: Context, now: str, back: str) -> bool:
     """Move the target, with the checkout that an agent brought along; False when it moved meanwhile."""
+    async with context.moving_target:
+        return await _move_back(context.repo, context.target, now, back)
+
+
+async def _move_back(repo: Repo, target: str, now: str, back: str) -> bool:
     for checkout in checkouts(repo):
         if await checkout.branch() != target:
             continue

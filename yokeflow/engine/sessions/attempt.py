@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from yokeflow.engine.lanes.guard import at_work, guard_target
+from yokeflow.engine.lanes.guard import at_work, guard_target, known_target
 from yokeflow.engine.lanes.lanes import HandOverConflictError
 from yokeflow.engine.secrets.redact import redact
 from yokeflow.engine.sessions.accounting import set_aside, told
@@ -180,7 +180,7 @@ class Session:
         """Let the agent work, then collect and check what it did."""
         request = await self._request()
         branches = await self._context.repo.branches()
-        target = await self._context.repo.branch(self._context.target)
+        target = await known_target(self._context)
         process = AgentProcess(self._context, self._attempt, self._stop, self._say)
         self._cost_usd, self._cost_source = None, "unknown"
         with at_work(self._context, self._place.path, self._place.base):
