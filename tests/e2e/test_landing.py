@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.e2e.conftest import Workshop, epic, task, wait_for
 from yokeflow.errors import ExitCode
+from yokeflow.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from yokeflow.events import Event
 
 
 async def test_a_conflict_waits_with_its_branch_intact_and_others_go_on(workshop: Workshop) -> None:
@@ -211,21 +217,29 @@ async def test_a_landing_that_a_person_takes_back_in_mid_run_does_not_come_back(
     """An epic that was built on it would bring it along."""
     # The hooks of a session would refuse it.
     reset = f"env -u YOKE_SESSION git -C {workshop.root} reset -q --hard HEAD~1"
-    reset += f" && test ! -e {workshop.root}/low.a.txt"
+    reset += f" && test ! -e {workshop.root}/low.a.txt && echo b > b.txt"
     workshop.config(agents={"pass_env": ["GIT_*"]})
-    workshop.plan(
-        epic("low", task("low.a")),
-        epic("high", task("high.a", depends_on=["low.a"]), task("high.b", _when_landed(workshop, reset))),
-    )
+    taken_back = task("high.b", after(workshop, "low", "landing.landed", reset))
+    workshop.plan(epic("low", task("low.a")), epic("high", task("high.a", depends_on=["low.a"]), taken_back))
     report = await workshop.run()
     assert [(waiting.item, waiting.kind) for waiting in report.waiting] == [("high", "checkout")], report
     assert "taken back to before low landed" in report.waiting[0].reason
     assert workshop.git("log", "--format=%s", "main") == "Start"
 
 
-def _when_landed(workshop: Workshop, command: str) -> str:
-    wait = f"while ! test -e {workshop.root}/low.a.txt; do sleep 0.05; done"
-    return f"{wait}; sleep 0.3; {command} && echo b > b.txt"
+async def test_a_landing_that_a_person_takes_back_at_once_does_not_come_back(workshop: Workshop) -> None:
+    """Before anybody has looked at the target again."""
+
+    class Person:
+        @hookimpl
+        def on_event(self, event: Event) -> None:
+            if (event.type, event.epic) == ("landing.landed", "low"):
+                workshop.git("reset", "-q", "--hard", "HEAD~1")
+
+    workshop.plan(epic("low", task("low.a")), epic("high", task("high.a", depends_on=["low.a"])))
+    report = await workshop.run(plugins=[Person()])
+    assert [(waiting.item, waiting.kind) for waiting in report.waiting] == [("high", "checkout")], report
+    assert workshop.git("log", "--format=%s", "main") == "Start"
 
 
 async def test_a_person_commits_to_the_target_in_mid_run(workshop: Workshop) -> None:

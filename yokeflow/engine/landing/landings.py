@@ -294,6 +294,9 @@ class Landings:
                     moved = await finish_advance(repo) or Advance(moved=False, reason="raced")
         if moved.reason == "checkout" and await self._is_gone(new):
             return LOST
+        if moved.moved:
+            # So that a person who takes it back at once is not missed.
+            self._seen = new
         return moved
 
     async def landed(self, built: Built) -> None:
