@@ -12,6 +12,8 @@ from yokeflow.git.evidence import Evidence, Proof
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from yokeflow.git.repo import Repo
 
 GREEN = Proof("passed", "0123456789abcdef", 1.5, "make test: all")
@@ -53,6 +55,25 @@ async def test_evidence_that_comes_at_once_or_later_is_joined(repo: Repo, projec
     await evidence.attach(repo, head, tree, proofs[:1])
     found = (await evidence.read(repo))[head].proofs
     assert sorted(proof.command for proof in found) == [proof.command for proof in proofs]
+
+
+async def test_a_tag_that_a_garbage_collection_takes_is_written_again(
+    repo: Repo, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = run(project, "rev-parse", "HEAD")
+    move = repo.update_ref
+    taken: list[Path] = []
+
+    async def late(ref: str, new: str, old: str | None, message: str) -> None:
+        if not taken:
+            taken.append(repo.common_dir / "objects" / new[:2] / new[2:])
+            taken[0].unlink()
+        await move(ref, new, old, message)
+
+    monkeypatch.setattr(repo, "update_ref", late)
+    await evidence.attach(repo, head, await repo.tree_of(head), [GREEN])
+    assert taken
+    assert (await evidence.read(repo))[head].proofs == (GREEN,)
 
 
 async def test_a_landing_without_checks_leaves_no_ref(repo: Repo, project: Path) -> None:

@@ -282,6 +282,15 @@ async def test_landed_is_the_proof_for_removing_a_branch(repo: Repo, project: Pa
     assert await remove_branch(repo, "epic/b", "main")
 
 
+async def test_what_only_a_branch_of_ours_has_is_kept_when_it_goes(repo: Repo, project: Path) -> None:
+    run(project, "checkout", "-q", "-b", "lane/a.1")
+    tip = commit(project, "Work", x="1")
+    run(project, "checkout", "-q", "main")
+    assert await remove_branch(repo, "lane/a.1", "main", ours=True)
+    assert await repo.branch("lane/a.1") is None
+    assert await repo.is_kept(tip)
+
+
 async def test_names_without_utf8_survive(repo: Repo, project: Path) -> None:
     base = run(project, "rev-parse", "HEAD")
     (project / os.fsdecode(b"na\xffme")).touch()

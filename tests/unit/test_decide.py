@@ -289,6 +289,18 @@ class TestHost:
             idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
             assert await connection.scalar(text(idle + " AND datname = current_database()")) == 0
 
+    async def test_a_transaction_that_was_taken_back_ends_in_peace(self, lender):
+        """As that of a plugin that is still at work when its call is over."""
+        kept = []
+
+        async def begin_run(host):
+            kept.append(host.begin())
+            await kept[0].__aenter__()
+
+        with pytest.raises(PluginError):
+            await decisions(SimpleNamespace(begin_run=hookimpl(begin_run)), lender=lender).begin(PLAN)
+        assert await kept[0].__aexit__(None, None, None) is None
+
     async def test_an_error_inside_a_transaction_is_the_error_that_is_told(self, lender):
         async def begin_run(host):
             async with host.begin() as connection:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yokeflow.errors import RefMovedError
+from yokeflow.errors import GitError, RefMovedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,8 @@ __all__ = ["EVIDENCE", "Evidence", "Proof", "attach", "read"]
 
 #: Below this, every landing commit has a ref of its own name.
 EVIDENCE = "refs/yoke/evidence/"
+#: How often a tag is written again that vanished before a ref led to it.
+_TRIES = 3
 
 _LINE = re.compile(r"(passed|flaky) (\S+) ([0-9.]+)s (.+)")
 _FORMAT = "--format=%(refname)%00%(trailers:only=true,unfold=true,separator=%x1e,key_value_separator=%x1f)%00"
@@ -54,7 +56,7 @@ class Evidence:
 
 async def attach(repo: Repo, commit: str, tree: str, proofs: Sequence[Proof]) -> None:
     """Keep what proved that `tree`, which `commit` has, may land; what is known of it already stays."""
-    ref, old = f"{EVIDENCE}{commit}", None
+    ref, old, tries = f"{EVIDENCE}{commit}", None, _TRIES
     while proofs:
         known = (await read(repo, commit))[commit].proofs if old else ()
         tag = await _tag(repo, commit, tree, list(dict.fromkeys((*known, *proofs))))
@@ -65,6 +67,10 @@ async def attach(repo: Repo, commit: str, tree: str, proofs: Sequence[Proof]) ->
             if there.get(ref) == old:
                 raise
             old = there.get(ref)
+        except GitError:
+            # Somebody's `git gc --prune=now` may take what no ref reaches yet.
+            if await repo.object(tag) or (tries := tries - 1) < 0:
+                raise
         else:
             return
 

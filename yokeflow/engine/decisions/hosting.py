@@ -146,6 +146,9 @@ class _Transaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        if self not in self._open:
+            # It was taken back before the plugin came to its end.
+            return None
         self._open.remove(self)
         return await self._inner.__aexit__(kind, error, trace)
 

@@ -309,4 +309,5 @@ async def remove_lanes(context: Context, epic: str) -> None:
     present = await context.repo.branches()
     for branch in (context.epic_branch(epic), *(f"{LANE_PREFIX}{lane}" for lane in names)):
         if branch in present:
-            await remove_branch(context.repo, branch, context.target)
+            ours = branch.startswith(LANE_PREFIX)
+            await remove_branch(context.repo, branch, context.target, ours=ours)
