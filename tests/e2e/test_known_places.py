@@ -117,6 +117,7 @@ async def test_what_was_left_is_put_back_by_the_next_who_looks_when_somebody_die
     slow(tmp_path / "bin", f"[ -e {here} ] || {{ {dies}; }}", monkeypatch)
     first = asyncio.create_task(put_right_refused(left))
     while not here.exists():
+        assert not first.done()
         await asyncio.sleep(0.01)
     first.cancel()
     end.touch()
@@ -142,6 +143,7 @@ async def test_a_landing_waits_until_the_checkout_is_put_right(
     )
     puts = asyncio.create_task(put_right_refused(left))
     while not (tmp_path / "puts").exists():
+        assert not puts.done()
         await asyncio.sleep(0.01)
     assert (await landings.advance(new, old)).moved
     await puts

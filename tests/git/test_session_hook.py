@@ -66,3 +66,15 @@ async def test_packing_hundreds_of_refs_goes_through_and_removing_one_does_not(
     assert len(calls.read_text().splitlines()) == (LOOSE if grep else 0)
     assert git(repo, environment, "update-ref", "-d", "refs/yoke/keep/100") != 0
     assert len(run(repo.root, "for-each-ref", "refs/yoke/keep").splitlines()) == PACKED
+
+
+async def test_a_person_in_a_shell_of_an_agents_goes_without_the_name_of_the_session(
+    repo: Repo, environment: dict[str, str]
+) -> None:
+    made = ("update-ref", "refs/heads/main", run(repo.root, "commit-tree", "-m", "Mine", "HEAD^{tree}"))
+    assert git(repo, environment, *made) != 0
+    del environment["YOKE_SESSION"]
+    assert git(repo, environment, *made) == 0
+    assert git(repo, environment, "commit", "-q", "--allow-empty", "-m", "Mine, too") == 0
+    assert git(repo, environment, "push", "-q", "--force", str(repo.root), "HEAD:refs/yoke/keep/mine") == 0
+    assert run(repo.root, "log", "-1", "--format=%B") == "Mine, too"
