@@ -220,6 +220,37 @@ async def test_a_run_completes_by_commits_what_it_would_have_done_otherwise(two:
     assert {landed.epic for landed in report.landed} == {"one", "two"}
 
 
+@pytest.mark.parametrize("how", ["amend", "rebase", "reset"])
+async def test_a_commit_that_is_rewritten_before_it_lands_is_not_landed_beside_the_new_one(
+    two: Workshop, how: str
+) -> None:
+    two.config(hooks={"close_tasks": True})
+    two.git("branch", "up")
+    old = by_hand(two, "Do it\n\nYoke-Task: two.a")
+    assert (await two.states())["two.a"] == "completed"
+    if how == "amend":
+        two.write("hand.txt", "more")
+        two.git("add", "hand.txt")
+        two.git("commit", "-q", "--amend", "--no-edit")
+    elif how == "rebase":
+        two.git("switch", "-q", "up")
+        two.write("meanwhile.txt", "x")
+        two.commit("Meanwhile")
+        two.git("switch", "-q", "main")
+        two.git("rebase", "-q", "up")
+    else:
+        two.git("reset", "-q", "--hard", "HEAD~1")
+    new = two.git("rev-parse", "main")
+    assert new != old
+    report = await two.run()
+    assert report.exit_code is ExitCode.OK
+    assert ("two.a" in report.completed) == (how == "reset")
+    assert {landed.epic for landed in report.landed} == {"one", "two"}
+    assert old not in two.git("rev-list", "main").split()
+    if how != "reset":
+        assert [done["commit"] for done in await told(two, "task.completed")].count(new) == 1
+
+
 async def test_a_failed_task_that_a_person_does_asks_nobody_any_more(workshop: Workshop) -> None:
     workshop.config(hooks={"close_tasks": True}, agents={"max_attempts": 1})
     needs = "test -e by-hand && echo b > b"

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from yokeflow.engine.conflicts.forecast import Forecasts
 from yokeflow.engine.decisions.decide import EventHook
-from yokeflow.engine.facts.claims import close_tasks
+from yokeflow.engine.facts.claims import close_tasks, follow_rewritten
 from yokeflow.engine.facts.commits import ingest, publish_tasks
 from yokeflow.engine.facts.rebuild import catch_up
 from yokeflow.engine.ledger.interventions import by_person
@@ -161,6 +161,8 @@ class Run:
         if await close_tasks(self._project, self._plan, store, project_id, self._recorder):
             await drain(store, project_id, self._project.journal, must_finish=True)
         await catch_up(self._project, store, project_id, context.target, self._recorder.record)
+        if await follow_rewritten(self._project, self._plan, store, project_id, self._recorder):
+            await drain(store, project_id, self._project.journal, must_finish=True)
         await apply_kept(self._project, self._plan, store, project_id, takes=context.takes)
         await record_found(context, store, project_id)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)

@@ -45,6 +45,25 @@ WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 
 ORDER BY made.created_at, made.commit
 """)
 
+#: Persons' commits by which tasks are done of epics that never landed.
+_CLOSED = text("""
+SELECT item.key AS task, made.commit, made.author
+FROM commits made JOIN work_items item ON item.id = made.work_item_id
+WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 'person'
+  AND item.status = 'completed' AND item.commit = made.commit AND item.deleted_at IS NULL
+  AND NOT EXISTS (SELECT FROM landings WHERE work_item_id = item.parent_id AND status = 'landed')
+ORDER BY item.key
+""")
+
+#: All that name a task and nobody has replaced; newest first.
+_NAMING = text("""
+SELECT item.key AS task, made.commit, made.author
+FROM commits made JOIN work_items item ON item.id = made.work_item_id
+WHERE made.project_id = CAST(:project AS uuid) AND item.key = :task AND item.deleted_at IS NULL
+  AND made.named AND made.writer = 'person' AND made.kind = 'commit' AND made.replaced_at IS NULL
+ORDER BY made.created_at DESC, made.commit
+""")
+
 #: What is recorded of some commits, once for each item that has them.
 _KNOWN = text("""
 SELECT item.key, made.commit, made.updated_at, made.replaced_at IS NOT NULL AS replaced
@@ -92,6 +111,18 @@ async def items(conn: AsyncConnection, project_id: UUID) -> dict[str, str]:
 async def claims(conn: AsyncConnection, project_id: UUID) -> list[Claim]:
     """Commits that may complete a task."""
     rows = await conn.execute(_CLAIMS, {"project": str(project_id)})
+    return [Claim(row.task, row.commit, row.author) for row in rows]
+
+
+async def closed(conn: AsyncConnection, project_id: UUID) -> list[Claim]:
+    """Commits that completed a task of an epic that has not landed."""
+    rows = await conn.execute(_CLOSED, {"project": str(project_id)})
+    return [Claim(row.task, row.commit, row.author) for row in rows]
+
+
+async def naming(conn: AsyncConnection, project_id: UUID, task: str) -> list[Claim]:
+    """Commits that name a task, as far as nobody has replaced them; newest first."""
+    rows = await conn.execute(_NAMING, {"project": str(project_id), "task": task})
     return [Claim(row.task, row.commit, row.author) for row in rows]
 
 

@@ -18,7 +18,7 @@ from yokeflow.store import commits
 from yokeflow.store.drain import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from uuid import UUID
 
     from yokeflow.engine.ledger.ledger import Ledger
@@ -51,11 +51,7 @@ async def close_tasks(
     conflicts, the task stays open. The caller holds the project, so no task runs.
     """
     claims = [claim for claim in await _open_claims(project, store, project_id) if claim.task in plan.tasks]
-    there = [
-        claim
-        for claim in claims
-        if await _is_there(project, plan, claim) and await _bring_home(project, plan, claim)
-    ]
+    there = [claim async for claim in _usable(project, plan, claims)]
     if not there:
         return False
     ledger, _ = await load_ledger(store, project_id, plan, recorder)
@@ -63,6 +59,28 @@ async def close_tasks(
         if not ledger.is_done(claim.task):
             _complete(project, plan, ledger, recorder, claim)
     return True
+
+
+async def follow_rewritten(
+    project: Project, plan: Plan, store: Store, project_id: UUID, recorder: Recorder
+) -> bool:
+    """Let go of commits that completed a task and are no longer there; whether there was one.
+
+    After an amend or a rebase another commit that names the task is there, which completes it instead; after
+    a reset none is, and the task is open again. What has landed stays. The caller holds the project.
+    """
+    if not project.config.hooks.close_tasks:
+        return False
+    async with store.begin() as connection:
+        closed = await commits.closed(connection, project_id)
+    gone = [one for one in closed if one.task in plan.tasks and not await _is_there(project, plan, one)]
+    for claim in gone:
+        async with store.begin() as connection:
+            others = await commits.naming(connection, project_id, claim.task)
+        there = (one for one in others if one.commit != claim.commit)
+        instead = [one async for one in _usable(project, plan, there)]
+        _turn(plan, recorder, claim, instead[0] if instead else None)
+    return bool(gone)
 
 
 async def closed_by_people(project: Project, plan: Plan | None, history: History) -> list[Closed]:
@@ -129,6 +147,13 @@ async def _is_there(project: Project, plan: Plan, claim: Claim | FoundClaim) -> 
     )
 
 
+async def _usable(project: Project, plan: Plan, claims: Iterable[Claim]) -> AsyncIterator[Claim]:
+    """Those that the epic's landing will have."""
+    for claim in claims:
+        if await _is_there(project, plan, claim) and await _bring_home(project, plan, claim):
+            yield claim
+
+
 async def _bring_home(project: Project, plan: Plan, claim: Claim) -> bool:
     """Whether the epic's branch has the commit, or there is no such branch: it would start at the target."""
     repo = project.repo
@@ -163,3 +188,16 @@ def _complete(project: Project, plan: Plan, ledger: Ledger, recorder: Recorder, 
     recorder.record(*ledger.interventions.settle_all(task.id, "done", by), done)
     ledger.failed.pop(task.id, None)
     ledger.complete(task, claim.commit)
+
+
+def _turn(plan: Plan, recorder: Recorder, gone: Claim, instead: Claim | None) -> None:
+    """Open a task again whose commit is gone, and complete it by another where there is one."""
+    where = {"epic": plan.tasks[gone.task].epic, "task": gone.task}
+    reason = f"commit {gone.commit[:12]}, which completed it, is on neither the target nor the epic's branch"
+    events = [recorder.event("task.reopened", **where, by="system", reason=reason)]
+    if instead:
+        by = f"human:{instead.author}"
+        # The commit may have completed it before, so this is no event of that time.
+        done = recorder.event("task.completed", **where, commit=instead.commit, seconds=0.0, by=by)
+        events.append(done)
+    recorder.record(*events)
