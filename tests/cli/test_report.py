@@ -89,7 +89,14 @@ def test_what_failed_has_its_reason_and_the_commands_to_type(story):
         state="failed",
         reason="something waits for a person",
         failed={"core.one": "check `make test` failed (2)"},
-        blocked={"core.two": ("core.one",), "app.main": ("core.one",), "app.help": ("app.main", "core.two")},
+        blocked={
+            "core.two": ("core.one",),
+            "app.main": ("core.one",),
+            "app.help": ("app.main", "core.two"),
+            # These two wait for an approval.
+            "docs.one": (),
+            "docs.two": ("docs.one",),
+        },
     )
     text = "\n".join(lines)
     assert "✘ failed: something waits for a person" in lines

@@ -11,7 +11,7 @@ from yokeflow.cli.output import clean, cut, style, width
 from yokeflow.cli.words import clock, count, few, first_line, money, short, span, waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from yokeflow.cli.advice import Answer, Place
     from yokeflow.cli.live import LiveState
@@ -144,12 +144,20 @@ def _failed(report: RunReport, columns: int) -> Iterator[str]:
 
 def _blocked(report: RunReport, columns: int) -> Iterator[str]:
     if report.blocked:
-        tasks = sorted(report.blocked)
         causes = dict.fromkeys(name for names in report.blocked.values() for name in names)
         roots = [name for name in causes if name not in report.blocked]
+        tasks = sorted(_behind(report.blocked, roots))
         if roots:
             held = f"{count(len(tasks), 'task')} held up by {few(roots, 4)}"
             yield cut(f"{held}: {', '.join(tasks)}", columns)
+
+
+def _behind(blocked: Mapping[str, tuple[str, ...]], roots: Iterable[str]) -> set[str]:
+    """The tasks that wait for one of `roots`, also by way of others; the rest wait for something else."""
+    found = set(roots)
+    while more := {task for task, causes in blocked.items() if task not in found and found & {*causes}}:
+        found |= more
+    return found & blocked.keys()
 
 
 def _figures(state: LiveState, report: RunReport) -> Iterator[str]:
