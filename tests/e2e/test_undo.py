@@ -257,6 +257,26 @@ async def test_an_undo_that_a_crash_kept_from_telling_is_found(workshop: Worksho
     ]
 
 
+async def test_what_proved_an_undo_is_with_it_also_after_a_crash(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.config(checks={"landing": ["test -e README.md"]})
+    workshop.plan(epic("one", task("one.a")))
+    await workshop.run()
+
+    async def cut(*_args: object) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(undo_module, "attach", cut)
+        with pytest.raises(PowerCutError):
+            await undo(workshop, "one")
+    undone = workshop.git("rev-parse", "main")
+    assert trailers(workshop, "Yoke-Undoes")
+    await workshop.run()
+    assert "test -e README.md" in workshop.git("show", "--no-patch", f"refs/yoke/evidence/{undone}")
+
+
 async def test_what_a_killed_run_left_is_put_right_first(workshop: Workshop) -> None:
     workshop.plan(epic("one", task("one.a")), epic("two", task("two.a", "echo x > x; sleep 60")))
     workshop.config(parallel={"max_concurrency": 2})

@@ -69,7 +69,7 @@ async def attach(repo: Repo, commit: str, tree: str, proofs: Sequence[Proof]) ->
             old = there.get(ref)
         except GitError:
             # Somebody's `git gc --prune=now` may take what no ref reaches yet.
-            if await repo.object(tag) or (tries := tries - 1) < 0:
+            if await repo.object(f"{tag}^{{tag}}") or (tries := tries - 1) < 0:
                 raise
         else:
             return

@@ -45,6 +45,16 @@ ORDER BY result.command, told.seq DESC NULLS LAST
 """)
 
 
+#: What passed on a tree, a command each.
+_ON_TREE = text("""
+SELECT DISTINCT ON (result.command) result.command, result.environment, result.flaky, result.seconds
+FROM check_results result LEFT JOIN events told ON told.id = result.id
+WHERE result.project_id = CAST(:project AS uuid) AND result.stage = 'landing' AND result.tree = :tree
+  AND result.passed AND result.source_id IS NULL
+ORDER BY result.command, told.seq DESC NULLS LAST
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What earlier results say about a command on a tree."""
@@ -78,6 +88,12 @@ async def known_checks(conn: AsyncConnection, project_id: UUID, *, limit: int = 
         )
         for row in rows
     }
+
+
+async def passed_on(conn: AsyncConnection, project_id: UUID, tree: str) -> list[Passed]:
+    """The commands that passed as landing checks on a tree, as far as the store has them."""
+    rows = await conn.execute(_ON_TREE, {"project": str(project_id), "tree": tree})
+    return [Passed(row.command, row.environment, row.flaky, row.seconds) for row in rows]
 
 
 async def passed_by_landing(conn: AsyncConnection, project_id: UUID, landing: str, tree: str) -> list[Passed]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.engine.recovery.unlanded import mend_found
+from yokeflow.engine.sessions.checks import proof_of
+from yokeflow.git.evidence import EVIDENCE, attach
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.reverts import Reverts, find_reverts, find_reverts_after, inverse, positions
 from yokeflow.model import Status
-from yokeflow.store import items, operations, rebuild
+from yokeflow.store import evidence, items, operations, rebuild
 from yokeflow.store.drain import drain
 
 if TYPE_CHECKING:
@@ -128,9 +130,22 @@ async def record_found(context: Context, store: Store, project_id: UUID) -> None
     new = [(event.epic, event.data["commit"]) for event in events if event.type in _TURNED]
     for epic, commit in dict.fromkeys([*view.turned(), *new]):
         await mend_found(context, epic, commit)
+        await _prove(context, store, project_id, commit)
     if events:
         context.recorder.record(*events)
         await drain(store, project_id, context.project.journal, must_finish=True)
+
+
+async def _prove(context: Context, store: Store, project_id: UUID, commit: str) -> None:
+    """Let git keep what proved an undo, unless it does."""
+    repo = context.repo
+    if await repo.refs(f"{EVIDENCE}{commit}"):
+        return
+    tree = await repo.tree_of(commit)
+    async with store.begin() as connection:
+        passed = await evidence.passed_on(connection, project_id, tree)
+    proofs = (proof_of(one.command, one.environment, flaky=one.flaky, seconds=one.seconds) for one in passed)
+    await attach(repo, commit, tree, tuple(proofs))
 
 
 async def unrecorded(context: Context, view: View, *, by: str) -> list[Event]:
