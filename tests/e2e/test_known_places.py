@@ -28,24 +28,26 @@ PAST = "git -c core.hooksPath=/dev/null update-ref refs/heads/main HEAD"
 BAD = f"echo bad > bad; git add bad; git commit -qm bad; {PAST}"
 KILL = 'kill -9 $(sed \'s/.*"pid": *\\([0-9]*\\).*/\\1/\' "$(git rev-parse --git-common-dir)/yoke/run.lock")'
 
+#: An epic that stays unfinished.
+TWO = epic("two", task("two.a"), task("two.b", "exit 1", depends_on=["two.a"]))
+
 
 @pytest.fixture
 async def merged(workshop: Workshop) -> Workshop:
     """A person has brought what an agent finished of an epic to the target."""
     workshop.config(agents={"max_attempts": 1})
-    two = epic("two", task("two.a"), task("two.b", "exit 1", depends_on=["two.a"]))
-    workshop.plan(two)
+    workshop.plan(TWO)
     assert list((await workshop.run()).failed) == ["two.b"]
     workshop.git("merge", "-q", "--ff-only", "epic/two")
-    workshop.plan(two, epic("one", task("one.a", f"test -e ../../go && echo a > a || {{ {BAD}; {KILL}; }}")))
+    workshop.plan(TWO, epic("one", task("one.a", f"test -e ../../go && echo a > a || {{ {BAD}; {KILL}; }}")))
     return workshop
 
 
 async def test_a_persons_merge_of_a_lane_is_a_place_to_go_back_to(merged: Workshop) -> None:
     place = merged.git("rev-parse", "main")
-    merged.plan(epic("two", task("two.a")), epic("one", task("one.a", BAD)))
+    merged.plan(TWO, epic("one", task("one.a", BAD)))
     report = await merged.run(epics=("one",))
-    assert report.failed == {"one.a": "the agent moved main, where only tested work may land"}
+    assert report.failed["one.a"] == "the agent moved main, where only tested work may land"
     assert merged.git("rev-parse", "main") == place
     assert merged.git("status", "--porcelain") == ""
 
