@@ -82,6 +82,19 @@ def test_a_session_that_failed_tells_its_last_lines(story):
     assert said[1:] == [f"core.one: | {text}" for text in ("working", "Traceback", "ValueError: no")]
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ({"landings": 1, "sessions": 2}, "1 landing and 2 sessions"),
+        ({"landings": 0, "sessions": 1}, "1 session"),
+        ({"landings": 0, "sessions": 0}, "tasks"),
+    ],
+)
+def test_what_git_told_is_named_without_what_it_did_not(data, what):
+    (line,) = event_lines(Event("store.rebuilt", data=data))
+    assert f"git told the store of {what} that" in click.unstyle(line)
+
+
 def test_long_ids_are_cut_in_the_middle():
     shown = [shortened(f"a-very-long-name.{end}", 10) for end in ("one", "two")]
     assert shown == ["a-ver….one", "a-ver….two"]

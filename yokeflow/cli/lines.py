@@ -165,8 +165,8 @@ def _plugin(data: Data) -> str:
 
 
 def _rebuilt(data: Data) -> str:
-    landings, sessions = count(data.get("landings", 0), "landing"), count(data.get("sessions", 0), "session")
-    return f"git told the store of {landings} and {sessions} that it did not know"
+    known = [count(data[f"{name}s"], name) for name in ("landing", "session") if data.get(f"{name}s")]
+    return f"git told the store of {' and '.join(known) or 'tasks'} that it did not know"
 
 
 def _learned(data: Data) -> str:
