@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: What goes wrong with git or the checkout costs the landing, not the run.
 _FAULTS = (GitError, RepositoryError, ProjectBusyError)
 #: What `Yoke-Checks` says of a commit in the middle of a batch, of which only the last tree is tested.
-_BATCHED = "batched"
+BATCHED = "batched"
 
 
 class Landings:
@@ -104,7 +104,7 @@ class Landings:
         for member in members:
             old = said[-1].commit if said else member.old
             last = member is members[-1]
-            proof = self._proof(members) if last else _BATCHED
+            proof = self._proof(members) if last else BATCHED
             said.append(await self._commit(replace(member, old=old), proof))
         return tuple(said)
 

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.conflicts.bench import leave_all
+from yokeflow.engine.landing.landings import BATCHED
 from yokeflow.engine.lanes.guard import take_back_target
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.engine.ledger.interventions import SYSTEM
@@ -201,7 +202,7 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
         return
     if landing.epic_commit:
         await keep_squashed(context.repo, landing.epic, landing.commit, landing.epic_commit)
-    if landing.tree:
+    if landing.tree and not await _is_batched(context, landing.commit):
         await attach(context.repo, landing.commit, landing.tree, proofs)
     context.recorder.emit(
         "landing.landed",
@@ -216,6 +217,13 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
         tasks=[],
         recovered=True,
     )
+
+
+async def _is_batched(context: Context, commit: str) -> bool:
+    """Whether a landing was in the middle of a batch: what its tree passed before counts for nothing."""
+    form = "--format=%(trailers:key=Yoke-Checks,valueonly)"
+    said = await context.repo.git("log", "-1", form, "--end-of-options", commit)
+    return said.text.strip().endswith(f"={BATCHED}")
 
 
 async def compare_with_git(
