@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.errors import ExitCode
 from yokeflow.git.hooks import Hooks
+from yokeflow.git.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,9 +153,12 @@ async def test_an_agent_may_do_all_else_with_git(shop: Workshop, tmp_path: Path,
 
 
 async def test_hooks_that_are_installed_note_a_sessions_commit_once(shop: Workshop) -> None:
-    await Hooks((await shop.project()).repo).install()
+    repo = (await shop.project()).repo
+    await Hooks(repo).install()
     note = "git commit -q --allow-empty -m one; cat ../../.git/yoke/spool > seen"
     shop.plan(epic("one", task("one.a", f"{note}; git log -1 --format=%B > message")))
-    await run(shop)
+    with Spool(repo.state_dir).held() as alone:
+        assert alone, "else the run may read it before the session does"
+        await run(shop)
     assert (shop.root / "seen").read_text().count("post-commit") == 1
     assert (shop.root / "message").read_text().count("Yoke-Task: one.a") == 1
