@@ -131,3 +131,15 @@ def read_until(terminal: int, part: bytes) -> bytes:
     while part not in shown or not shown.endswith(b"\x1b[J"):
         shown += os.read(terminal, 65536)
     return shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [(("--item", "nope"), "nope"), (("--operations", "--run", "ab12"), "run ab12")],
+)
+def test_nothing_about_what_may_not_exist_is_told(project, asked, what):
+    run(project)
+    with following(project, "log", *asked) as process:
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert f"nothing is recorded of {what}" in process.stderr.read()

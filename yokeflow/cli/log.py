@@ -42,6 +42,11 @@ class _Wanted(NamedTuple):
         of_item = not self.item or self.item in (event.task, event.epic)
         return of_item and self.run in ("", event.run)
 
+    def told_nothing(self) -> None:
+        """Say so where somebody asked for something that may not exist."""
+        if asked := " of ".join(filter(None, (self.item, f"run {self.run}" if self.run else ""))):
+            output.warn(f"nothing is recorded of {asked}", hint="`yoke status` lists the items")
+
 
 @click.command(
     epilog=options.examples(
@@ -78,6 +83,8 @@ async def _log(wanted: _Wanted, number: int, *, follow: bool, as_json: bool) -> 
     log = _Log(wanted, number, follow=follow, as_json=as_json)
     if past := await answered(log.of_store, lambda failure: read_past(Path.cwd(), failure)):
         await log.of_past(past)
+    if not log.printed:
+        wanted.told_nothing()
 
 
 class _Log:
@@ -87,7 +94,7 @@ class _Log:
         self._wanted, self._number = wanted, number
         self._follow, self._as_json = follow, as_json
         #: Ids, so that nothing is told again when the store goes away in the middle.
-        self._printed: set[str] = set()
+        self.printed: set[str] = set()
 
     async def of_store(self, place: Opened) -> Past | None:
         async with place.store.begin() as connection:
@@ -115,9 +122,9 @@ class _Log:
                     self._print(event, past.source)
 
     def _print(self, event: Event, source: Mapping[str, Any] | None = None) -> None:
-        if event.id in self._printed or not self._wanted.fits(event):
+        if event.id in self.printed or not self._wanted.fits(event):
             return
-        self._printed.add(event.id)
+        self.printed.add(event.id)
         if self._as_json:
             # Some events have a `source` of their own.
             told = replace(event, data={**event.data, "layer": source}) if source else event
@@ -142,6 +149,8 @@ async def _operations(wanted: _Wanted, number: int, *, as_json: bool) -> None:
         for each in done
         if (not wanted.item or wanted.item in each.items) and each.id.startswith(wanted.run)
     ][-number:]
+    if done and not fitting:
+        wanted.told_nothing()
     if as_json:
         output.data([{**each.told(), "source": source} for each in fitting])
         return
