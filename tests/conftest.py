@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from yokeflow.config import Database
 from yokeflow.store import migrate
@@ -34,6 +35,11 @@ _MEMORY = Path("/dev/shm")
 _ROOM = 4 << 30
 _numbers = itertools.count()
 _folder_key = pytest.StashKey[Path]()
+
+# Other examples at each run would fail somebody whose change has nothing to do with it;
+# `pytest --hypothesis-profile=default` looks for new ones.
+settings.register_profile("steady", derandomize=True)
+settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:
