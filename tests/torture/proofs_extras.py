@@ -23,17 +23,18 @@ def hooks_noted_everything(facts: Facts, stored: Stored) -> Iterator[str]:
         for event in stored.events
         if event["type"] == "commit.recorded" and event["task"]
     )
-    # An agent that moves the target, past the hook, takes people's commits off it until they are put back.
-    told.subtract(
+    # What is rebased away, or taken off the target for a moment, and comes back is told again.
+    replaced = Counter(
         (event["task"], event["payload"]["commit"])
         for event in stored.events
-        if event["type"] == "commit.replaced" and event["payload"]["how"] == "gone"
+        if event["type"] == "commit.replaced"
     )
     form = "%H %(trailers:key=Yoke-Task,valueonly,separator=%x20)"
     for line in facts.git("log", f"--format={form}", "refs/heads/main").splitlines():
         commit, *tasks = line.split()
         for task in dict.fromkeys(tasks):
-            if rows[task, commit] != 1 or told[task, commit] != 1:
+            times = range(1, 2 + replaced[task, commit])
+            if rows[task, commit] != 1 or told[task, commit] not in times:
                 counts = f"{rows[task, commit]} times, and told {told[task, commit]} times"
                 yield f"{commit[:10]} is recorded for {task} {counts}"
 
