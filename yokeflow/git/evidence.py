@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from yokeflow.git.repo import Repo
 
-__all__ = ["EVIDENCE", "Evidence", "Proof", "attach", "read"]
+__all__ = ["EVIDENCE", "Evidence", "Proof", "attach", "outcome", "read"]
 
 #: Below this, every landing commit has a ref of its own name.
 EVIDENCE = "refs/yoke/evidence/"
@@ -83,6 +83,13 @@ async def _tag(repo: Repo, commit: str, tree: str, proofs: Sequence[Proof]) -> s
     tagger = f"tagger YokeFlow <yoke@localhost> {int(time.time())} +0000\n"
     text = f"{head}{tagger}\nChecks of {commit[:12]}\n\nYoke-Checks: {tree}={outcome}\n{lines}"
     return (await repo.git("mktag", stdin=text.encode(errors="surrogateescape"))).text
+
+
+async def outcome(repo: Repo, commit: str) -> str:
+    """What a landing or an undo says itself of its checks, such as `passed`; empty for nothing."""
+    form = "--format=%(trailers:key=Yoke-Checks,valueonly)"
+    said = await repo.git("log", "-1", form, "--end-of-options", commit)
+    return said.text.strip().rpartition("=")[2]
 
 
 async def read(repo: Repo, commit: str = "") -> Mapping[str, Evidence]:

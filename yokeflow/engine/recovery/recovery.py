@@ -21,7 +21,7 @@ from yokeflow.errors import YokeError
 from yokeflow.events import Event
 from yokeflow.git.broken import drop_broken_refs
 from yokeflow.git.checkouts import find
-from yokeflow.git.evidence import attach
+from yokeflow.git.evidence import attach, outcome
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.orphans import end_orphans
 from yokeflow.git.reverts import Reverts, find_reverts_after, positions
@@ -202,7 +202,8 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
         return
     if landing.epic_commit:
         await keep_squashed(context.repo, landing.epic, landing.commit, landing.epic_commit)
-    if landing.tree and not await _is_batched(context, landing.commit):
+    # In the middle of a batch, what its tree passed before counts for nothing.
+    if landing.tree and await outcome(context.repo, landing.commit) != BATCHED:
         await attach(context.repo, landing.commit, landing.tree, proofs)
     context.recorder.emit(
         "landing.landed",
@@ -217,13 +218,6 @@ async def _close_landing(context: Context, landing: EpicLanding, proofs: Sequenc
         tasks=[],
         recovered=True,
     )
-
-
-async def _is_batched(context: Context, commit: str) -> bool:
-    """Whether a landing was in the middle of a batch: what its tree passed before counts for nothing."""
-    form = "--format=%(trailers:key=Yoke-Checks,valueonly)"
-    said = await context.repo.git("log", "-1", form, "--end-of-options", commit)
-    return said.text.strip().endswith(f"={BATCHED}")
 
 
 async def compare_with_git(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.engine.recovery.unlanded import mend_found
 from yokeflow.engine.sessions.checks import proof_of
-from yokeflow.git.evidence import EVIDENCE, attach
+from yokeflow.git.evidence import EVIDENCE, attach, outcome
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.reverts import Reverts, find_reverts, find_reverts_after, inverse, positions
 from yokeflow.model import Status
@@ -137,15 +137,19 @@ async def record_found(context: Context, store: Store, project_id: UUID) -> None
 
 
 async def _prove(context: Context, store: Store, project_id: UUID, commit: str) -> None:
-    """Let git keep what proved an undo, unless it does."""
+    """Let git keep what proved an undo, unless it does or nothing was tested."""
     repo = context.repo
-    if await repo.refs(f"{EVIDENCE}{commit}"):
+    tree, said = await repo.tree_of(commit), await outcome(repo, commit)
+    if said not in {"passed", "flaky"} or await repo.refs(f"{EVIDENCE}{commit}"):
         return
-    tree = await repo.tree_of(commit)
     async with store.begin() as connection:
         passed = await evidence.passed_on(connection, project_id, tree)
-    proofs = (proof_of(one.command, one.environment, flaky=one.flaky, seconds=one.seconds) for one in passed)
-    await attach(repo, commit, tree, tuple(proofs))
+    proofs = [
+        proof_of(one.command, one.environment, flaky=one.flaky, seconds=one.seconds)
+        for one in passed
+        if one.command in context.config.landing_checks
+    ]
+    await attach(repo, commit, tree, proofs)
 
 
 async def unrecorded(context: Context, view: View, *, by: str) -> list[Event]:
