@@ -24,12 +24,18 @@ def belongings(shop: Path) -> dict[str, Any]:
         "files": {path: digest(shop / path) for path in [*paths, ".env", "plan.yaml", ".yokeflow.yaml"]},
         "index": git(shop, "ls-files", "-s", "-z", "--", *paths).split("\0") if paths else [],
         "stash": git(shop, "stash", "list", "--format=%H").split(),
-        "refs": [ref for ref in refs if not ref.startswith(_OURS)],
+        "refs": [ref for ref in refs if not (ref.startswith(_OURS) or _never_used(shop, ref))],
         "head": git(shop, "symbolic-ref", "HEAD"),
         "config": digest(shop / ".git/config"),
         "hooks": {path.name: digest(path) for path in sorted((shop / ".git/hooks").iterdir())},
         "exclude": [line for line in _exclude(shop) if line != "/.worktrees/"],
     }
+
+
+def _never_used(shop: Path, ref: str) -> bool:
+    """Whether an agent was killed within `git switch -c`: a person may have made such a branch as well."""
+    log = shop / ".git/logs" / ref.partition(" ")[0]
+    return ref.startswith("refs/heads/mine-") and log.read_text().count("\n") < 2
 
 
 def tip(shop: Path) -> str:
