@@ -299,3 +299,16 @@ async def test_names_without_utf8_survive(repo: Repo, project: Path) -> None:
     run(project, "commit", "-q", "-m", "Names")
     out = await repo.git("diff-tree", "-r", "-z", "--name-only", base, "HEAD")
     assert out.parts == ["na\udcffme", "with\nnewline"]
+
+
+@pytest.mark.parametrize("said", ["write error: No space left on device", "write error. Out of diskspace"])
+async def test_a_full_disk_is_told_from_other_errors(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\necho 'fatal: sha1 file: {said}' >&2\nexit 128\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(DiskFullError):
+        await repo.git("add", "-A")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from yokeflow.errors import DiskFullError, GitError
 from yokeflow.git.overlap import Overlaps
-from yokeflow.git.runner import clean_environment
+from yokeflow.git.runner import NO_SPACE, clean_environment
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -95,7 +95,7 @@ class Trials:
             if code == _USAGE:
                 return [*found, *[await self._merge_one(*pair) for pair in pairs[len(found) :]]]
             if len(found) < len(pairs):
-                if "No space left on device" in said:
+                if NO_SPACE.search(said):
                     raise DiskFullError("no space left to try merges", hint="free some space")
                 # It is this pair that made git give up.
                 found.append(None)

@@ -74,6 +74,8 @@ _BUSY = re.compile(
     r"failed to read .*/worktrees/.*/commondir|could not lock config|Unable to create '.*\.lock': File exists"
     r"|unable to create '.*\.lock': File exists|failed to lock .*: File exists"
 )
+#: Git has several ways to say so.
+NO_SPACE = re.compile(r"No space left on device|Out of diskspace")
 #: In the environment of git, who started it.
 STARTED_BY = "YOKE_GIT_STARTED_BY"
 #: Whether git only gets the time that nobody else needs.
@@ -137,7 +139,7 @@ async def run_git(
     """
     for delay in (*_DELAYS, None):
         output = await _to_the_end(args, cwd, stdin, clean_environment(env))
-        if output.returncode and "No space left on device" in output.stderr:
+        if output.returncode and NO_SPACE.search(output.stderr):
             raise DiskFullError(
                 f"no space left for git in {cwd}", hint="free some space, then `yoke resume` goes on"
             )
