@@ -92,6 +92,16 @@ async def test_squash_finds_the_history_that_was_kept(repo, made):
     assert list(await repo.refs(KEPT_SQUASHED)) == [f"{KEPT_SQUASHED}a/{landing}"]
 
 
+async def test_rebased_work_counts_though_its_first_form_is_still_there(repo, made):
+    start, session, other = made.tip, str(uuid4()), str(uuid4())
+    old = made.work("a.1", start, session)
+    made.ref(f"refs/yoke/keep/a.2/{other}", made.work("a.2", old, other))
+    copy = made.work("a.1", made.commit("A person's", start), session)
+    made.ref("refs/heads/main", made.landing("a", start, copy, tasks=("a.1",)))
+    work = {each.task: each for each in (await read(repo)).work}
+    assert (work["a.1"].head, work["a.1"].counts) == (copy, True)
+
+
 async def test_work_counts_on_the_target_and_on_branches_but_not_where_it_was_taken_back(repo, made):
     start = made.tip
     landed, begun, failed, torn, bare = (str(uuid4()) for _ in range(5))

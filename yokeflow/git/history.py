@@ -295,6 +295,9 @@ class _Reader:
             name = commit.trailer("Yoke-Task"), commit.trailer("Yoke-Session")
             # Whoever resolved a conflict did not do the task that paid for it.
             if all(name) and not commit.trailer("Yoke-Resolves"):
+                if name in last and last[name].oid in counting and commit.oid not in counting:
+                    # What a person has rebased since, and something else still has.
+                    continue
                 first.setdefault(name, commit)
                 # Put behind what came before its end.
                 last.pop(name, None)
