@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 from yokeflow.engine.conflicts.foreseen import told, wishes
 from yokeflow.errors import DiskFullError, GitError, RepositoryError, YokeError
 from yokeflow.git.forecast import Trial, excerpt, trials
-from yokeflow.git.repo import KEPT_SQUASHED
 from yokeflow.git.squashed import squashed
 from yokeflow.store.forecasts import OFTEN, ConflictHistory, Forecast, conflict_files, open_forecasts
 
@@ -65,8 +64,8 @@ class Forecasts:
         self._seen: dict[str, str] = {}
         #: Commits of these that have the history of squashed landings, too.
         self._views: dict[str, str] = {}
-        #: Epics by the commits of the landings that these know of.
-        self._landed: dict[str, str] = {}
+        #: The squashed landings that these know of, each with what it squashed.
+        self._landed: list[tuple[str, str]] = []
         self._trials: Trials | None = None
         self._task: asyncio.Task[None] | None = None
         self._due = False
@@ -257,25 +256,24 @@ class Forecasts:
     async def _with_history(self, tips: dict[str, str]) -> dict[str, str]:
         """Commits with the files of the tips, from which git finds what squashed landings contain."""
         assert self._trials is not None
-        if not await self._context.repo.refs(KEPT_SQUASHED):
+        landed = await squashed(self._context.repo, self._context.plan.epic)
+        if not landed:
             return tips
-        landed = {commit: epic for epic, commit in self._ledger.landing_commits.items() if commit}
         if landed != self._landed:
             self._landed, self._views = landed, {}
         for tip in filter(None, tips.values()):
             if tip not in self._views:
-                epics = await self._contained(tip, landed)
-                kept = [tip for _, tip in await squashed(self._context.repo, epics)]
-                self._views[tip] = await self._trials.with_parents(tip, kept)
+                missing = await self._missing(tip)
+                histories = [history for landing, history in landed if landing not in missing]
+                self._views[tip] = await self._trials.with_parents(tip, histories)
         self._views = {tip: view for tip, view in self._views.items() if tip in tips.values()}
         return {name: self._views.get(tip, tip) for name, tip in tips.items()}
 
-    async def _contained(self, tip: str, landed: dict[str, str]) -> set[str]:
-        """Epics whose landings a commit contains."""
-        lines = "".join(f"{commit}\n" for commit in (*landed, f"^{tip}"))
-        out = await self._context.repo.git("rev-list", "--stdin", stdin=lines.encode(), ok=(0, 128))
-        missing = set(out.text.split()) if out.returncode == 0 else set(landed)
-        return {epic for commit, epic in landed.items() if commit not in missing}
+    async def _missing(self, tip: str) -> set[str]:
+        """The squashed landings that a commit does not contain, among other commits."""
+        lines = "".join(f"{landing}\n" for landing, _ in self._landed)
+        out = await self._context.repo.git("rev-list", "--stdin", stdin=f"{lines}^{tip}\n".encode())
+        return set(out.text.split())
 
     async def _note(self, pair: tuple[str, str], trial: Trial | None, views: dict[str, str]) -> None:
         """Record what is new about a pair."""
