@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.engine.lanes import lanes
 from yokeflow.errors import ExitCode
+from yokeflow.git.merge import commit_merge
+
+if TYPE_CHECKING:
+    from yokeflow.git.repo import Repo
 
 ADMIN = "$(git rev-parse --absolute-git-dir)"
 
@@ -121,6 +127,31 @@ async def test_a_landing_whose_commit_was_collected_as_garbage(workshop: Worksho
     report = await workshop.run()
     assert report.exit_code is ExitCode.OK, report.reason
     assert workshop.git("log", "-1", "--format=%s", "main") == "Land one: Epic one"
+
+
+@pytest.mark.parametrize("kind", ["tree", "commit"])
+async def test_what_git_removes_while_lanes_are_joined_is_made_anew(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Nothing reaches the merge of two lanes until their epic's branch is moved."""
+    gone: list[Path] = []
+
+    async def merge_and_lose(repo: Repo, ours: str, theirs: str, message: str, *, tree: str) -> str:
+        made = await commit_merge(repo, ours, theirs, message, tree=tree)
+        if not gone:
+            oid = tree if kind == "tree" else made
+            gone.append(workshop.root / ".git/objects" / oid[:2] / oid[2:])
+            gone[0].unlink()
+        return made
+
+    monkeypatch.setattr(lanes, "commit_merge", merge_and_lose)
+    workshop.config(parallel={"strategy": "by_task"}, agents={"max_attempts": 1})
+    workshop.plan(epic("one", task("one.a"), task("one.b"), task("one.c", depends_on=["one.a", "one.b"])))
+    report = await workshop.run()
+    assert (report.exit_code, [entry.epic for entry in report.landed]) == (ExitCode.OK, ["one"]), report
+    assert gone
+    assert workshop.git("fsck", "--full", "--no-dangling") == ""
+    workshop.assert_tidy()
 
 
 @pytest.mark.parametrize("moment", ["merge -q --ff-only", "worktree add"])

@@ -123,6 +123,40 @@ async def test_work_that_was_taken_up_when_it_was_approved_has_the_same_commit(
     assert writer_of(workshop.git("log", "-1", "--format=%B", "--grep=^Take up a.1", "main")) == "yoke"
 
 
+@pytest.mark.parametrize("strategy", ["by_epic", "by_task"])
+async def test_rebased_work_is_neither_done_nor_taken_in_twice(workshop, database_url, strategy) -> None:
+    """Not even when git has collected what it was before; and a store that is lost knows it as well."""
+    workshop.config(agents={"max_attempts": 1}, parallel={"strategy": strategy})
+    workshop.plan(
+        epic("one", task("one.a"), task("one.b"), task("one.c", "test -e ../../go && echo c > c.txt")),
+        epic("two", task("two.a", "cp one.a.txt two.txt", depends_on=["one.a", "one.b"])),
+    )
+    await workshop.run(epics=("one",))
+    workshop.write("meanwhile.txt", "x\n")
+    workshop.commit("Meanwhile")
+    if strategy == "by_epic":
+        workshop.git("rebase", "-q", "main", cwd=workshop.root / ".worktrees/one")
+    else:
+        workshop.git("rebase", "-q", "main", "epic/one")
+        workshop.git("switch", "-q", "main")
+    workshop.git("reflog", "expire", "--expire=now", "--all")
+    for worktree in (workshop.root / ".worktrees").glob("one*"):
+        (workshop.root / f".git/worktrees/{worktree.name}/ORIG_HEAD").unlink(missing_ok=True)
+    workshop.git("gc", "-q", "--prune=now")
+    (workshop.root / ".git/info/exclude").write_text("plan.yaml\n.yokeflow.yaml\ngo\n")
+    (workshop.root / "go").touch()
+    workshop.yoke("retry", "one.c")
+    report = await workshop.run()
+    assert (report.exit_code, report.completed) == (0, ("one.c", "two.a")), report
+    assert {event["task"] for event in workshop.of("task.rebased")} == {"one.a", "one.b"}
+    done = workshop.git("log", "--format=%(trailers:key=Yoke-Task,valueonly)", "main").split()
+    assert {name: done.count(name) for name in done} == dict.fromkeys(("one.a", "one.b", "one.c", "two.a"), 1)
+    before = {item["id"]: item["commit"] for item in (await workshop.status())["items"]}
+    await lose_store(database_url)
+    forget_journal(workshop)
+    assert {item["id"]: item["commit"] for item in (await workshop.status())["items"]} == before
+
+
 async def test_journal_that_begins_in_the_middle_is_completed_by_git(workshop, database_url):
     workshop.plan(epic("a", task("a.1")), epic("b", task("b.1", depends_on=["a"])))
     await workshop.run()

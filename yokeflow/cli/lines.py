@@ -111,6 +111,10 @@ def _undone(data: Data) -> str:
     return f"landing {landing} undone by {commit}{_by(data)}"
 
 
+def _rebased(data: Data) -> str:
+    return f"rewritten as {short(str(data.get('commit', '')))}, was {short(str(data.get('was', '')))}"
+
+
 def _plan(data: Data) -> str:
     told = ((name, data.get(name) or ()) for name in ("added", "changed", "gone"))
     return f"the plan changed: {_join(*(f'{name} {few(items, 5)}' for name, items in told if items))}"
@@ -202,6 +206,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "session.finished": (_session_finished, None),
     "check.finished": (_check, None),
     "task.completed": (lambda data: f"completed {short(str(data.get('commit', '')))}", "green"),
+    "task.rebased": (_rebased, "cyan"),
     "task.failed": (lambda data: f"failed{_because(data)}", "red"),
     "task.blocked": (lambda data: f"blocked by {', '.join(data.get('by', ()))}", "yellow"),
     "task.skipped": (lambda data: f"skipped{_by(data)}{_because(data)}", "yellow"),

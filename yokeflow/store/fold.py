@@ -130,7 +130,7 @@ class _Fold:
                 epic["status"] = "in_progress"
         if status := _STATUS.get(event.type):
             item["status"] = status
-        if event.type == "task.completed":
+        if event.type in {"task.completed", "task.rebased"}:
             item["commit"] = data.get("commit")
         if event.type == "task.reopened":
             self._reopened(item)

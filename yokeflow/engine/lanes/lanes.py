@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.lanes.guard import guard_running
-from yokeflow.errors import RepositoryError, YokeError
+from yokeflow.errors import GitError, RepositoryError, YokeError
 from yokeflow.git.advance import holders
 from yokeflow.git.branches import remove_branch
 from yokeflow.git.merge import commit_merge, merge_trees
@@ -245,6 +245,14 @@ class Lanes:
                 await repo.update_ref(ref, joined, tip, f"yoke: join {lane.id}")
             except RefMovedError:
                 continue
+            except GitError:
+                if await repo.resolve(joined) is None:
+                    # Somebody collects garbage, and nothing led to it yet.
+                    continue
+                raise
+            if joined != head and await repo.object(f"{joined}^{{tree}}") is None:
+                # Only the commit was spared. The same merge writes its tree again, and a ref leads there now.
+                await merge_trees(repo, tip, head)
             return joined
 
     async def take_up(self, place: Place, task: Task, commit: str) -> str:

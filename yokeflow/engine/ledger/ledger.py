@@ -336,6 +336,12 @@ class Ledger:
             if epic in self._finished and epic not in self.landed | self._held:
                 self._ask_to_land(epic)
 
+    def rebased(self, task: str, commit: str) -> None:
+        """A person has rewritten a completed task's commit: another one has the work."""
+        was, self.commits[task] = self.commits[task], commit
+        epic = self._plan.tasks[task].epic
+        self._recorder.emit("task.rebased", epic=epic, task=task, commit=commit, was=was)
+
     def lose(self, task: str, reason: str) -> None:
         """A completed task's commit is not in the repository: it is to be done again."""
         del self.commits[task]

@@ -14,6 +14,7 @@ from yokeflow.engine.lanes.guard import take_back_target
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.engine.ledger.interventions import SYSTEM
 from yokeflow.engine.processes.process import sweep
+from yokeflow.engine.recovery.rebased import follow_rebased
 from yokeflow.engine.recovery.taken_back import any_new, offer_again
 from yokeflow.engine.sessions.accounting import close_question
 from yokeflow.engine.sessions.checks import proof_of
@@ -225,18 +226,20 @@ async def compare_with_git(
 ) -> Mapping[str, EpicLanding]:
     """Where the store and git differ, git is right; gives the landings as the store has them.
 
-    A completed task whose commit is not in the repository is to be done again. An epic whose landing is no
-    longer on the target, or reverted there, was taken back by a person, who is asked. A landing that waits
-    for a person is tried again once what was in its way has changed, unless a person `asked` for some alone.
+    A completed task whose commit was rebased has what came of it; one whose commit is not in the repository
+    is to be done again. An epic whose landing is no longer on the target, or reverted there, was taken back
+    by a person, who is asked. A landing that waits for a person is tried again once what was in its way has
+    changed, unless a person `asked` for some alone.
     """
     async with store.begin() as connection:
         landings = await unfinished.latest_landings(connection, project_id)
     _warn_of_another_target(context, landings)
     repo = context.repo
+    places = await positions(repo, f"refs/heads/{context.target}")
+    await follow_rebased(context, ledger, places)
     for task, commit in list(ledger.commits.items()):
         if await repo.resolve(commit) is None:
             ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
-    places = await positions(repo, f"refs/heads/{context.target}")
     new = await any_new(context, store, project_id)
     reverts = Reverts(())
     if new and landings:

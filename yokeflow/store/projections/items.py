@@ -39,6 +39,12 @@ async def completed(conn: AsyncConnection, project: UUID, event: Event) -> None:
     await change_item(conn, project, item_of(event), **values)
 
 
+@on("task.rebased")
+async def rebased(conn: AsyncConnection, project: UUID, event: Event) -> None:
+    """Its commit was rewritten."""
+    await change_item(conn, project, item_of(event), commit=commit(event.data))
+
+
 @on("task.failed")
 async def failed(conn: AsyncConnection, project: UUID, event: Event) -> None:
     """No attempt is left."""
