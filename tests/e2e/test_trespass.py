@@ -137,6 +137,22 @@ async def test_finished_work_that_was_taken_out_of_its_branch_is_missed(workshop
     assert "lacks commits of its completed tasks" in waiting.reason
 
 
+async def test_what_was_undone_does_not_stand_for_work_that_was_taken_out(workshop: Workshop) -> None:
+    """The first form of the work is on the target, and so is what took it back."""
+    workshop.plan(epic("one", task("one.a")))
+    await workshop.run()
+    assert workshop.yoke("undo", "--yes").returncode == 0
+    workshop.write("one.a.txt", "in the way\n")
+    await workshop.run()
+    lane = workshop.root / ".worktrees/one"
+    workshop.git("reset", "-q", "--hard", "main", cwd=lane)
+    workshop.git("commit", "-q", "--allow-empty", "-m", "Something else", cwd=lane)
+    (workshop.root / "one.a.txt").unlink()
+    (waiting,) = (await workshop.run(land=("one",))).waiting
+    assert "lacks commits of its completed tasks" in waiting.reason
+    assert workshop.of("task.rebased") == []
+
+
 async def test_a_rebased_branch_is_known_by_its_trailers(workshop: Workshop) -> None:
     workshop.plan(
         epic("one", task("one.a", "echo one > same")), epic("two", task("two.a", "echo two > same"))

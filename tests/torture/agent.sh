@@ -13,11 +13,12 @@ git rev-parse -q --verify MERGE_HEAD >/dev/null && . "${0%/*}/resolve.sh"
 # The kernel gives the lock back when the last process of the session is gone.
 exec 9>>"$round/locks/$task"
 flock -n 9 || echo "overlap $task $session" >>"$round/sessions.log"
+# A kill may come after any line: what was heard is noted before it is known that there was somebody to hear.
+case $prompt in *"Blue for $task."*) echo "$task $session" >>"$round/answered.log" ;; esac
 echo "start $task $session" >>"$round/sessions.log"
 echo "$session" >>"$round/starts/$task"
 number=$(wc -l <"$round/starts/$task")
 how=$(sed -n "${number}p" "$round/behaviour/$task")
-case $prompt in *"Blue for $task."*) echo "$task $session" >>"$round/answered.log" ;; esac
 
 micro() { # dollars with six places as millionths
     digits=${1%.*}${1#*.}

@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from yokeflow.engine.ledger.ledger import Ledger
 
 
-async def follow_rebased(context: Context, ledger: Ledger, landed: Collection[str]) -> None:
+async def follow_rebased(context: Context, ledger: Ledger, on_target: Collection[str]) -> None:
     """Let completed tasks have the commits that came of theirs on the epic's branch, which trailers tell.
 
     Else others would take in work that the epic does not have any more, and once git has collected what
-    nothing leads to, the task would be done again. `landed` is what the target has. Where nothing came of a
-    commit, it stays.
+    nothing leads to, the task would be done again. Where nothing came of a commit, it stays: the landing
+    misses it.
     """
-    astray = {
-        task
-        for epic in context.plan.epic
-        if epic not in ledger.landed
-        for task in await _astray(context, ledger, epic, landed)
-    }
-    if not astray:
-        return
-    history = await read_history(context.repo, context.target, context.config.project.branch_prefix)
-    found = {work.task: work.commit for work in history.work if work.counts}
-    for task in sorted(astray & found.keys()):
-        if found[task] != ledger.commits[task]:
-            ledger.rebased(task, found[task])
+    prefix, history = context.config.project.branch_prefix, None
+    for epic in context.plan.epic:
+        if epic in ledger.landed:
+            continue
+        done = {task: oid for task, oid in ledger.commits_of(epic).items() if oid not in on_target}
+        if not done or not (there := await _beside_target(context, epic)):
+            continue
+        astray = [task for task, oid in done.items() if oid not in there]
+        if astray:
+            history = history or await read_history(context.repo, context.target, prefix)
+            came = {work.task: work.commit for work in history.work if work.commit in there}
+            for task in astray:
+                if task in came:
+                    ledger.rebased(task, came[task])
 
 
-async def _astray(context: Context, ledger: Ledger, epic: str, landed: Collection[str]) -> list[str]:
-    """The completed tasks of an epic whose commits its branch does not have."""
-    commits = {task: oid for task, oid in ledger.commits_of(epic).items() if oid not in landed}
-    if not commits or (tip := await context.repo.branch(context.epic_branch(epic))) is None:
-        return []
+async def _beside_target(context: Context, epic: str) -> set[str]:
+    """The commits that an epic's branch has and the target has not."""
+    tip = await context.repo.branch(context.epic_branch(epic))
+    if tip is None:
+        return set()
     out = await context.repo.git("rev-list", tip, f"^refs/heads/{context.target}")
-    there = set(out.text.split())
-    return [task for task, oid in commits.items() if oid not in there]
+    return set(out.text.split())
