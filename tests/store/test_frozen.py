@@ -48,11 +48,11 @@ def frozen() -> Iterator[None]:
 @pytest.fixture
 async def own(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A store on a server of the test's own, and a project in it; nobody waits long for an answer."""
-    monkeypatch.setattr(driver, "ANSWER", 0.5)
-    monkeypatch.setattr(driver, "_GOODBYE", 0.3)
     url = await asyncio.to_thread(ensure_server, Database())
     await migrate.upgrade(url, [])
-    async with await Store.open(url, timeout=0.5) as store:
+    monkeypatch.setattr(driver, "ANSWER", 1.0)
+    monkeypatch.setattr(driver, "_GOODBYE", 0.3)
+    async with await Store.open(url, timeout=1.0) as store:
         async with store.begin() as conn:
             project = await projects.register(conn, "key", "sample", tmp_path)
         yield store, project
