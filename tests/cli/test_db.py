@@ -62,6 +62,7 @@ def test_status_shows_the_revisions_for_people(configured: str, capsys: pytest.C
     assert main(["db", "status"]) == 0
     shown = capsys.readouterr().out
     assert "core_0002, yoke_costs_0004" in shown
+    assert shown.startswith("kind")
     assert "url" in shown
 
 

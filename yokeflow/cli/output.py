@@ -113,14 +113,15 @@ def error(text: str, hint: str = "") -> None:
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[int] = ()) -> None:
     """Print aligned columns; `right` names those aligned to the right. None is an empty cell.
 
-    On a terminal the last column is cut where the line would wrap.
+    A header without a word is not printed. On a terminal the last column is cut where the line would wrap.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(width(row[i]) for row in (list(header), *cells)) for i in range(len(header))]
     if is_terminal(sys.stdout):
         room = columns() - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
         widths[-1] = min(widths[-1], max(room, len(header[-1]), 8))
-    line(style(_row(header, widths, right), bold=True))
+    if any(header):
+        line(style(_row(header, widths, right), bold=True))
     for row in cells:
         line(_row(row, widths, right))
 
