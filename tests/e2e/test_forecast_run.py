@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.e2e.conftest import Workshop, epic, task, wait_for
 from yokeflow.errors import ExitCode
 
@@ -62,10 +64,15 @@ async def test_a_conflict_is_recorded_told_and_kept_apart(workshop: Workshop) ->
         assert f"{name[:3]}.a`: Do" not in told[name]
 
 
-async def test_what_is_left_at_the_end_is_shown_and_waits_for_nobody(workshop: Workshop) -> None:
+@pytest.mark.parametrize("merge", ["merge", "squash"])
+async def test_what_is_left_at_the_end_is_shown_and_waits_for_nobody(workshop: Workshop, merge: str) -> None:
     """One of them lands; the other conflicts with the target from then on."""
+    workshop.config(parallel={"merge_strategy": merge})
     workshop.plan(
-        epic("one", task("one.a", "echo one > same.txt")), epic("two", task("two.a", "echo two > same.txt"))
+        *(
+            epic(name, task(f"{name}.a", f"echo {name} > same.txt"), task(f"{name}.b"))
+            for name in ("one", "two")
+        )
     )
     report = await workshop.run()
     (conflict,) = report.waiting

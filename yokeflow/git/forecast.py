@@ -151,6 +151,8 @@ class Trials:
         out = await self._repo.git(
             "--literal-pathspecs",
             "log",
+            # Else git walks past histories of squashes: the first parent has all that they changed.
+            "--full-history",
             "-z",
             f"--format=tformat:%(trailers:key={trailer},valueonly,separator=%x0A)",
             "--end-of-options",
