@@ -470,12 +470,17 @@ async def test_where_the_budget_does_not_reach_a_person_is_asked_and_the_run_goe
 
 async def test_an_epic_that_builds_on_squashed_work_is_resolved_once(workshop: Workshop) -> None:
     """The history of what was squashed comes back into the merge, and must not conflict a second time."""
-    resolver(workshop, BOTH, parallel={"merge_strategy": "squash"})
+    seen = workshop.root.parent / "prompt.md"
+    resolver(workshop, f"cp $YOKE_PROMPT_FILE {seen}; {BOTH}", parallel={"merge_strategy": "squash"})
     workshop.write("same.txt", "start\n")
     workshop.commit()
     workshop.plan(
         epic("base", task("base.a", "echo base > same.txt", priority=0)),
-        epic("one", task("one.a", "echo one > same.txt", depends_on=["base.a"], priority=0)),
+        epic(
+            "one",
+            task("one.a", "echo one > same.txt", depends_on=["base.a"], priority=0),
+            task("one.b", priority=0),
+        ),
         epic("two", task("two.a", "sleep 0.5; echo two > same.txt", depends_on=["base.a"])),
     )
     report = await workshop.run()
@@ -484,3 +489,6 @@ async def test_an_epic_that_builds_on_squashed_work_is_resolved_once(workshop: W
     assert len(workshop.of("landing.conflicted")) == len(workshop.of("landing.resolved")) == 1
     assert workshop.git("rev-list", "--count", "--merges", "main") == "0"
     workshop.assert_tidy()
+    # What came first is told by the history of the squash; the one that both build on is no part of that.
+    told = seen.read_text()
+    assert [f"### Do {name}" in told for name in ("one.a", "one.b", "base.a")] == [True, False, False]
