@@ -318,6 +318,21 @@ def test_events_told_by_git_claim_nothing_that_git_does_not_know():
     ]
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({}, "nothing has changed"),
+        ({"validated": ["m1"]}, "1 lesson of files that are gone"),
+        (
+            {"versions": {"api": 3, "web": 1}, "validated": [], "pruned": ["m1", "m2"]},
+            "2 lessons of no more use, compiled api 3, web 1",
+        ),
+    ],
+)
+def test_a_revision_tells_what_it_did_with_the_lessons(data, told):
+    assert describe(Event("expertise.revised", data=data))[0] == f"went through the lessons: {told}"
+
+
 def test_effects_stand_below_commands_that_leave_no_room():
     rows = [("yoke land a", "land it"), (f"git -C /{'x' * 40} merge main", "merge by hand")]
     wide = [click.unstyle(line) for line in answer_lines(rows, "  ", 100)]

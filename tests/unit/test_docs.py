@@ -12,6 +12,7 @@ import pytest
 
 from yokeflow import events
 from yokeflow.cli import COMMANDS, yoke
+from yokeflow.cli.lines import describe
 from yokeflow.hookspecs import Hooks
 from yokeflow.settings import fields
 
@@ -91,6 +92,12 @@ def test_every_event_that_is_recorded_or_understood_is_documented():
     recorded = {name for text in sources for name in _RECORDED.findall(text)}
     assert {"run.finished", "task.skipped", "session.started"} <= handled & recorded
     assert handled | recorded <= known
+
+
+def test_every_event_has_words_of_its_own():
+    """In the live view and in `yoke log`."""
+    names = [name for name, _ in SCRIPT["event_types"](events.__doc__)]
+    assert [name for name in names if describe(events.Event(name))[0] == name] == []
 
 
 def unknown(text: str) -> list[str]:

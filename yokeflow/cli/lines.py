@@ -178,6 +178,21 @@ def _learned(data: Data) -> str:
     return f"learned {count(items if isinstance(items, int) else len(items), 'lesson')}"
 
 
+def _revised(data: Data) -> str:
+    gone, retired = (len(data.get(name) or ()) for name in ("validated", "pruned"))
+    versions = [f"{domain} {number}" for domain, number in (data.get("versions") or {}).items()]
+    did = _join(
+        f"{count(gone, 'lesson')} of files that are gone" if gone else "",
+        f"{count(retired, 'lesson')} of no more use" if retired else "",
+        f"compiled {few(versions, 5)}" if versions else "",
+    )
+    return f"went through the lessons: {did or 'nothing has changed'}"
+
+
+def _refused(data: Data) -> str:
+    return f"a plugin's trigger refused {data.get('event_type')}: {data.get('error')}"
+
+
 def _commit(data: Data) -> str:
     who = {"agent": "an agent", "yoke": "YokeFlow"}.get(str(data.get("writer")), str(data.get("author", "")))
     where = f" on {data['branch']}" if data.get("branch") else ""
@@ -228,6 +243,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
     "expertise.recalled": (lambda data: f"was told {count(len(data.get('given', ())), 'lesson')}", None),
     "expertise.learned": (_learned, None),
+    "expertise.revised": (_revised, None),
     "agent.asking": (
         lambda data: f"asks {data.get('agent', 'an agent')} ({data.get('operation', '')})",
         None,
@@ -242,5 +258,6 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "store.rebuilt": (_rebuilt, "cyan"),
     "store.found": (lambda _: "the store is back", "green"),
     "plugin.failed": (_plugin, "yellow"),
+    "event.refused": (_refused, "yellow"),
     "warning.raised": (lambda data: f"warning{_because(data)}", "yellow"),
 }
