@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
-from yokeflow.errors import ExitCode
+from yokeflow.errors import ExitCode, UsageError
 from yokeflow.store import history
 
 TIGHT = """
@@ -215,3 +215,14 @@ def test_limits_without_accounts_are_a_warning_at_the_start(workshop: Workshop) 
     assert done.returncode == ExitCode.OK
     assert "warning: " in done.stderr
     assert "cost.budgets.run.usd: is not kept: cost.enabled is false" in done.stderr
+
+
+async def test_an_agent_that_there_is_not_is_refused_also_with_nothing_to_do(workshop: Workshop) -> None:
+    workshop.plan(epic("one", task("one.a")))
+    with pytest.raises(UsageError, match="there is no agent shel$") as before:
+        await workshop.run(agent="shel")
+    assert before.value.hint.startswith("did you mean shell? known: ")
+    assert (await workshop.run(agent="shell")).landed
+    refused = workshop.yoke("run", "--agent", "shel")
+    assert (refused.returncode, refused.stdout) == (ExitCode.USAGE, "")
+    assert "there is no agent shel\n" in refused.stderr

@@ -11,18 +11,23 @@ from yokeflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from yokeflow.config import AgentOptions
     from yokeflow.engine.context import Context
+    from yokeflow.hookspecs import Agent
     from yokeflow.model import Task
 
 
 def check_agents(context: Context, tasks: Iterable[Task]) -> None:
     """Raises UsageError when an agent that a task needs is unknown, not installed, or has nothing to run.
 
-    Names that stand in a file and belong to nobody come as DocumentError, with their places.
+    One that was asked for by name must be known also where no task is left for it. Names that stand in a
+    file and belong to nobody come as DocumentError, with their places.
     """
     tasks = list(tasks)
     check_settings(context.project.settings, context.agents)
-    if not context.only_agent:
+    if context.only_agent:
+        _named(context, context.only_agent)
+    else:
         ids = {task.id for task in tasks}
         check_plan(context.plan, context.decide.profile, context.config, context.agents, ids)
     by_agent: dict[str, list[Task]] = {}
@@ -30,10 +35,7 @@ def check_agents(context: Context, tasks: Iterable[Task]) -> None:
         for number in range(1, context.config.agents.max_attempts + 1):
             by_agent.setdefault(context.role_of(task, number)[0], []).append(task)
     for name, its_tasks in by_agent.items():
-        try:
-            agent, options = context.agent(name)
-        except KeyError:
-            raise _unknown(context, name, its_tasks[0]) from None
+        agent, options = _named(context, name, f", and task {its_tasks[0].id} asks for it")
         if remedy := agent.missing(options):
             raise UsageError(
                 f"agent {name} is not installed, and task {its_tasks[0].id} needs it", hint=remedy
@@ -66,10 +68,13 @@ async def check_places(context: Context) -> None:
             )
 
 
-def _unknown(context: Context, name: str, task: Task) -> UsageError:
-    known = sorted({*context.agents, *context.config.agents.options})
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return UsageError(
-        f"there is no agent {name}, and task {task.id} asks for it", hint=f"{hint}known: {', '.join(known)}"
-    )
+def _named(context: Context, name: str, why: str = "") -> tuple[Agent, AgentOptions]:
+    """The agent of a name; raises UsageError where there is none, with `why` it matters."""
+    try:
+        return context.agent(name)
+    except KeyError:
+        known = sorted({*context.agents, *context.config.agents.options})
+        near = get_close_matches(name, known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        hint = f"{meant}known: {', '.join(known)}"
+        raise UsageError(f"there is no agent {name}{why}", hint=hint) from None
