@@ -219,7 +219,7 @@ def test_limits_without_accounts_are_a_warning_at_the_start(workshop: Workshop) 
 
 async def test_an_agent_that_there_is_not_is_refused_also_with_nothing_to_do(workshop: Workshop) -> None:
     workshop.plan(epic("one", task("one.a")))
-    with pytest.raises(UsageError, match="there is no agent shel$") as before:
+    with pytest.raises(UsageError, match=r"there is no agent shel$") as before:
         await workshop.run(agent="shel")
     assert before.value.hint.startswith("did you mean shell? known: ")
     assert (await workshop.run(agent="shell")).landed
