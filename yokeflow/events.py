@@ -45,7 +45,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     forecast.conflicted   with_epic (empty for the target), target, files[path], more, new[path],
                           tasks{epic: [task]}
     forecast.cleared      with_epic, target, files[path]
-    handover.conflicted   with_epic, files[path]
+    handover.conflicted   with_epic (empty for the target), target?, files[path]
     handover.resolved     taken (task), how (agent), files[path], with_commit, old_commit, commit
     landing.resolved      how (agent, ours, theirs), files[path], with_commit, old_commit, commit (the new tip
                           of the epic's branch)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import Workshop, epic, task
+from tests.e2e.conftest import Workshop, epic, task, wait_for
 from tests.e2e.test_conflicts import BOTH, resolver
 from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode
@@ -103,23 +103,67 @@ async def test_a_person_finishes_by_what_is_told(workshop: Workshop, strategy: s
     (workshop.root / "go").touch()
     (waiting,) = (await workshop.run()).waiting
     assert waiting.reason.startswith("the work of one.a conflicts with that of two in same.txt\n")
-    lines = [line.strip() for line in waiting.reason.splitlines() if line.startswith("  ")]
-    assert lines[-1] == "yoke retry two.b"
-    merge = next(line for line in lines if " merge " in line)
-    commit = next(line for line in lines if line.endswith(" commit -a"))
-    settle = "printf 'one\\ntwo\\n' > same.txt"
-    where = workshop.root / ".worktrees/two" if strategy == "by_epic" else workshop.root
-    switch = [line for line in lines if "switch" in line]
-    assert bool(switch) == (strategy == "by_task")
-    typed = "; ".join(
-        (*switch, f"{merge} >/dev/null", f"cd {where}; {settle}; cd {workshop.root}", f"{commit} -qm x")
-    )
-    _shell(workshop, f"{typed}{'; git switch -q main' if switch else ''}")
+    switched = _follow(workshop, waiting.reason, "printf 'one\\ntwo\\n' > same.txt")
+    assert switched == (strategy == "by_task")
     project = await workshop.project()
     await request(project, project.load_plan(), "retry", "two.b")
     report = await workshop.run()
     assert report.exit_code is ExitCode.OK, report
     assert workshop.git("show", "main:seen.txt").split() == ["one", "two"]
+
+
+@pytest.mark.parametrize("merge", ["merge", "squash"])
+async def test_what_has_landed_is_told_as_what_is_on_the_target(workshop: Workshop, merge: str) -> None:
+    """`two.b` builds on an epic that landed on top of another one, and that one changed the same line."""
+    workshop.config(parallel={"merge_strategy": merge})
+    workshop.write("same.txt", "start\n")
+    workshop.commit()
+    begun, landed = '"session.started","epic":"two"', '"landing.landed","epic":"one"'
+    workshop.plan(
+        epic(
+            "three",
+            task("three.a", wait_for(workshop, begun, then="echo three > same.txt")),
+            task("three.b"),
+        ),
+        epic("one", task("one.a"), depends_on=["three"]),
+        epic(
+            "two",
+            task("two.a", wait_for(workshop, landed, then="echo two > same.txt")),
+            task("two.b", depends_on=["two.a", "one.a"]),
+        ),
+    )
+    (waiting,) = (await workshop.run()).waiting
+    said = "what is on main conflicts with the work of two in same.txt, changed there by three.a"
+    assert (waiting.kind, waiting.item, waiting.reason.splitlines()[0]) == ("hand_over", "two.b", said)
+    (met,) = workshop.of("handover.conflicted")
+    assert [met[key] for key in ("task", "with_epic", "target", "files")] == [
+        "two.b",
+        "",
+        "main",
+        ["same.txt"],
+    ]
+    assert said in workshop.yoke("attention").stdout
+    _follow(workshop, waiting.reason, "printf 'three\\ntwo\\n' > same.txt")
+    project = await workshop.project()
+    await request(project, project.load_plan(), "retry", "two.b")
+    report = await workshop.run()
+    assert report.exit_code is ExitCode.OK, report
+    assert workshop.git("show", "main:same.txt").split() == ["three", "two"]
+
+
+def _follow(workshop: Workshop, told: str, settle: str) -> bool:
+    """Type what a person is told to; whether that was in the project's own checkout."""
+    lines = [line.strip() for line in told.splitlines() if line.startswith("  ")]
+    assert lines[-1] == "yoke retry two.b"
+    merge = next(line for line in lines if " merge " in line)
+    commit = next(line for line in lines if line.endswith(" commit -a"))
+    switch = [line for line in lines if "switch" in line]
+    where = workshop.root if switch else workshop.root / ".worktrees/two"
+    typed = "; ".join(
+        (*switch, f"{merge} >/dev/null", f"cd {where}; {settle}; cd {workshop.root}", f"{commit} -qm x")
+    )
+    _shell(workshop, f"{typed}{'; git switch -q main' if switch else ''}")
+    return bool(switch)
 
 
 def _shell(workshop: Workshop, script: str) -> None:

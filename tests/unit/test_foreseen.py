@@ -104,3 +104,5 @@ def test_events_say_it_in_words() -> None:
     assert said("forecast.conflicted", with_epic="b", more=2) == "will conflict with b in x and 2 more"
     assert said("forecast.cleared", with_epic="", target="main") == "will not conflict with main any more"
     assert said("handover.conflicted", with_epic="b") == "cannot take in the work of b: conflicts in x"
+    there = said("handover.conflicted", with_epic="", target="main")
+    assert there == "cannot take in what is on main: conflicts in x"

@@ -161,7 +161,8 @@ def _foreseen(data: Data) -> str:
 
 
 def _not_taken_in(data: Data) -> str:
-    return f"cannot take in the work of {_other(data)}: conflicts in {', '.join(data.get('files', ()))}"
+    what = f"the work of {data['with_epic']}" if data.get("with_epic") else f"what is on {_other(data)}"
+    return f"cannot take in {what}: conflicts in {', '.join(data.get('files', ()))}"
 
 
 def _plugin(data: Data) -> str:

@@ -33,7 +33,8 @@ class Conflict:
     #: The epic's branch, without `refs/heads/`, and the commit at its tip.
     branch: str
     tip: str
-    #: The branch on which it is to land, at a hand-over that of the other epic, and the commit there.
+    #: The branch on which it is to land, and the commit there. At a hand-over that of the other epic, unless
+    #: its work is on the target already.
     target: str
     target_commit: str
     #: The best common ancestor of both; empty where there is none.

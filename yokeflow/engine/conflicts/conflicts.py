@@ -118,10 +118,8 @@ class Conflicts:
         )
         try:
             found = await describe(context, result, done, self._tries[task.epic, ours])
-            whose = context.plan.tasks[error.theirs].epic
-            conflict = replace(
-                found, tasks=(*found.tasks, task), target=context.epic_branch(whose), taken=error.theirs
-            )
+            other = error.target or context.epic_branch(context.plan.tasks[error.theirs].epic)
+            conflict = replace(found, tasks=(*found.tasks, task), target=other, taken=error.theirs)
             settled = await self._resolve(conflict, lane=lane)
         except DiskFullError:
             raise
@@ -163,14 +161,15 @@ class Conflicts:
     async def _question(self, conflict: Conflict, why: Sequence[str]) -> str:
         """Why a person is asked, who finds the epic's branch in its worktree where it has one of its own."""
         context, epic = self._context, conflict.epic.id
+        landed = conflict.target == context.target
         if context.config.parallel.strategy is not Strategy.BY_EPIC:
-            return for_a_person(conflict, why, None)
+            return for_a_person(conflict, why, None, landed=landed)
         path = context.worktrees.path(epic)
         with suppress(YokeError):
             # One that is there may hold what a person has begun.
             if not is_folder(path):
                 await context.worktrees.open(epic, conflict.branch, conflict.tip)
-        return for_a_person(conflict, why, path if is_folder(path) else None)
+        return for_a_person(conflict, why, path if is_folder(path) else None, landed=landed)
 
     async def _take(self, conflict: Conflict, take: str) -> Resolved | None:
         """Take one side's lines wherever both changed the same."""

@@ -116,13 +116,14 @@ class Forecasts:
                     await asyncio.wait({task})
 
     def met(self, task: Task, error: HandOverConflictError) -> None:
-        """Work of another epic could not be taken in."""
-        other = self._context.plan.tasks.get(error.theirs)
+        """Work of another epic, or what is on the target, could not be taken in."""
+        other = None if error.target else self._context.plan.tasks.get(error.theirs)
         self._context.recorder.emit(
             "handover.conflicted",
             epic=task.epic,
             task=task.id,
             with_epic=other.epic if other and other.epic != task.epic else "",
+            target=error.target,
             files=list(error.files),
         )
 

@@ -25,6 +25,8 @@ at conflicts. In each file below, `<<<<<<<` begins the epic's lines, `|||||||` w
 - The checks below are run after you. If one fails, your work is thrown away."""
 #: What git says may be long; this much of it is told.
 _MOST = 4000
+#: So many tasks are named in one line.
+_MOST_TASKS = 5
 
 
 def build_prompt(conflict: Conflict, checks: Sequence[str]) -> str:
@@ -69,16 +71,22 @@ def _list(heading: str, entries: Sequence[str]) -> str:
     return f"## {heading}\n\n" + "\n".join(f"- `{entry}`" for entry in entries) if entries else ""
 
 
-def for_a_person(conflict: Conflict, why: Sequence[str], folder: Path | None) -> str:
+def for_a_person(conflict: Conflict, why: Sequence[str], folder: Path | None, *, landed: bool) -> str:
     """Why a person is asked: one line, then what was tried, what git says, and what to type.
 
-    `folder` is the worktree that has the epic's branch; None where no worktree has it.
+    `folder` is the worktree that has the epic's branch; None where no worktree has it. `landed` says that it
+    conflicts with what is on the target.
     """
     files, taken = ", ".join(conflict.files), conflict.taken
     headline = f"{conflict.epic.id} conflicts with {conflict.target} in {files}"
     other, last = conflict.target, f"yoke land {quote(conflict.epic.id)}"
     if taken:
         headline = f"the work of {taken} conflicts with that of {conflict.epic.id} in {files}"
+        if landed:
+            headline = (
+                f"what is on {conflict.target} conflicts with the work of {conflict.epic.id} in {files}"
+            )
+            headline += f", changed there by {_few(conflict.other_tasks)}" if conflict.other_tasks else ""
         other, last = conflict.target_commit[:12], f"yoke retry {quote(conflict.tasks[-1].id)}"
     where = f"git -C {quote(str(folder))}" if folder else "git"
     typed = [] if folder else [f"git switch {quote(conflict.branch)}"]
@@ -87,3 +95,9 @@ def for_a_person(conflict: Conflict, why: Sequence[str], folder: Path | None) ->
     commands = "\n".join(f"  {line}" for line in typed)
     parts = [headline, *why, conflict.messages[:_MOST], f"To finish by hand:\n{commands}"]
     return "\n".join(part for part in parts if part)
+
+
+def _few(tasks: Sequence[Task]) -> str:
+    names = [task.id for task in tasks[:_MOST_TASKS]]
+    left = len(tasks) - len(names)
+    return ", ".join([*names, f"{left} more"] if left else names)

@@ -35,17 +35,22 @@ class HandOverConflictError(YokeError):
         theirs: str,
         files: tuple[str, ...],
         *,
+        target: str = "",
         between: Sides | None = None,
         output: str = "",
     ) -> None:
         listed = ", ".join(files) or "unknown files"
+        other = f"what is on {target}" if target else f"the work of {theirs}"
+        mine = f"the work of {ours}" if target else f"that of {ours}"
         super().__init__(
-            f"the work of {theirs} conflicts with that of {ours} in {listed}",
-            hint=f"merge it by hand on the branch of {ours}, then `yoke retry`",
+            f"{other} conflicts with {mine} in {listed}",
+            hint=f"merge {target or 'it'} by hand on the branch of {ours}, then `yoke retry`",
         )
         #: Task or lane whose work could not be taken in.
         self.theirs = theirs
         self.files = files
+        #: The target, where it has that work already, among that of others; else empty.
+        self.target = target
         #: What does not merge, where it comes before a task starts, and what git says about it.
         self.between = between
         self.output = output
@@ -204,12 +209,25 @@ class Lanes:
         between = (await with_history(repo, base, below), await with_history(repo, commit, below))
         merged = await merge_trees(repo, *between)
         if merged.tree is None:
-            sides = Sides(base, commit, between)
             raise HandOverConflictError(
-                task.epic, predecessor, merged.conflicts, between=sides, output=merged.output
+                task.epic,
+                predecessor,
+                merged.conflicts,
+                target=await self._target_with(commit, predecessor),
+                between=Sides(base, commit, between),
+                output=merged.output,
             )
         message = f"Take in {predecessor} for {task.id}\n\nYoke-Taken: {predecessor}\n"
         return await commit_merge(repo, *between, message, tree=merged.tree)
+
+    async def _target_with(self, commit: str, predecessor: str) -> str:
+        """The target where it has a predecessor's commit, maybe squashed; empty where it has not."""
+        repo, target = self._context.repo, self._context.target
+        tip = await repo.branch(target)
+        if tip is None:
+            return ""
+        known = await with_history(repo, tip, {self._context.plan.tasks[predecessor].epic})
+        return target if await repo.is_ancestor(commit, known) else ""
 
     def made(self, between: Sides, commit: str) -> None:
         """Somebody has merged what git could not: start from `commit` where both are needed."""
