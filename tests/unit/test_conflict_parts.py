@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,3 +121,14 @@ def test_a_person_is_told_what_to_type_where() -> None:
     assert typed[0] == "  git -C '/w/a b' merge main"
     assert typed[-1] == "  yoke land shop"
     assert "  git switch epic/shop" in for_a_person(CONFLICT, [], None).splitlines()
+
+
+def test_a_person_is_told_whose_work_the_next_task_cannot_take_in() -> None:
+    taken = replace(CONFLICT, taken="docs.one", other_tasks=CONFLICT.other_tasks * 7)
+    there, *_, last = for_a_person(taken, [], None, landed=True).splitlines()
+    names = ", ".join(["docs.one"] * 5)
+    said = f"what is on main conflicts with the work of shop in src/app.py, changed there by {names}, 2 more"
+    assert there == said
+    assert last == f"  yoke retry {CONFLICT.tasks[-1].id}"
+    beside = for_a_person(taken, [], None).splitlines()[0]
+    assert beside == "the work of docs.one conflicts with that of shop in src/app.py"

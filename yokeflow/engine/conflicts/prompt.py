@@ -71,30 +71,38 @@ def _list(heading: str, entries: Sequence[str]) -> str:
     return f"## {heading}\n\n" + "\n".join(f"- `{entry}`" for entry in entries) if entries else ""
 
 
-def for_a_person(conflict: Conflict, why: Sequence[str], folder: Path | None, *, landed: bool) -> str:
+def for_a_person(conflict: Conflict, why: Sequence[str], folder: Path | None, *, landed: bool = False) -> str:
     """Why a person is asked: one line, then what was tried, what git says, and what to type.
 
-    `folder` is the worktree that has the epic's branch; None where no worktree has it. `landed` says that it
-    conflicts with what is on the target.
+    `folder` is the worktree that has the epic's branch; None where no worktree has it. At a hand-over,
+    `landed` says that the work which is to be taken in is on the target already.
     """
-    files, taken = ", ".join(conflict.files), conflict.taken
-    headline = f"{conflict.epic.id} conflicts with {conflict.target} in {files}"
     other, last = conflict.target, f"yoke land {quote(conflict.epic.id)}"
-    if taken:
-        headline = f"the work of {taken} conflicts with that of {conflict.epic.id} in {files}"
-        if landed:
-            headline = (
-                f"what is on {conflict.target} conflicts with the work of {conflict.epic.id} in {files}"
-            )
-            headline += f", changed there by {_few(conflict.other_tasks)}" if conflict.other_tasks else ""
+    if conflict.taken:
         other, last = conflict.target_commit[:12], f"yoke retry {quote(conflict.tasks[-1].id)}"
     where = f"git -C {quote(str(folder))}" if folder else "git"
     typed = [] if folder else [f"git switch {quote(conflict.branch)}"]
     typed += [f"{where} merge {quote(other)}", "# edit the files above, then"]
     typed += [f"{where} commit -a", last]
     commands = "\n".join(f"  {line}" for line in typed)
-    parts = [headline, *why, conflict.messages[:_MOST], f"To finish by hand:\n{commands}"]
+    parts = [
+        _headline(conflict, landed=landed),
+        *why,
+        conflict.messages[:_MOST],
+        f"To finish by hand:\n{commands}",
+    ]
     return "\n".join(part for part in parts if part)
+
+
+def _headline(conflict: Conflict, *, landed: bool) -> str:
+    epic, files = conflict.epic.id, ", ".join(conflict.files)
+    if not conflict.taken:
+        return f"{epic} conflicts with {conflict.target} in {files}"
+    if not landed:
+        return f"the work of {conflict.taken} conflicts with that of {epic} in {files}"
+    # With it comes what had landed before, of which the conflict may be.
+    whose = f", changed there by {_few(conflict.other_tasks)}" if conflict.other_tasks else ""
+    return f"what is on {conflict.target} conflicts with the work of {epic} in {files}{whose}"
 
 
 def _few(tasks: Sequence[Task]) -> str:
