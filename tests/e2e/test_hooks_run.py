@@ -220,10 +220,8 @@ async def test_a_run_completes_by_commits_what_it_would_have_done_otherwise(two:
     assert {landed.epic for landed in report.landed} == {"one", "two"}
 
 
-@pytest.mark.parametrize("how", ["amend", "rebase", "reset"])
-async def test_a_commit_that_is_rewritten_before_it_lands_is_not_landed_beside_the_new_one(
-    two: Workshop, how: str
-) -> None:
+async def closed_and_rewritten(two: Workshop, how: str) -> tuple[str, str]:
+    """A commit completes a task, and a person rewrites it: where the target was, and where it is."""
     two.config(hooks={"close_tasks": True})
     two.git("branch", "up")
     old = by_hand(two, "Do it\n\nYoke-Task: two.a")
@@ -242,6 +240,36 @@ async def test_a_commit_that_is_rewritten_before_it_lands_is_not_landed_beside_t
         two.git("reset", "-q", "--hard", "HEAD~1")
     new = two.git("rev-parse", "main")
     assert new != old
+    return old, new
+
+
+@pytest.mark.parametrize("how", ["amend", "rebase"])
+async def test_a_rewritten_commit_is_followed_by_whoever_reads(two: Workshop, how: str) -> None:
+    old, new = await closed_and_rewritten(two, how)
+    assert (await two.states())["two.a"] == "completed"
+    assert [done["commit"] for done in await told(two, "task.completed")] == [old, new]
+    # It comes back.
+    two.git("reset", "-q", "--hard", old)
+    assert (await two.states())["two.a"] == "completed"
+    assert [done["commit"] for done in await told(two, "task.completed")] == [old, new, old]
+    assert len(await told(two, "task.reopened")) == 2
+
+
+async def test_a_commit_that_nothing_stands_for_is_missed_by_a_run_alone(two: Workshop) -> None:
+    """Until then it may come back."""
+    old, _ = await closed_and_rewritten(two, "reset")
+    assert (await two.states())["two.a"] == "completed"
+    two.git("reset", "-q", "--hard", old)
+    report = await two.run()
+    assert "two.a" not in report.completed
+    assert await told(two, "task.reopened") == []
+
+
+@pytest.mark.parametrize("how", ["amend", "rebase", "reset"])
+async def test_a_commit_that_is_rewritten_before_it_lands_is_not_landed_beside_the_new_one(
+    two: Workshop, how: str
+) -> None:
+    old, new = await closed_and_rewritten(two, how)
     report = await two.run()
     assert report.exit_code is ExitCode.OK
     assert ("two.a" in report.completed) == (how == "reset")

@@ -55,6 +55,21 @@ WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 
 ORDER BY item.key
 """)
 
+#: The same where another commit that nobody has replaced names the task, too.
+_DOUBTFUL = text("""
+SELECT item.key AS task, made.commit, made.author, epic.key AS epic
+FROM commits made JOIN work_items item ON item.id = made.work_item_id
+JOIN work_items epic ON epic.id = item.parent_id
+WHERE made.project_id = CAST(:project AS uuid) AND made.named AND made.writer = 'person'
+  AND item.status = 'completed' AND item.commit = made.commit AND item.deleted_at IS NULL
+  AND NOT EXISTS (SELECT FROM landings WHERE work_item_id = item.parent_id AND status = 'landed')
+  AND EXISTS (SELECT FROM commits other
+              WHERE other.project_id = made.project_id AND other.work_item_id = item.id
+                AND other.commit <> made.commit AND other.named AND other.writer = 'person'
+                AND other.kind = 'commit' AND other.replaced_at IS NULL)
+ORDER BY item.key
+""")
+
 #: All that name a task and nobody has replaced; newest first.
 _NAMING = text("""
 SELECT item.key AS task, made.commit, made.author
@@ -118,6 +133,12 @@ async def closed(conn: AsyncConnection, project_id: UUID) -> list[Claim]:
     """Commits that completed a task of an epic that has not landed."""
     rows = await conn.execute(_CLOSED, {"project": str(project_id)})
     return [Claim(row.task, row.commit, row.author) for row in rows]
+
+
+async def doubtful(conn: AsyncConnection, project_id: UUID) -> list[tuple[Claim, str]]:
+    """Those of which another commit may stand for the task by now, each with its epic."""
+    rows = await conn.execute(_DOUBTFUL, {"project": str(project_id)})
+    return [(Claim(row.task, row.commit, row.author), row.epic) for row in rows]
 
 
 async def naming(conn: AsyncConnection, project_id: UUID, task: str) -> list[Claim]:

@@ -31,13 +31,18 @@ if TYPE_CHECKING:
 
 
 async def close_tasks_if_idle(project: Project, store: Store, project_id: UUID) -> None:
-    """What `close_tasks` does, unless a run is going on or the plan cannot be read: then it is for later."""
+    """What `close_tasks` does, and for commits that others stand for now, what `follow_rewritten` does.
+
+    Where a run is going on or the plan cannot be read, that is for later.
+    """
 
     async def close(plan: Plan) -> None:
-        if await close_tasks(project, plan, store, project_id, Recorder("", project.journal)):
+        recorder = Recorder("", project.journal)
+        closed = await close_tasks(project, plan, store, project_id, recorder)
+        if await follow_rewritten(project, plan, store, project_id, recorder, lost=False) or closed:
             await drain(store, project_id, project.journal)
 
-    if await _open_claims(project, store, project_id):
+    if await _open_claims(project, store, project_id) or await _any_rewritten(project, store, project_id):
         await when_idle(project, close)
 
 
@@ -62,25 +67,36 @@ async def close_tasks(
 
 
 async def follow_rewritten(
-    project: Project, plan: Plan, store: Store, project_id: UUID, recorder: Recorder
+    project: Project,
+    plan: Plan,
+    store: Store,
+    project_id: UUID,
+    recorder: Recorder,
+    *,
+    lost: bool = True,
 ) -> bool:
     """Let go of commits that completed a task and are no longer there; whether there was one.
 
     After an amend or a rebase another commit that names the task is there, which completes it instead; after
-    a reset none is, and the task is open again. What has landed stays. The caller holds the project.
+    a reset none is, and the task is open again, unless `lost` says otherwise: the commit may come back as
+    long as nobody builds on the task. What has landed stays. The caller holds the project.
     """
     if not project.config.hooks.close_tasks:
         return False
     async with store.begin() as connection:
         closed = await commits.closed(connection, project_id)
-    gone = [one for one in closed if one.task in plan.tasks and not await _is_there(project, plan, one)]
+    known = [one for one in closed if one.task in plan.tasks]
+    gone = [one for one in known if not await _is_there(project, plan.tasks[one.task].epic, one)]
+    turned = False
     for claim in gone:
         async with store.begin() as connection:
             others = await commits.naming(connection, project_id, claim.task)
         there = (one for one in others if one.commit != claim.commit)
         instead = [one async for one in _usable(project, plan, there)]
-        _turn(plan, recorder, claim, instead[0] if instead else None)
-    return bool(gone)
+        if instead or lost:
+            _turn(plan, recorder, claim, instead[0] if instead else None)
+            turned = True
+    return turned
 
 
 async def closed_by_people(project: Project, plan: Plan | None, history: History) -> list[Closed]:
@@ -95,7 +111,7 @@ async def closed_by_people(project: Project, plan: Plan | None, history: History
     return [
         _closed(project, plan.tasks[claim.task].epic, claim)
         for claim in claims
-        if claim.landed or await _is_there(project, plan, claim)
+        if claim.landed or await _is_there(project, plan.tasks[claim.task].epic, claim)
     ]
 
 
@@ -137,10 +153,23 @@ def _id(project: Project, claim: Claim | FoundClaim) -> str:
     return event_id(project.repo, "claim", claim.task, claim.commit)
 
 
-async def _is_there(project: Project, plan: Plan, claim: Claim | FoundClaim) -> bool:
+async def _any_rewritten(project: Project, store: Store, project_id: UUID) -> bool:
+    """Whether a commit that completed a task is gone, and another one that names the task is recorded."""
+    if not project.config.hooks.close_tasks:
+        return False
+    async with store.begin() as connection:
+        doubtful = await commits.doubtful(connection, project_id)
+    # Who only reads waits for this: one git after another, up to the first that is gone.
+    for claim, epic in doubtful:
+        if not await _is_there(project, epic, claim):
+            return True
+    return False
+
+
+async def _is_there(project: Project, epic: str, claim: Claim | FoundClaim) -> bool:
     repo = project.repo
     target = await repo.target_branch(project.config.project.target)
-    branches = (target, _epic_branch(project, plan, claim))
+    branches = (target, _epic_branch(project, epic))
     tips = [tip for branch in branches if (tip := await repo.branch(branch))]
     return bool(await repo.resolve(claim.commit)) and any(
         [await repo.is_ancestor(claim.commit, tip) for tip in tips]
@@ -150,14 +179,15 @@ async def _is_there(project: Project, plan: Plan, claim: Claim | FoundClaim) -> 
 async def _usable(project: Project, plan: Plan, claims: Iterable[Claim]) -> AsyncIterator[Claim]:
     """Those that the epic's landing will have."""
     for claim in claims:
-        if await _is_there(project, plan, claim) and await _bring_home(project, plan, claim):
+        epic = plan.tasks[claim.task].epic
+        if await _is_there(project, epic, claim) and await _bring_home(project, epic, claim):
             yield claim
 
 
-async def _bring_home(project: Project, plan: Plan, claim: Claim) -> bool:
+async def _bring_home(project: Project, epic: str, claim: Claim) -> bool:
     """Whether the epic's branch has the commit, or there is no such branch: it would start at the target."""
     repo = project.repo
-    branch = _epic_branch(project, plan, claim)
+    branch = _epic_branch(project, epic)
     tip = await repo.branch(branch)
     if tip is None or await repo.is_ancestor(claim.commit, tip):
         return True
@@ -171,8 +201,8 @@ async def _bring_home(project: Project, plan: Plan, claim: Claim) -> bool:
     return (await advance(repo, branch, new, tip)).moved
 
 
-def _epic_branch(project: Project, plan: Plan, claim: Claim | FoundClaim) -> str:
-    return f"{project.config.project.branch_prefix}{plan.tasks[claim.task].epic}"
+def _epic_branch(project: Project, epic: str) -> str:
+    return f"{project.config.project.branch_prefix}{epic}"
 
 
 def _complete(project: Project, plan: Plan, ledger: Ledger, recorder: Recorder, claim: Claim) -> None:
