@@ -70,7 +70,7 @@ def test_time_saved_is_told(finished):
     ("known", "unknown", "text"),
     [
         (1.5, 0, "$1.50"),
-        (1.5, 2, "$1.50, and unknown for 2 sessions"),
+        (1.5, 2, "$1.50 + unknown for 2 sessions"),
         (None, 3, "unknown: the agents did not say"),
         (None, 0, "none: no session ran"),
     ],

@@ -69,6 +69,7 @@ def about(**changes):
         "status": "failed",
         "reason": "red",
         "cost_usd": 0.5,
+        "unknown_costs": 0,
         "started": "2026-05-04T12:00:00+00:00",
         **dict.fromkeys(
             ("depends_on", "tasks", "sessions", "checks", "landings", "commits", "recorded", "interventions"),
@@ -81,8 +82,9 @@ def about(**changes):
 def test_a_cost_is_told_as_far_as_it_is_known():
     assert about()[1] == "task of a, failed: red, cost $0.50"
     assert about(cost_usd=0.0)[1].endswith("cost $0.00")
-    assert about(cost_usd=None)[1].endswith("cost unknown")
-    assert about(cost_usd=None, started=None)[1].endswith("cost none yet")
+    assert about(cost_usd=None)[1].endswith("cost none")
+    assert about(cost_usd=None, unknown_costs=1)[1].endswith("cost unknown")
+    assert about(unknown_costs=2)[1].endswith("cost $0.50 + unknown")
     session = {
         **dict.fromkeys(("agent", "model", "reason", "kept_ref"), ""),
         "state": "failed",
@@ -91,7 +93,7 @@ def test_a_cost_is_told_as_far_as_it_is_known():
         "finished": "then",
     }
     shown = about(sessions=[session, {**session, "cost_usd": 0.5, "kept_ref": "refs/yoke/keep/x"}])
-    assert shown[1].endswith("cost $0.50 + unknown")
+    assert any(line.endswith("after 3.0 s, cost unknown") for line in shown)
     assert any(line.endswith("its work is kept at refs/yoke/keep/x") for line in shown)
 
 

@@ -37,12 +37,16 @@ def item(name, kind="task", **changes):
 def state(*items, **changes):
     values = {
         "project": "calc",
-        "run": {"id": "r1", "state": "running", "started": "", "elapsed": 65.0, "cost_usd": None},
+        "run": {"id": "r1", "state": "running", "started": "", "elapsed": 65.0, **cost(None, 1)},
         "items": list(items),
         "landings": [],
         "interventions": [],
     }
     return {**values, **changes}
+
+
+def cost(known, unknown=0):
+    return {"cost_usd": known, "unknown_costs": unknown}
 
 
 def lines(told, columns=80, **options):
@@ -107,7 +111,7 @@ def test_an_epic_that_did_not_land_is_not_ticked_off(landing, mark, told):
 
 
 def test_nothing_is_padded_where_nothing_is_told():
-    run = {"id": "r1", "state": "cancelled", "strategy": "by_epic", "elapsed": 5.0, "cost_usd": None}
+    run = {"id": "r1", "state": "cancelled", "strategy": "by_epic", "elapsed": 5.0, **cost(None)}
     for shown in lines(state(item("core", "epic"), item("core.one"), run=run), 100):
         assert shown == shown.rstrip()
 
@@ -119,7 +123,7 @@ def test_status_and_live_view_say_the_same_about_waiting(story):
     story.tell("task.ready", task="core.two")
     story.state.tasks["core.two"].predecessors = ()
     live = [line.plain for line in frame(story.state, story.now, 80, 24)]
-    run = {"id": "r1", "state": "running", "strategy": "by_epic", "elapsed": 5.0, "cost_usd": None}
+    run = {"id": "r1", "state": "running", "strategy": "by_epic", "elapsed": 5.0, **cost(None)}
     told = state(
         item("core", "epic", status="in_progress"),
         item("core.one", status="in_progress"),
@@ -154,10 +158,18 @@ def test_a_queued_landing_says_for_which_epics_it_waits():
     assert mutual["landings"][1]["waits_for"] == []
 
 
-def test_costs_are_unknown_or_told():
-    run = {"id": "r1", "state": "completed", "started": "", "elapsed": 5.0, "cost_usd": 0.0}
-    shown = lines(state(item("core.one"), run=run))
-    assert "cost $0.00" in shown[0]
+@pytest.mark.parametrize(
+    ("known", "unknown", "told"),
+    [
+        (0.0, 0, "$0.00"),
+        (0.5, 1, "$0.50 + unknown"),
+        (None, 1, "unknown"),
+        (None, 0, "none"),
+    ],
+)
+def test_costs_are_told_none_or_unknown(known, unknown, told):
+    run = {"id": "r1", "state": "completed", "started": "", "elapsed": 5.0, **cost(known, unknown)}
+    assert f"cost {told}  r1" in lines(state(item("core.one"), run=run))[0]
 
 
 def test_an_epic_runs_only_while_something_of_it_does():
@@ -167,7 +179,7 @@ def test_an_epic_runs_only_while_something_of_it_does():
     waiting = lines(state(epic, one, item("core.two", waits_for=["core.x"])))[3]
     assert waiting.startswith("◐ core")
     assert "stopped" not in waiting
-    over = {"id": "r1", "state": "cancelled", "started": "", "elapsed": 5.0, "cost_usd": None}
+    over = {"id": "r1", "state": "cancelled", "started": "", "elapsed": 5.0, **cost(None)}
     shown = lines(state(epic, one, two, run=over))
     assert shown[3].startswith("◐ core")
     assert shown[3].endswith("stopped  1/2")
@@ -271,7 +283,7 @@ def test_numbers_are_put_into_words():
     assert [clock(7), clock(725), clock(10860)] == ["0:07", "12:05", "3:01:00"]
     assert [span(0.42), span(59.6), span(725), span(183900)] == ["0.4 s", "1 min", "12 min 5 s", "2 d 3 h"]
     assert [money(None), money(0.0042), money(3)] == ["unknown", "$0.0042", "$3.00"]
-    assert spent(None, unknown=True) == "unknown"
+    assert [spent(None, unknown=True), spent(None, unknown=False)] == ["unknown", "none"]
 
 
 def test_the_consequence_of_not_answering_is_told():
@@ -281,7 +293,7 @@ def test_the_consequence_of_not_answering_is_told():
 
 
 def test_status_rebuilt_from_git_claims_no_interruption():
-    run = {"id": "r1", "state": "interrupted", "reason": "told by git", "elapsed": 2.0, "cost_usd": None}
+    run = {"id": "r1", "state": "interrupted", "reason": "told by git", "elapsed": 2.0, **cost(None)}
     head = lines(state(run=run))[0]
     assert head == "calc: rebuilt from git, which knows no costs and no times of runs"
     assert "run interrupted" in lines(state(run={**run, "reason": ""}))[0]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: What git does not know: how a run was set up and what it was told, and what sessions cost.
-_OF_RUN = ("reason", "strategy", "started", "elapsed", "cost_usd")
+_OF_RUN = ("reason", "strategy", "started", "elapsed", "cost_usd", "unknown_costs")
 _OF_ITEM = ("cost_usd",)
 
 

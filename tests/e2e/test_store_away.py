@@ -118,7 +118,7 @@ async def test_git_answers_where_there_is_no_cache(failed, away):
 
 
 async def test_broken_cache_is_passed_over(failed, away):
-    (failed.root / ".git/yoke/status.json").write_text('{"version": 1, "state"')
+    (failed.root / ".git/yoke/status.json").write_text('{"version": 2, "state"')
     away(True)
     assert status(failed)["source"]["layer"] == "git"
 

@@ -64,7 +64,7 @@ def test_what_a_killed_writer_left_is_cleared_away(file):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 2, "state": {"items": []}}', '{"version": 1, "state": {}}']
+    "text", ["", "{", "[]", '{"version": 1, "state": {"items": []}}', '{"version": 2, "state": {}}']
 )
 def test_what_cannot_be_read_is_as_good_as_nothing(file, text):
     file.parent.mkdir()

@@ -9,7 +9,9 @@ from yokeflow.errors import StoreError
 from yokeflow.store import history
 from yokeflow.store.drain import drain
 from yokeflow.store.driver import connection
+from yokeflow.store.fold_item import fold_item
 from yokeflow.store.projection import apply
+from yokeflow.store.status import status
 
 COMMIT = "c" * 40
 TREE = "7" * 40
@@ -144,3 +146,24 @@ async def test_an_item_is_shown_with_all_that_belongs_to_it(store, project, told
     assert [(landing["status"], landing["commit"]) for landing in epic["landings"]] == [("landed", "d" * 40)]
     assert [task["id"] for task in epic["tasks"]] == ["1a", "1b"]
     assert epic["commits"] == [COMMIT, "d" * 40]
+
+
+async def test_costs_that_nobody_knows_are_counted_for_a_task_and_its_epic(store, project, told, story):
+    events = [
+        story.started(),
+        *story.attempt("1a", "failed", cost_usd=None),
+        *story.attempt("1a", number=2, cost_usd=0.25),
+        *story.attempt("1b", state=""),
+    ]
+    await told(*events)
+    async with store.begin() as conn:
+        found = {item: await history.show(conn, project, item) for item in ("e1", "1a", "1b", "e2")}
+        state = await status(conn, project)
+    known = [(each["cost_usd"], each["unknown_costs"]) for each in found.values() if each]
+    assert known == [(0.25, 1), (0.25, 1), (None, 0), (None, 0)]
+    # What is told without the store says the same.
+    for item, stored in found.items():
+        alone = fold_item(state, None, events, item)
+        assert stored is not None
+        assert alone is not None
+        assert alone["unknown_costs"] == stored["unknown_costs"]

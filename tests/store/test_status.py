@@ -79,11 +79,13 @@ async def test_a_run_with_its_cost(look, story):
 
 
 async def test_a_cost_that_nobody_told_is_null(look, story):
-    answer = await look(story.started(), *story.attempt("1a", cost_usd=None))
-    assert answer["run"]["cost_usd"] is None
+    before = await look(story.started(), *story.attempt("2a", state=""))
+    assert (before["run"]["cost_usd"], before["run"]["unknown_costs"]) == (None, 0)
+    answer = await look(*story.attempt("1a", cost_usd=None))
+    assert (answer["run"]["cost_usd"], answer["run"]["unknown_costs"]) == (None, 1)
     assert {item["cost_usd"] for item in answer["items"]} == {None}
     answer = await look(*story.attempt("1b", cost_usd=0))
-    assert answer["run"]["cost_usd"] == 0
+    assert (answer["run"]["cost_usd"], answer["run"]["unknown_costs"]) == (0, 1)
     assert [item["cost_usd"] for item in answer["items"]] == [0, None, 0, None, None]
 
 

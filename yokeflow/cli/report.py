@@ -8,7 +8,7 @@ from yokeflow.cli.advice import answer_lines, answers
 from yokeflow.cli.graph import draw
 from yokeflow.cli.live_items import Phase
 from yokeflow.cli.output import clean, cut, style, width
-from yokeflow.cli.words import clock, count, few, first_line, money, short, span, waits
+from yokeflow.cli.words import clock, count, few, first_line, short, span, spent, waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -186,9 +186,8 @@ def _saved(report: RunReport) -> str:
 def _cost(report: RunReport) -> str:
     if report.cost_usd is None:
         return "unknown: the agents did not say" if report.unknown_costs else "none: no session ran"
-    if not report.unknown_costs:
-        return money(report.cost_usd)
-    return f"{money(report.cost_usd)}, and unknown for {count(report.unknown_costs, 'session')}"
+    known = spent(report.cost_usd, unknown=report.unknown_costs > 0)
+    return f"{known} for {count(report.unknown_costs, 'session')}" if report.unknown_costs else known
 
 
 def _next(report: RunReport) -> Iterator[str]:

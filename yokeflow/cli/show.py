@@ -90,7 +90,8 @@ def item_lines(data: Data) -> Iterator[str]:
     state = style(data["status"], fg=_COLOURS.get(data["status"]), bold=True)
     yield f"{style(data['id'], bold=True)}  {clean(data['title'])}"
     epic = f" of {data['epic']}" if data["epic"] else ""
-    yield f"{data['kind']}{epic}, {state}{_because(data)}, cost {_cost(data)}"
+    cost = spent(data["cost_usd"], unknown=data["unknown_costs"] > 0)
+    yield f"{data['kind']}{epic}, {state}{_because(data)}, cost {cost}"
     checks = [_check(check) for check in data["checks"]]
     for title, rows in (
         ("Depends on", _aligned(_dependency(data["id"], each) for each in data["depends_on"])),
@@ -103,13 +104,6 @@ def item_lines(data: Data) -> Iterator[str]:
         # Only a check has lines of its own.
         yield from _section(title, rows if rows is checks else [_flat(row) for row in rows])
     yield from _section("Waits for you", _questions(data))
-
-
-def _cost(data: Data) -> str:
-    if data["cost_usd"] is None and not data["started"]:
-        return "none yet"
-    untold = any(session["finished"] and session["cost_usd"] is None for session in data["sessions"])
-    return spent(data["cost_usd"], unknown=untold)
 
 
 def _because(data: Data) -> str:

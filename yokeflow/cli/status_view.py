@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from yokeflow.cli.forecast_view import forecast_lines
 from yokeflow.cli.origin import origin_lines
 from yokeflow.cli.output import clean, cut, style, width
-from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, waits
+from yokeflow.cli.words import clock, count, first_line, money, number_done, queued, short, spent, waits
 from yokeflow.store.fold import TOLD_BY_GIT
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def _head(state: Data) -> Iterator[str]:
         yield f"{name}: rebuilt from git, which knows no costs and no times of runs"
     else:
         run_id = style(run["id"], dim=True)
-        yield f"{name}: run {run['state']}, {clock(run['elapsed'])}, cost {money(run['cost_usd'])}  {run_id}"
+        cost = spent(run["cost_usd"], unknown=run["unknown_costs"] > 0)
+        yield f"{name}: run {run['state']}, {clock(run['elapsed'])}, cost {cost}  {run_id}"
     tasks = [item for item in state["items"] if item["kind"] != "epic"]
     done = sum(item["status"] in _DONE for item in tasks)
     skipped = sum(item["status"] == "cancelled" for item in tasks)

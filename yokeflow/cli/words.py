@@ -56,9 +56,9 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def spent(known: float | None, *, unknown: bool) -> str:
-    """A sum of costs of which some may not be known."""
+    """A sum of costs, of which some may not be known; of no sessions there is none."""
     if known is None:
-        return "unknown"
+        return "unknown" if unknown else "none"
     return f"{money(known)} + unknown" if unknown else money(known)
 
 

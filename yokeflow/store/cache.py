@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Name of the file in the state folder.
 CACHE: Final = "status.json"
 #: Of the file's form; another one is as good as no file.
-_VERSION: Final = 1
+_VERSION: Final = 2
 #: What stands between the head of the file and the state, and characters in which it comes for sure.
 _STATE: Final = ', "state": '
 _HEAD: Final = 1000

@@ -147,7 +147,10 @@ class _Fold:
         if data.get("state") == "interrupted" and item["status"] == "in_progress":
             item["status"] = "pending"
         cost = data.get("cost_usd")
-        for spender in (item, self._items.get(item["epic"] or ""), self._state["run"]):
+        run = self._state["run"]
+        if cost is None and run is not None:
+            run["unknown_costs"] += 1
+        for spender in (item, self._items.get(item["epic"] or ""), run):
             if spender is not None and cost is not None:
                 spender["cost_usd"] = (spender["cost_usd"] or 0.0) + cost
 
@@ -181,7 +184,7 @@ class _Fold:
             strategy = event.data.get("strategy") or ""
             self._state["run"] = {
                 "id": event.run, "state": "running", "reason": "", "strategy": strategy, "started": at,
-                "elapsed": 0.0, "cost_usd": None,
+                "elapsed": 0.0, "cost_usd": None, "unknown_costs": 0,
             }  # fmt: skip
         elif run is not None and run["id"] == event.run:
             states = {"run.paused": "paused", "run.continued": "running"}

@@ -51,6 +51,7 @@ def fold_item(state: Data, plan: Plan | None, events: Sequence[Event], key: str)
     task = plan.tasks.get(key) if plan else None
     own = [event for event in events if (event.task or event.epic) == key]
     tasks = [each for each in state["items"] if each["epic"] == key]
+    family = {key, *(each["id"] for each in tasks)}
     sessions = _sessions(events, key)
     commits = [each["commit"] for each in (*tasks, item) if each["commit"]]
     return {
@@ -58,7 +59,8 @@ def fold_item(state: Data, plan: Plan | None, events: Sequence[Event], key: str)
         "reason": _reason(own, item["status"]),
         **{name: getattr(task, name, blank) for name, blank in _PLANNED.items()},
         **{name: item[name] for name in ("attempts", "cost_usd", "commit")},
-        "started": _started(events, key, {each["id"] for each in tasks}),
+        "unknown_costs": _unknown_costs(events, family),
+        "started": _started(events, family),
         "completed": _ended(own) if item["status"] in _OVER else None,
         "in_plan": plan is not None and key in plan.ids,
         "depends_on": _depends_on(plan, task, item, known),
@@ -83,9 +85,14 @@ def _reason(own: Sequence[Event], status: str) -> str:
     return ""
 
 
-def _started(events: Sequence[Event], key: str, tasks: set[str]) -> str | None:
-    wanted = {key, *tasks}
-    starts = (event.at for event in events if event.type == "session.started" and event.task in wanted)
+def _unknown_costs(events: Sequence[Event], family: set[str]) -> int:
+    """How many of the sessions that are over have told no cost."""
+    ends = (event for event in events if event.type == "session.finished" and event.task in family)
+    return sum(event.data.get("cost_usd") is None for event in ends)
+
+
+def _started(events: Sequence[Event], family: set[str]) -> str | None:
+    starts = (event.at for event in events if event.type == "session.started" and event.task in family)
     first = min(starts, default=None)
     return first.isoformat() if first else None
 

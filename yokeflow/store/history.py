@@ -36,8 +36,12 @@ SELECT CAST(json_build_object(
     'id', item.key, 'kind', item.kind, 'epic', item.epic, 'title', item.title, 'status', item.status,
     'reason', item.reason, 'prompt', item.prompt, 'run', item.run, 'category', item.category,
     'priority', item.priority, 'estimate', item.estimate, 'attempts', item.attempts,
-    'cost_usd', CAST(item.cost_usd AS double precision), 'commit', item.commit, 'started', item.started_at,
-    'completed', item.completed_at, 'in_plan', item.deleted_at IS NULL,
+    'cost_usd', CAST(item.cost_usd AS double precision), 'unknown_costs', (
+        SELECT count(*) FROM sessions
+        WHERE work_item_id IN (SELECT item.id UNION ALL SELECT id FROM family)
+          AND finished_at IS NOT NULL AND cost_usd IS NULL),
+    'commit', item.commit, 'started', item.started_at, 'completed', item.completed_at,
+    'in_plan', item.deleted_at IS NULL,
     'depends_on', (
         SELECT coalesce(json_agg(json_build_object(
             'id', before.key, 'type', edge.strength, 'reason', edge.reason, 'status', before.status,

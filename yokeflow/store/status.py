@@ -45,9 +45,11 @@ SELECT CAST(json_build_object(
             'started', run.started_at,
             'elapsed', CAST(extract(epoch FROM coalesce(run.finished_at, now()) - run.started_at)
                             AS double precision),
-            'cost_usd', (SELECT CAST(sum(cost_usd) AS double precision)
-                         FROM sessions WHERE run_id = run.id))
-        FROM latest_run run),
+            'cost_usd', spent.cost_usd, 'unknown_costs', spent.unknown)
+        FROM latest_run run CROSS JOIN LATERAL (
+            SELECT CAST(sum(cost_usd) AS double precision) AS cost_usd,
+                   count(*) FILTER (WHERE finished_at IS NOT NULL AND cost_usd IS NULL) AS unknown
+            FROM sessions WHERE run_id = run.id) spent),
     'items', (
         SELECT coalesce(json_agg(json_build_object(
             'id', item.key, 'kind', item.kind, 'epic', epic.key, 'title', item.title,

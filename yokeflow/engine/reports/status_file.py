@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 PLACE: Final = Path(".yokeflow", "STATUS.md")
 #: Says that the store was away when the file was written.
 FALLBACK: Final = "FALLBACK WRITE"
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
 _NOTHING: Final = "–"
 _ITEMS: Final = ("No", "Id", "Kind", "Epic", "Title", "Status", "Attempts", "Cost", "Commit", "Waits for")
 _LANDINGS: Final = ("Epic", "Landing", "Commit", "Reason")
+_OF_RUN: Final = ("strategy", "started", "elapsed", "cost_usd", "unknown_costs")
 _INTERVENTIONS: Final = ("Intervention", "About", "Asked", "Opened", "Why", "Choices")
 _OPEN: Final = frozenset({"in_progress", "blocked", "failed"})
 _CELL: Final = re.compile(r"(?<!\\)\|")
@@ -82,6 +83,7 @@ def parse(text: str) -> dict[str, Any]:
             "id": identity, "state": state, "reason": front.get("reason", ""),
             "strategy": front.get("strategy", ""), "started": front["started"],
             "elapsed": float(front["elapsed"]), "cost_usd": _number(front["cost_usd"]),
+            "unknown_costs": int(front["unknown_costs"]),
         }  # fmt: skip
     return {
         "project": _plain(front["project"]),
@@ -104,7 +106,7 @@ def _head(state: Data, at: datetime) -> Iterator[str]:
     yield f"written: {at.isoformat()}"
     if run is not None:
         yield f"run: {run['state']} {run['id']}"
-        yield from (f"{name}: {run[name]}" for name in ("strategy", "started", "elapsed", "cost_usd"))
+        yield from (f"{name}: {run[name]}" for name in _OF_RUN)
         if run.get("reason"):
             yield f"reason: {' '.join(run['reason'].split())}"
     yield "---"
