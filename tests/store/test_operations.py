@@ -86,3 +86,12 @@ async def test_an_undo_that_a_run_found_is_not_the_runs(store: Store, project: U
     )
     assert (run.kind, run.undone, run.landed) == ("run", {}, {"e1": LANDING})
     assert (undo.id, undo.undone, back.id, back.landed) == (UNDO, {"e1": UNDO}, BACK, {"e1": BACK})
+
+
+async def test_what_landed_by_no_commit_of_its_own_cannot_be_undone(
+    store: Store, project: UUID, story: Story
+) -> None:
+    """Somebody else had brought it to the target."""
+    (run,) = await done(store, project, story.started(), *landed(story, COMMIT, story.run))
+    assert (run.landed, run.can_undo) == ({"e1": COMMIT}, False)
+    assert "can be undone" not in operation_line(run)

@@ -99,6 +99,11 @@ class Landed:
     #: Who brought it back, if somebody did.
     by: str = ""
 
+    @property
+    def made(self) -> bool:
+        """It has a commit of its own, without which there is nothing to undo."""
+        return self.commit != self.old_commit
+
 
 @dataclass(slots=True)
 class Operation:
@@ -201,7 +206,7 @@ def _add_landings(found: dict[str, Operation], landings: Sequence[Landed]) -> No
         operation.landed[landing.epic] = landing.commit
         if landing.epic not in operation.items:
             operation.items.append(landing.epic)
-        operation.can_undo |= landing.standing
+        operation.can_undo |= landing.standing and landing.made
     _mark_undos(found.values(), landings)
 
 

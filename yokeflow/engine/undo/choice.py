@@ -56,7 +56,7 @@ def choose(view: View, plan: Plan, order: LandingOrder, wanted: str, *, with_dep
     if chosen.back:
         return chosen
     for landing in chosen.landings:
-        if landing.commit == landing.old_commit:
+        if not landing.made:
             reason = (
                 f"{landing.epic} was on {view.target} before it landed: no commit of its own can be undone"
             )
@@ -95,7 +95,8 @@ class _Finder:
             if self._view.reverts.of(landing.undone_by) is None:
                 undone.setdefault(by.get(landing.undone_by, landing.undone_by), []).append(landing)
         for name, landings in landed.items():
-            self._units[name] = self._unit(name, landings)
+            # Where there is nothing else, whoever names it is told why not.
+            self._units[name] = self._unit(name, [each for each in landings if each.made] or landings)
         for name, landings in undone.items():
             self._units[name] = self._unit(name, landings, back=True)
 
@@ -113,6 +114,8 @@ class _Finder:
         here = next((landing for landing in self._standing if landing.epic == epic), None)
         if here is None:
             return f"is off {self._view.target} already"
+        if not here.made:
+            return f"stays on {self._view.target}, where it was before"
         by = self._operations.get(here.operation)
         name = f"{by.kind} {by.id[:8]}" if by else here.commit[:7]
         return f"stays on {self._view.target}, by {name}"
@@ -129,10 +132,10 @@ class _Finder:
         return self._named(wanted.lower())
 
     def _newest(self, names: Collection[str], nothing: str) -> Undoing:
-        if not names:
+        units = [unit for unit in map(self._units.__getitem__, names) if unit.back or unit.landings[0].made]
+        if not units:
             raise UsageError(nothing, hint=_LIST)
-        place = self._view.places
-        return min((self._units[name] for name in names), key=lambda unit: place[unit.commits[0]])
+        return min(units, key=lambda unit: self._view.places[unit.commits[0]])
 
     def _epic(self, epic: str, known: Sequence[Landed]) -> Undoing:
         standing = tuple(landing for landing in self._standing if landing.epic == epic)
