@@ -208,3 +208,34 @@ async def test_refs_that_lead_to_nothing_are_removed(workshop: Workshop) -> None
     assert lost in "".join(event["reason"] for event in workshop.of("warning.raised"))
     assert workshop.git("rev-parse", "refs/yoke/keep/kept") == kept
     workshop.git("log", "--all")
+
+
+@pytest.mark.parametrize("code", ["$code", "128"], ids=["moved", "failed"])
+async def test_what_git_removes_as_it_lands_is_written_again(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """A collection of garbage looked before the target was moved, and deletes after it."""
+    real = shutil.which("git")
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *"merge -q --ff-only"*) ;;\n'
+        f'*) exec {real} "$@" ;; esac\n'
+        f'{real} "$@"; code=$?\n'
+        f"cd {workshop.root}/.git/objects\n"
+        f"{{ {real} rev-parse main; {real} rev-list -1 --objects main ^main^ ^main^2; }} |\n"
+        "cut -c-40 | sort -u | sed 's|^..|&/|' | tee -a ../../../removed | xargs rm\n"
+        f"exit {code}\n"
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    workshop.plan(epic("one", task("one.a")), epic("two", task("two.a", "sleep 0.5; echo two > two")))
+    report = await workshop.run()
+    assert (report.exit_code, {entry.epic for entry in report.landed}) == (ExitCode.OK, {"one", "two"}), (
+        report
+    )
+    assert len((tmp_path / "removed").read_text().split()) == 3
+    assert workshop.git("fsck", "--full", "--no-dangling") == ""
+    assert workshop.git("status", "--porcelain") == ""
+    workshop.assert_tidy()

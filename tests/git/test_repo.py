@@ -102,6 +102,14 @@ async def test_target_branch(repo: Repo, project: Path) -> None:
     assert await repo.target_branch("main") == "main"
 
 
+async def test_a_target_whose_commit_is_gone(repo: Repo, project: Path) -> None:
+    lost = commit(project, "Lost", lost="x")
+    (project / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    with pytest.raises(RepositoryError, match=f"main leads to {lost[:12]}, which .* not have") as caught:
+        await repo.target_branch(None)
+    assert "git reflog main" in caught.value.hint
+
+
 async def test_the_variables_of_git_do_not_redirect_us(
     repo: Repo, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

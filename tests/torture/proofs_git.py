@@ -170,11 +170,13 @@ def nothing_is_left(facts: Facts) -> Iterator[str]:
 
 
 def only_open_epics_have_branches(facts: Facts) -> Iterator[str]:
-    """Branches and worktrees of what landed are gone."""
+    """Branches and worktrees of what landed are gone; a branch stays if a person added something later."""
     left = _open_epics(facts)
     for ref in facts.git("for-each-ref", "--format=%(refname)").splitlines():
         if ref.startswith("refs/heads/epic/") and ref.removeprefix("refs/heads/epic/") not in left:
-            yield f"the branch {ref}"
+            beside = facts.git("log", "--format=%s", ref, "^refs/heads/main").splitlines()
+            if not any(subject.startswith("Person ") for subject in beside):
+                yield f"the branch {ref}"
         if (
             ref.startswith("refs/heads/lane/")
             and ref.removeprefix("refs/heads/lane/").split(".")[0] not in left

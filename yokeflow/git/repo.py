@@ -122,10 +122,21 @@ class Repo:
                 raise RepositoryError("no branch is checked out", hint="check one out, or set project.target")
             configured = head.text.removeprefix("refs/heads/")
         if await self.branch(configured) is None:
+            await self._must_lead_somewhere(configured)
             raise RepositoryError(
                 f"there is no branch {configured} with a commit", hint="create it, or set project.target"
             )
         return configured
+
+    async def _must_lead_somewhere(self, branch: str) -> None:
+        """Raises RepositoryError for a branch that is there, and whose commit is not."""
+        asked = ("-q", "--verify", "--end-of-options", f"refs/heads/{branch}")
+        out = await self.git("rev-parse", *asked, ok=(0, 1, 128))
+        if out.returncode == 0:
+            raise RepositoryError(
+                f"{branch} leads to {out.text[:12]}, which this repository does not have",
+                hint=f"`git reflog {branch}` tells where it was: `git update-ref refs/heads/{branch} COMMIT`",
+            )
 
     async def is_ancestor(self, a: str, b: str) -> bool:
         """Whether everything in `a` is in `b` too. A commit is its own ancestor."""

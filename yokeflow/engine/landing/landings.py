@@ -12,6 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from yokeflow.engine.landing.copies import Copies
+from yokeflow.engine.landing.message import landing_message
 from yokeflow.engine.landing.queue import GONE, LOST, Built, Member
 from yokeflow.engine.landing.settings import wrong_settings
 from yokeflow.engine.lanes.guard import guard_running, put_right_refused
@@ -67,19 +69,25 @@ class Landings:
         self._seen, self._rewound = "", False
         #: The commits by which epics landed in this run.
         self._landed: dict[str, str] = {}
+        self._copies = Copies(context.repo)
         #: What proved the commits that passed, until they land.
         self._proofs: dict[str, tuple[Proof, ...]] = {}
 
     async def tip(self) -> str:
         """Where the target is; empty when it is gone."""
         repo, seen = self._context.repo, self._seen
-        self._seen = await repo.branch(self._context.target) or ""
+        self._seen = await repo.branch(self._context.target) or await self._restored()
         if self._seen not in {seen, *self._landed.values()}:
             await guard_running(self._context)
             self._seen = await repo.branch(self._context.target) or ""
         if seen not in {"", self._seen}:
             self._rewound |= not self._seen or not await repo.is_ancestor(seen, self._seen)
         return self._seen
+
+    async def _restored(self) -> str:
+        """Where the target is once nothing of the latest landings is missing; empty when it is gone."""
+        await self._copies.restore()
+        return await self._context.repo.branch(self._context.target) or ""
 
     async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
         """Merge epics one after the other onto `base`, up to the first that does not fit."""
@@ -180,22 +188,11 @@ class Landings:
         unchanged = member.tree == await repo.tree_of(member.old)
         if unchanged and await repo.is_ancestor(member.tip, member.old):
             return replace(member, commit=member.old)
-        message = self._message(member, proof)
+        message = landing_message(self._context, member, proof)
         commit = await commit_merge(
             repo, member.old, member.tip, message, squash=self._squash, tree=member.tree
         )
         return replace(member, commit=commit)
-
-    def _message(self, member: Member, proof: str) -> str:
-        epic, run = self._context.plan.epic[member.epic], self._context.recorder.run
-        body = "\n".join(f"- {task.title} ({task.id})" for task in epic.tasks if task.id in member.tasks)
-        skipped = [f"Yoke-Skipped: {task.id}\n" for task in epic.tasks if task.id not in member.tasks]
-        proof = f"{member.tree}={proof}"
-        trailers = f"Yoke-Epic: {epic.id}\nYoke-Run: {run}\nYoke-Checks: {proof}\n"
-        trailers += "".join(skipped)
-        if taken := self._context.taken.get(epic.id):
-            trailers += f"Yoke-Conflicts: {taken}\n"
-        return f"Land {epic.id}: {epic.title}\n\n{body}\n\n{trailers}"
 
     def _proof(self, members: Sequence[Member]) -> str:
         return "passed" if self._commands(members) else "none"
@@ -216,11 +213,15 @@ class Landings:
         """Run the checks on exactly the tree of the last commit; gives what may land when all pass."""
         self._tell(built)
         try:
-            return await self._try_test(built, stop)
+            found = await self._try_test(built, stop)
+            if isinstance(found, Built):
+                built = found
+                await self._copies.take(built.members)
         except _FAULTS as error:
             if await self._is_gone(built.members[-1].commit):
                 return GONE
             return _rejection(built.members[-1].epic, "checkout", error.message)
+        return found
 
     async def _try_test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         last = built.members[-1]
@@ -293,7 +294,7 @@ class Landings:
                 async with self._context.moving_target:
                     moved = await finish_advance(repo) or Advance(moved=False, reason="raced")
         if moved.reason == "checkout" and await self._is_gone(new):
-            return LOST
+            moved = Advance(moved=True) if await self._restored() == new else LOST
         if moved.moved:
             # So that a person who takes it back at once is not missed.
             self._seen = new
@@ -305,6 +306,7 @@ class Landings:
         for member in built.members:
             await keep_squashed(context.repo, member.epic, member.commit, member.tip)
         proofs = self._proofs.pop(last.commit, ())
+        await self._copies.restore()
         try:
             await attach(context.repo, last.commit, last.tree, proofs)
         except _FAULTS as error:
