@@ -60,7 +60,7 @@ def test_a_task_an_epic_and_what_is_not_there(project):
     assert "landed on main as" in yoke(project, "show", "good").stdout
 
 
-def about(**changes):
+def about(columns=None, **changes):
     data = {
         "id": "a.one",
         "title": "One",
@@ -76,7 +76,7 @@ def about(**changes):
             (),
         ),
     }
-    return [click.unstyle(line) for line in item_lines({**data, **changes})]
+    return [click.unstyle(line) for line in item_lines({**data, **changes}, columns)]
 
 
 def test_a_cost_is_told_as_far_as_it_is_known():
@@ -95,6 +95,16 @@ def test_a_cost_is_told_as_far_as_it_is_known():
     shown = about(sessions=[session, {**session, "cost_usd": 0.5, "kept_ref": "refs/yoke/keep/x"}])
     assert any(line.endswith("after 3.0 s, cost unknown") for line in shown)
     assert any(line.endswith("its work is kept at refs/yoke/keep/x") for line in shown)
+
+
+def test_only_rows_of_tables_are_cut_and_only_where_the_terminal_is_narrow():
+    tasks = [{"id": "a.one", "status": "failed", "commit": None, "title": "word " * 30}]
+    for columns in (None, 60):
+        shown = about(columns, kind="epic", reason="why " * 30, tasks=tasks, title="title " * 30)
+        assert max(map(len, shown[:2])) > 120
+        row = shown[shown.index("Tasks") + 1]
+        assert row.endswith("…" if columns else "word")
+        assert len(row) <= (columns or 200)
 
 
 def test_what_failed_and_what_was_answered():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from yokeflow.cli import options, output
 from yokeflow.cli.advice import answers
 from yokeflow.cli.opened import answered
 from yokeflow.cli.origin import origin_lines
-from yokeflow.cli.output import clean, style, width
+from yokeflow.cli.output import clean, cut, style, width
 from yokeflow.cli.words import moment, money, short, span, spent
 from yokeflow.engine.reports.past import item_told
 from yokeflow.errors import UsageError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Data = Mapping[str, Any]
 
 _TAIL = 20
+_INDENT = "  "
 _TRANSCRIPT = "output.log"
 #: Where a cost comes from, where it is not the agent's own word.
 _SOURCES = {"prices": " by the price list", "least": " by the price list, or more"}
@@ -53,7 +55,8 @@ def command(*, item: str, as_json: bool, transcript: bool, attempt: int | None) 
         for line in _transcript(session):
             output.line(line)
         return
-    for line in item_lines(data):
+    columns = output.columns() if output.is_terminal(sys.stdout) else None
+    for line in item_lines(data, columns):
         output.line(line)
     for line in _tail(session):
         output.line(line)
@@ -84,8 +87,12 @@ def _session(data: Data, number: int | None) -> Data | None:
     return sessions[number - 1]
 
 
-def item_lines(data: Data) -> Iterator[str]:
-    """All about an item but its transcript."""
+def item_lines(data: Data, columns: int | None = None) -> Iterator[str]:
+    """All about an item but its transcript.
+
+    Rows of a table are cut to `columns`, if there are so few; what is told in sentences stays whole.
+    """
+    room = None if columns is None else columns - len(_INDENT)
     yield from origin_lines(data.get("source", {}))
     state = style(data["status"], fg=_COLOURS.get(data["status"]), bold=True)
     yield f"{style(data['id'], bold=True)}  {clean(data['title'])}"
@@ -94,8 +101,8 @@ def item_lines(data: Data) -> Iterator[str]:
     yield f"{data['kind']}{epic}, {state}{_because(data)}, cost {cost}"
     checks = [_check(check) for check in data["checks"]]
     for title, rows in (
-        ("Depends on", _aligned(_dependency(data["id"], each) for each in data["depends_on"])),
-        ("Tasks", _aligned(_task(each) for each in data["tasks"])),
+        ("Depends on", _aligned((_dependency(data["id"], each) for each in data["depends_on"]), room)),
+        ("Tasks", _aligned(map(_task, data["tasks"]), room)),
         ("Attempts", [_attempt(n, session) for n, session in enumerate(data["sessions"], 1)]),
         ("Checks", checks),
         ("Landings", [_landing(landing) for landing in data["landings"]]),
@@ -116,7 +123,7 @@ def _section(title: str, rows: Sequence[str]) -> Iterator[str]:
         yield style(title, bold=True)
         for row in rows:
             first, *rest = clean(row).split("\n")
-            yield f"  {first}"
+            yield f"{_INDENT}{first}"
             yield from (f"    {line}".rstrip() for line in rest)
 
 
@@ -133,14 +140,15 @@ def _task(task: Data) -> tuple[str, ...]:
     return task["id"], task["status"], short(task["commit"] or ""), task["title"]
 
 
-def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Cells in columns."""
+def _aligned(rows: Iterable[Sequence[str]], room: int | None) -> list[str]:
+    """Cells in columns, where every row stays on one line."""
     cleaned = [[clean(cell) for cell in row] for row in rows]
     sizes = [max(width(cell) for cell in column) for column in zip(*cleaned, strict=True)]
-    return [
+    lines = [
         "  ".join(cell + " " * (size - width(cell)) for cell, size in zip(row, sizes, strict=True)).rstrip()
         for row in cleaned
     ]
+    return lines if room is None else [cut(_flat(line), room) for line in lines]
 
 
 def _attempt(number: int, session: Data) -> str:
