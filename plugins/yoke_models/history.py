@@ -25,24 +25,48 @@ if TYPE_CHECKING:
 LATEST: Final = 10_000
 
 #: Finished sessions with what became of them. `$1` is the project, `$2` how many of the latest; NULL for all.
+#: What came first is told by the order of events: clocks can be set back. No session of an epic runs while
+#: that lands or is turned down, so one that had started by then, by its number, was also over.
 OUTCOMES = """
 WITH recent AS MATERIALIZED (
     SELECT work_item_id, number, attempt, agent, model, state, cost_usd, started_at, finished_at,
            metadata ->> 'tier' AS tier, metadata -> 'choice' AS choice
     FROM sessions WHERE project_id = $1 ORDER BY number DESC LIMIT $2
+), told AS (
+    SELECT item.key, 'landed' AS kind, landing.finished_at AS at,
+           (SELECT max(seq) FROM events
+            WHERE project_id = $1 AND epic <> '' AND epic = item.key AND type = 'landing.landed'
+              AND payload ->> 'commit' = landing.commit) AS seq
+    FROM landings landing JOIN work_items item ON item.id = landing.work_item_id
+    WHERE landing.project_id = $1 AND landing.status = 'landed'
+    UNION ALL
+    SELECT epic, payload ->> 'kind', at, seq FROM events
+    WHERE project_id = $1 AND type = 'intervention.opened' AND task = ''
+      AND payload ->> 'kind' IN ('red_check', 'taken_back')
+), last AS (
+    SELECT key, kind, max(seq) AS seq, max(at) AS at FROM told GROUP BY 1, 2
+), after AS MATERIALIZED (
+    SELECT item.id AS epic, last.kind, seq, at,
+           (SELECT number FROM sessions
+            WHERE id = (SELECT CASE WHEN session ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                                    THEN CAST(session AS uuid) END
+                        FROM events
+                        WHERE project_id = $1 AND epic <> '' AND epic = last.key AND type = 'session.started'
+                          AND seq < last.seq ORDER BY seq DESC LIMIT 1)) AS number
+    FROM last JOIN work_items item ON item.project_id = $1 AND item.key = last.key
 ), landed AS (
-    SELECT work_item_id AS epic, max(finished_at) AS at FROM landings
-    WHERE project_id = $1 AND status = 'landed' GROUP BY 1
+    SELECT * FROM after WHERE kind = 'landed'
 ), blamed AS (
-    SELECT work_item_id AS epic, max(opened_at) FILTER (WHERE kind = 'red_check') AS red,
-           max(opened_at) FILTER (WHERE kind = 'taken_back') AS taken
-    FROM interventions WHERE project_id = $1 AND kind IN ('red_check', 'taken_back') GROUP BY 1
+    SELECT epic, max(number) FILTER (WHERE kind = 'red_check') AS red,
+           max(number) FILTER (WHERE kind = 'taken_back') AS taken,
+           max(seq) FILTER (WHERE kind = 'taken_back') AS seq, max(at) AS at
+    FROM after WHERE kind <> 'landed' GROUP BY 1
 ), numbered AS (
     SELECT *, max(number) OVER (PARTITION BY work_item_id) AS latest FROM recent
 ), outcomes AS (
     SELECT item.key AS task, item.category, epic.key AS epic, session.number, session.attempt, session.agent,
            session.model, session.state, session.cost_usd, session.started_at, session.finished_at,
-           landed.at AS landed_at, greatest(blamed.red, blamed.taken) AS blamed_at,
+           landed.at AS landed_at, blamed.at AS blamed_at,
            coalesce(session.tier, '') AS tier,
            coalesce(session.choice ->> 'size',
                     CASE WHEN item.estimate < 1200 THEN 'small' WHEN item.estimate >= 5400 THEN 'large'
@@ -51,10 +75,10 @@ WITH recent AS MATERIALIZED (
            session.number < session.latest AS superseded,
            CASE WHEN session.state = 'failed' THEN false
                 WHEN session.number < session.latest
-                     THEN CASE WHEN greatest(blamed.red, blamed.taken) >= session.finished_at THEN false END
-                WHEN greatest(landed.at, blamed.taken) >= session.finished_at
-                     THEN coalesce(landed.at > blamed.taken, landed.at IS NOT NULL)
-                WHEN blamed.red >= session.finished_at THEN false
+                     THEN CASE WHEN greatest(blamed.red, blamed.taken) >= session.number THEN false END
+                WHEN greatest(landed.number, blamed.taken) >= session.number
+                     THEN coalesce(landed.seq > blamed.seq, landed.seq IS NOT NULL)
+                WHEN blamed.red >= session.number THEN false
            END AS landed
     FROM numbered session
     JOIN work_items item ON item.id = session.work_item_id

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,22 @@ async def test_work_that_came_after_a_landing_is_not_landed_by_it(store, project
     memory.see(Event("landing.landed", run="r", epic="a"))
     assert counts(memory) == (1, 0)
     assert counts(memory, "balanced") == (1, 0)
+
+
+async def test_a_clock_that_runs_backwards_changes_no_outcome(store, project, story):
+    story.session("a0", "completed")
+    story.landing("a", "taken_back")
+    story.landing("a", "landed")
+    story.session("a1", "completed", "balanced")
+    story.session("b0", "completed", "powerful")
+    story.landing("b", "landed")
+    story.landing("b", "taken_back")
+    began = story.events[0].at
+    story.events = [
+        replace(event, at=began - timedelta(minutes=number)) for number, event in enumerate(story.events)
+    ]
+    memory = await loaded(store, project, story)
+    assert [counts(memory, tier) for tier in MODELS] == [(1, 0), (0, 0), (0, 1)]
 
 
 async def test_a_session_whose_task_was_done_again_gets_no_credit(store, project, story):
