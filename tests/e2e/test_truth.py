@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import Workshop, epic, task
+from tests.e2e.conftest import Workshop, epic, task, wait_for
 from yokeflow.engine.people.control import request
 from yokeflow.errors import ExitCode, UsageError
+from yokeflow.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from yokeflow.events import Event
 
 
 async def test_a_landing_that_a_person_took_back_is_not_called_landed(workshop: Workshop) -> None:
@@ -23,6 +28,33 @@ async def test_a_landing_that_a_person_took_back_is_not_called_landed(workshop: 
     report = await workshop.run(land=("two",))
     assert report.exit_code is ExitCode.OK
     assert (workshop.root / "two.a.txt").exists()
+
+
+@pytest.mark.parametrize("taken", [("reset", "--hard", "HEAD~1"), ("revert", "-m", "1", "--no-edit", "HEAD")])
+async def test_what_a_person_took_back_during_the_run_is_not_reported_as_landed(
+    workshop: Workshop, taken: tuple[str, ...]
+) -> None:
+    """Though what the person left landed after it: the same question as in the next run."""
+
+    class Person:
+        @hookimpl
+        def on_event(self, event: Event) -> None:
+            if (event.type, event.epic) == ("landing.landed", "one"):
+                workshop.git(*taken)
+
+    workshop.plan(
+        epic("one", task("one.a")),
+        epic("two", task("two.a", wait_for(workshop, "landing.landed", then="echo > b"))),
+    )
+    report = await workshop.run(plugins=[Person()])
+    assert (report.exit_code, [each.epic for each in report.landed]) == (ExitCode.FAILED, ["two"])
+    assert [(waiting.kind, waiting.item) for waiting in report.waiting] == [("taken_back", "one")]
+    again = await workshop.run()
+    assert ([each.item for each in again.waiting], again.landed) == (["one"], ())
+    assert not (workshop.root / "one.a.txt").exists()
+    report = await workshop.run(land=("one",))
+    assert (report.exit_code, [each.epic for each in report.landed]) == (ExitCode.OK, ["one"])
+    assert (workshop.root / "one.a.txt").exists()
 
 
 async def test_another_repository_at_the_same_place_starts_from_nothing(workshop: Workshop) -> None:

@@ -26,7 +26,14 @@ from yokeflow.engine.people.kept import apply_kept
 from yokeflow.engine.people.notices import Notices
 from yokeflow.engine.preflight import check_agents, check_places
 from yokeflow.engine.recorder import Recorder
-from yokeflow.engine.recovery.recovery import OPEN, compare_with_git, find_remains, recover, tidy_up
+from yokeflow.engine.recovery.recovery import (
+    OPEN,
+    compare_with_git,
+    find_remains,
+    look_again,
+    recover,
+    tidy_up,
+)
 from yokeflow.engine.recovery.taken_back import record_found
 from yokeflow.engine.report import RunReport
 from yokeflow.engine.reports.keeping import keep_status
@@ -71,6 +78,8 @@ class Run:
         self._stopped = False
         #: Since the plan was last brought into the store.
         self._changes = items.PlanChanges()
+        #: Where the target was when the run began.
+        self._began: str | None = None
 
     @property
     def id(self) -> str:
@@ -115,6 +124,7 @@ class Run:
             pool = context.worktrees.pool.working(context.config.parallel.pool, context.target)
             async with control, pool, forecasts.working():
                 error = await self._work(ledger, control)
+            await look_again(context, ledger, self._began)
             await tidy_up(context, ledger.landed)
             report = self._report(context, ledger, scheduler, monotonic() - started, error)
             self._recorder.emit(
@@ -227,10 +237,11 @@ class Run:
 
     async def _announce(self, context: Context, resolution: Resolution, ledger: Ledger) -> None:
         config = context.config
+        self._began = await context.repo.branch(context.target)
         self._recorder.emit(
             "run.started",
             target=context.target,
-            target_commit=await context.repo.branch(context.target),
+            target_commit=self._began,
             strategy=config.parallel.strategy.value,
             concurrency=config.concurrency,
             budget_usd=config.cost.run_limit_usd,

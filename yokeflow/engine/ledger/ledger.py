@@ -355,6 +355,7 @@ class Ledger:
     def take_back(self, epic: str, reason: str) -> None:
         """A person took an epic off the target: whether it lands again is for a person to say."""
         self.landed.discard(epic)
+        self.landed_now = [entry for entry in self.landed_now if entry.epic != epic]
         self._held.add(epic)
         self._queued.discard(epic)
         self._recorder.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -18,14 +19,14 @@ from yokeflow.engine.recovery.rebased import follow_rebased
 from yokeflow.engine.recovery.taken_back import any_new, offer_again
 from yokeflow.engine.sessions.accounting import close_question
 from yokeflow.engine.sessions.checks import proof_of
-from yokeflow.errors import YokeError
+from yokeflow.errors import GitError, RepositoryError, YokeError
 from yokeflow.events import Event
 from yokeflow.git.broken import drop_broken_refs
 from yokeflow.git.checkouts import find
 from yokeflow.git.evidence import attach, outcome
 from yokeflow.git.merge import finish_advance
 from yokeflow.git.orphans import end_orphans
-from yokeflow.git.reverts import Reverts, find_reverts_after, positions
+from yokeflow.git.reverts import Reverts, find_reverts, find_reverts_after, positions
 from yokeflow.git.shared_locks import free_shared_locks
 from yokeflow.git.squashed import keep_squashed
 from yokeflow.git.strays import put_away_since
@@ -248,16 +249,43 @@ async def compare_with_git(
     for epic, commit in ledger.landing_commits.items():
         if epic not in ledger.landed or not commit or landings[epic].target != context.target:
             continue
-        if commit not in places:
-            ledger.take_back(epic, f"its landing {commit[:12]} is no longer on {context.target}")
-        elif revert := reverts.of(commit):
-            await offer_again(context, epic, revert.commit)
-            by = f"by {revert.commit[:12]} on {context.target}"
-            ledger.take_back(epic, f"its landing {commit[:12]} was reverted {by}")
+        await _ask_if_taken_back(context, ledger, epic, commit, reverts, there=commit in places)
     for epic in () if asked else sorted(ledger.held & set(landings)):
         if await _changed(context, ledger, landings[epic]):
             ledger.requeue(epic, by=SYSTEM)
     return landings
+
+
+async def look_again(context: Context, ledger: Ledger, since: str | None) -> None:
+    """See at the end of a run whether what it landed is on the target; if not, ask as the next run would.
+
+    `since` is where the target was when the run began. What git does not answer is left to the next run.
+    """
+    repo, landed = context.repo, list(ledger.landed_now)
+    if not landed:
+        return
+    with suppress(GitError, RepositoryError):
+        tip = await repo.branch(context.target)
+        known = tip and since and await repo.is_ancestor(since, tip)
+        reverts = await find_reverts(repo, tip, since or "" if known else "") if tip else Reverts(())
+        for entry in landed:
+            there = tip is not None and await repo.is_ancestor(entry.commit, tip)
+            await _ask_if_taken_back(context, ledger, entry.epic, entry.commit, reverts, there=there)
+
+
+async def _ask_if_taken_back(
+    context: Context, ledger: Ledger, epic: str, commit: str, reverts: Reverts, *, there: bool
+) -> None:
+    """Ask a person about an epic whose landing is not `there` on the target, or reverted by a person.
+
+    Of an undo that was made elsewhere the next run tells.
+    """
+    if not there:
+        ledger.take_back(epic, f"its landing {commit[:12]} is no longer on {context.target}")
+    elif (revert := reverts.of(commit)) and not revert.ours:
+        await offer_again(context, epic, revert.commit)
+        by = f"by {revert.commit[:12]} on {context.target}"
+        ledger.take_back(epic, f"its landing {commit[:12]} was reverted {by}")
 
 
 def _warn_of_another_target(context: Context, landings: Mapping[str, EpicLanding]) -> None:
