@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from typing import TYPE_CHECKING
 
 from tests.git.conftest import commit, run
@@ -74,6 +75,15 @@ async def test_a_tag_that_a_garbage_collection_takes_is_written_again(
     await evidence.attach(repo, head, await repo.tree_of(head), [GREEN])
     assert taken
     assert (await evidence.read(repo))[head].proofs == (GREEN,)
+
+
+async def test_a_garbage_collection_has_nothing_to_say_about_evidence(repo: Repo, project: Path) -> None:
+    head = run(project, "rev-parse", "HEAD")
+    await evidence.attach(repo, head, await repo.tree_of(head), [GREEN])
+    collect = ["git", "gc", "--quiet"]
+    done = subprocess.run(collect, cwd=project, check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert list(await evidence.read(repo)) == [head]
 
 
 async def test_a_landing_without_checks_leaves_no_ref(repo: Repo, project: Path) -> None:

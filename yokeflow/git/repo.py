@@ -28,6 +28,8 @@ KEPT_SQUASHED = f"{KEEP}squashed/"
 
 _OLDEST = (2, 38)
 _FSYNC = ("-c", "core.fsync=committed,reference")
+#: Refs with a log of where they were. Of one that leads to a tag, `git gc` would say that it is no commit.
+_LOGGED = ("refs/heads/", KEEP)
 
 
 class Repo:
@@ -191,7 +193,8 @@ class Repo:
         Raises RefMovedError when it is somewhere else.
         """
         expected = old or "0" * len(new)
-        await self._change_ref("update-ref", "-m", message, "--create-reflog", ref, new, expected, ref=ref)
+        log = ("--create-reflog",) if ref.startswith(_LOGGED) else ()
+        await self._change_ref("update-ref", "-m", message, *log, ref, new, expected, ref=ref)
 
     async def delete_ref(self, ref: str, old: str) -> None:
         """Remove a full ref that is at `old`. Raises RefMovedError when it is somewhere else."""
