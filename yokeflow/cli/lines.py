@@ -51,6 +51,12 @@ def _join(*parts: str) -> str:
     return ", ".join(filter(None, parts))
 
 
+def _answered(data: Data) -> str:
+    if data.get("choice") == "gone":
+        return "is asked about no more: the plan does not have it"
+    return f"answered with {data.get('choice', '')}{_by(data)}"
+
+
 def _because(data: Data) -> str:
     reason = first_line(str(data.get("reason", "")))
     return f": {reason}" if reason else ""
@@ -241,7 +247,7 @@ _WORDS: dict[str, tuple[Callable[[Data], str], str | None]] = {
     "handover.resolved": (_resolved, "green"),
     "landing.resolved": (_resolved, "green"),
     "intervention.opened": (lambda data: f"waits for you{_because(data)}", "yellow"),
-    "intervention.resolved": (lambda data: f"answered with {data.get('choice', '')}{_by(data)}", "cyan"),
+    "intervention.resolved": (_answered, "cyan"),
     "expertise.recalled": (lambda data: f"was told {count(len(data.get('given', ())), 'lesson')}", None),
     "expertise.learned": (_learned, None),
     "expertise.revised": (_revised, None),

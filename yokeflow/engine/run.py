@@ -17,6 +17,7 @@ from yokeflow.engine.decisions.decide import EventHook
 from yokeflow.engine.facts.claims import close_tasks, follow_rewritten
 from yokeflow.engine.facts.commits import ingest, publish_tasks
 from yokeflow.engine.facts.rebuild import catch_up
+from yokeflow.engine.ledger.gone import settle_gone
 from yokeflow.engine.ledger.interventions import by_person
 from yokeflow.engine.ledger.loading import load_ledger
 from yokeflow.engine.lock import hold_project
@@ -168,6 +169,8 @@ class Run:
         await context.worktrees.ignore()
         await recover(context, await find_remains(store, project_id))
         await drain(store, project_id, self._project.journal, must_finish=True)
+        if await settle_gone(store, project_id, self._plan, self._recorder):
+            await drain(store, project_id, self._project.journal, must_finish=True)
         if await close_tasks(self._project, self._plan, store, project_id, self._recorder):
             await drain(store, project_id, self._project.journal, must_finish=True)
         await catch_up(self._project, store, project_id, context.target, self._recorder.record)

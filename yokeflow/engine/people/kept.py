@@ -45,8 +45,12 @@ def take_of(data: Mapping[str, Any]) -> str:
 
 def check(plan: Plan, action: str, item: str) -> None:
     """Raises UsageError for an item that the plan does not have, or that is of the wrong kind."""
-    if action in ON_ITEMS and item not in plan.tasks and item not in plan.epic:
-        raise UsageError(f"the plan has no item {item}", hint="`yoke plan show` lists them")
+    needs_item = action in ON_ITEMS or (action in ANSWERS - {"dismiss"} and item)
+    if needs_item and item not in plan.tasks and item not in plan.epic:
+        hint = (
+            "`yoke plan show` lists them; `yoke run` withdraws what is asked about items that left the plan"
+        )
+        raise UsageError(f"the plan has no item {item}", hint=hint)
     if action == "skip" and item not in plan.tasks:
         raise UsageError(f"{item} is an epic; only tasks can be skipped", hint="name its tasks one by one")
     if action == "land" and item not in plan.epic:
