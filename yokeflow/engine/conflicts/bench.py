@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from yokeflow.engine.conflicts.hunks import find_dropped, name_places
 from yokeflow.engine.lanes.guard import take_back_target
 from yokeflow.errors import GitError, RefMovedError, YokeError
 from yokeflow.git.checkouts import checkouts, find
@@ -146,6 +147,17 @@ class Bench:
                 listed = ", ".join(sorted(lost))
                 raise UnresolvedError(f"what one side did in {listed}, which did not conflict, is gone")
         return sorted(strays)
+
+    async def refuse_dropped(self, commit: str, whose: str) -> None:
+        """Raises UnresolvedError when `commit` lacks what one side did beside the conflict of a file.
+
+        `whose` is the other side's work.
+        """
+        dropped = await find_dropped(self.context.repo, self.tip, self.theirs, commit)
+        if dropped.ours:
+            raise UnresolvedError(f"it drops what {self.epic} did in {name_places(dropped.ours)}")
+        if dropped.theirs:
+            raise UnresolvedError(f"it drops what {whose} did in {name_places(dropped.theirs)}")
 
     async def accept(self, commit: str) -> None:
         """Move the lane's branch to what has passed. Raises UnresolvedError when somebody else moved it."""

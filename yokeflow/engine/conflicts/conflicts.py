@@ -17,7 +17,7 @@ from uuid import uuid4
 from yokeflow.engine.conflicts.agent import let_agent_work
 from yokeflow.engine.conflicts.bench import UnresolvedError, bench
 from yokeflow.engine.conflicts.facts import describe
-from yokeflow.engine.conflicts.prompt import build_prompt, for_a_person, title
+from yokeflow.engine.conflicts.prompt import build_prompt, for_a_person, other_side, title
 from yokeflow.engine.report import LandingResult
 from yokeflow.engine.secrets.redact import redact
 from yokeflow.engine.sessions.checks import Subject
@@ -229,6 +229,7 @@ class Conflicts:
         commit = await place.finish(_message(case))
         try:
             strays = await place.strays(commit, conflict.files)
+            await place.refuse_dropped(commit, other_side(conflict, context.target))
             await place.put(commit)
             await self._check(case, place, commit)
             if not context.stop.is_set():

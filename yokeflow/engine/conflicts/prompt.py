@@ -18,7 +18,8 @@ You are alone in a git worktree of the epic `{epic}`. A merge of `{target}` into
 at conflicts. In each file below, `<<<<<<<` begins the epic's lines, `|||||||` what both sides started from,
 `=======` the lines of `{target}`, and `>>>>>>>` ends them.
 
-- Make of both sides one whole that does what both wanted. Neither side's work may be lost.
+- Make of both sides one whole that does what both wanted. Neither side's work may be lost, nor what
+  either did elsewhere in these files: do not take a whole file from one side.
 - Leave no marker behind. Change other files only where the two sides need it to fit together.
 - Do not abort the merge, rebase, reset, push, or leave this branch. Stage and commit, or leave that to us.
 - Nobody can answer questions. If both sides cannot be had, change nothing and say why in your last message.
@@ -103,6 +104,14 @@ def _headline(conflict: Conflict, *, landed: bool) -> str:
     # With it comes what had landed before, of which the conflict may be.
     whose = f", changed there by {_few(conflict.other_tasks)}" if conflict.other_tasks else ""
     return f"what is on {conflict.target} conflicts with the work of {epic} in {files}{whose}"
+
+
+def other_side(conflict: Conflict, target: str) -> str:
+    """Who did what is merged into the epic: a task, one epic, or several and people on `target`."""
+    if conflict.taken and conflict.target != target:
+        return conflict.taken
+    epics = {other.epic for other in conflict.others}
+    return epics.pop() if len(epics) == 1 and "" not in epics else f"others on {conflict.target}"
 
 
 def _few(tasks: Sequence[Task]) -> str:
