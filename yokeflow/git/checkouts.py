@@ -23,17 +23,28 @@ if TYPE_CHECKING:
     from yokeflow.git.repo import Repo
     from yokeflow.git.runner import GitOutput
 
+#: By the file that tells. A rebase comes first: the commit at which it stopped may be a merge or a pick.
 _OPERATIONS = {
+    "rebase-merge": "a rebase",
+    "rebase-apply/applying": "a series of patches",
+    "rebase-apply": "a rebase",
     "MERGE_HEAD": "a merge",
     "CHERRY_PICK_HEAD": "a cherry-pick",
     "REVERT_HEAD": "a revert",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
     "sequencer": "a series of picks",
     "BISECT_LOG": "a bisection",
 }
+#: The command that goes on with it or gives it up; none for a bisection, which only ends.
+_COMMANDS = {
+    "a rebase": "rebase",
+    "a series of patches": "am",
+    "a merge": "merge",
+    "a cherry-pick": "cherry-pick",
+    "a revert": "revert",
+    "a series of picks": "cherry-pick",
+}
 _OPERATION_FILES = (
-    *_OPERATIONS,
+    *(name for name in _OPERATIONS if "/" not in name),
     "MERGE_MODE",
     "MERGE_MSG",
     "MERGE_RR",
@@ -123,6 +134,13 @@ class Checkout:
     def in_progress(self) -> str:
         """What somebody is in the middle of, such as "a merge"; empty for nothing."""
         return next((what for name, what in _OPERATIONS.items() if (self.git_dir / name).exists()), "")
+
+    def how_to_end(self) -> str:
+        """What a person can do about what is in progress, in words; empty for nothing."""
+        what = self.in_progress()
+        if command := _COMMANDS.get(what):
+            return f"finish it with `git {command} --continue` there, or `git {command} --abort`"
+        return "end it with `git bisect reset` there" if what else ""
 
     def is_merging(self) -> bool:
         """Whether some operation may have left files in conflict."""

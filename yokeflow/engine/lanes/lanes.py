@@ -13,8 +13,10 @@ from yokeflow.engine.lanes.guard import guard_running
 from yokeflow.errors import GitError, RepositoryError, YokeError
 from yokeflow.git.advance import holders
 from yokeflow.git.branches import remove_branch
+from yokeflow.git.checkouts import find
 from yokeflow.git.merge import commit_merge, merge_trees
 from yokeflow.git.repo import RefMovedError
+from yokeflow.git.save import is_folder
 from yokeflow.git.squashed import with_history
 from yokeflow.model import LANE_PREFIX, Strategy, Strength
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yokeflow.engine.context import Context
+    from yokeflow.git.checkouts import Checkout
     from yokeflow.model import Plan, Resolution, Task
 
 
@@ -128,11 +131,26 @@ class Lanes:
         `commit_of` gives the commit that has a completed task's work. Raises HandOverConflictError.
         """
         lane = self.lane(task)
+        if lane.id not in self._open:
+            await self._refuse_guests(lane, task)
         path, tip = await self._open_lane(lane)
         base = await self._hand_over(task, tip, commit_of)
         if base != tip:
             await self._context.worktrees.reset(path, lane.branch, base)
         return Place(lane, path, base)
+
+    async def _refuse_guests(self, lane: Lane, task: Task) -> None:
+        """Raises RepositoryError where a person is in the middle of something in the lane's worktree.
+
+        Before this run opens it, that is nobody else's: recovery has taken back what killed agents left.
+        """
+        worktrees = self._context.worktrees
+        path = worktrees.path(lane.id)
+        if not is_folder(path) or await self._context.repo.branch(lane.branch) is None:
+            return
+        checkout = find(self._context.repo, path)
+        if checkout and worktrees.is_ready(checkout) and checkout.is_whole():
+            refuse_operation(self._context, checkout, f"yoke retry {task.id}")
 
     async def _open_lane(self, lane: Lane) -> tuple[Path, str]:
         worktrees = self._context.worktrees
@@ -323,6 +341,16 @@ def _taken(plan: Plan, task: Task, commit_of: Callable[[str], str | None]) -> di
                     seen.add(predecessor.id)
                     stack.append(predecessor)
     return taken
+
+
+def refuse_operation(context: Context, checkout: Checkout, then: str) -> None:
+    """Raises RepositoryError where something is in progress in a checkout; `then` is what helps after it."""
+    if what := checkout.in_progress():
+        path, root = checkout.path, context.repo.root
+        where = path.relative_to(root) if path != root and path.is_relative_to(root) else path
+        raise RepositoryError(
+            f"somebody is in the middle of {what} in {where}: {checkout.how_to_end()}, then `{then}`"
+        )
 
 
 async def remove_lanes(context: Context, epic: str) -> None:

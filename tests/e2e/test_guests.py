@@ -1,0 +1,89 @@
+"""What a person is in the middle of in an epic's worktree stays there."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import Workshop, epic, task
+from yokeflow.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from yokeflow.engine.report import RunReport
+
+REBASE = "finish it with `git rebase --continue` there, or `git rebase --abort`"
+MERGE = "finish it with `git merge --continue` there, or `git merge --abort`"
+
+
+async def worktree(workshop: Workshop) -> Path:
+    """The worktree of an epic whose first task is done and whose second one failed."""
+    workshop.config(agents={"max_attempts": 1})
+    workshop.plan(epic("a", task("a.1"), task("a.2", "exit 1")))
+    assert list((await workshop.run()).failed) == ["a.2"]
+    return workshop.root / ".worktrees/a"
+
+
+def rebase(workshop: Workshop, lane: Path) -> None:
+    """Stop a rebase at the first commit, with something staged."""
+    edit = "sequence.editor=sed -i 1s/pick/edit/"
+    workshop.git("-c", edit, "rebase", "-q", "-i", "main", cwd=lane)
+    (lane / "a.1.txt").write_text("cleaned\n")
+    workshop.git("add", "a.1.txt", cwd=lane)
+
+
+def merge(workshop: Workshop, lane: Path) -> None:
+    """Resolve a conflict with the target, up to the commit."""
+    workshop.write("a.1.txt", "theirs\n")
+    workshop.commit("Theirs")
+    with pytest.raises(subprocess.CalledProcessError):
+        workshop.git("merge", "-q", "main", cwd=lane)
+    (lane / "a.1.txt").write_text("both\n")
+    workshop.git("add", "a.1.txt", cwd=lane)
+
+
+def state(workshop: Workshop, lane: Path) -> tuple[str, ...]:
+    """All that a run could touch."""
+    asked = (("status",), ("diff", "--cached"), ("rev-parse", "HEAD", "main", "epic/a"), ("for-each-ref",))
+    return tuple(workshop.git(*args, cwd=lane) for args in asked)
+
+
+def reasons(report: RunReport) -> list[tuple[str, str, str]]:
+    return [(waiting.item, waiting.kind, waiting.reason) for waiting in report.waiting]
+
+
+async def test_a_task_waits_until_a_rebase_in_its_worktree_is_over(workshop: Workshop) -> None:
+    lane = await worktree(workshop)
+    rebase(workshop, lane)
+    workshop.yoke("retry", "a.2")
+    before = state(workshop, lane)
+    report = await workshop.run()
+    said = f"somebody is in the middle of a rebase in .worktrees/a: {REBASE}, then `yoke retry a.2`"
+    assert reasons(report) == [("a.2", "worktree", said)]
+    assert state(workshop, lane) == before
+    workshop.git("-c", "core.editor=true", "rebase", "--continue", cwd=lane)
+    workshop.plan(epic("a", task("a.1"), task("a.2")))
+    assert workshop.yoke("retry", "a.2").returncode == 0
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("show", "main:a.1.txt") == "cleaned"
+    workshop.assert_tidy()
+
+
+async def test_a_task_waits_until_a_merge_in_its_worktree_is_over(workshop: Workshop) -> None:
+    lane = await worktree(workshop)
+    merge(workshop, lane)
+    workshop.yoke("retry", "a.2")
+    before = state(workshop, lane)
+    report = await workshop.run()
+    said = f"somebody is in the middle of a merge in .worktrees/a: {MERGE}, then `yoke retry a.2`"
+    assert reasons(report) == [("a.2", "worktree", said)]
+    assert state(workshop, lane) == before
+    workshop.git("commit", "-q", "--no-edit", cwd=lane)
+    workshop.plan(epic("a", task("a.1"), task("a.2")))
+    assert workshop.yoke("retry", "a.2").returncode == 0
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("show", "main:a.1.txt") == "both"
+    workshop.assert_tidy()
