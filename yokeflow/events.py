@@ -27,7 +27,7 @@ common fields; `[]` marks a list, `?` what may be missing:
     check.finished        stage (task, landing), command, tree, environment, passed, flaky, tries,
                           exit_code, seconds, log, reused, source (the check.finished that was reused)
     task.completed        commit, seconds
-    task.rebased          commit, was (the commit that a person has rewritten)
+    task.rebased          commit, was (the commit that a person has rewritten, or moved)
     task.failed           reason, attempts
     task.blocked          by[task]
     task.skipped          by, reason

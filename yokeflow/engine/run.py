@@ -27,6 +27,7 @@ from yokeflow.engine.people.kept import apply_kept
 from yokeflow.engine.people.notices import Notices
 from yokeflow.engine.preflight import check_agents, check_places
 from yokeflow.engine.recorder import Recorder
+from yokeflow.engine.recovery.moved import bring_moved
 from yokeflow.engine.recovery.recovery import (
     OPEN,
     compare_with_git,
@@ -179,6 +180,7 @@ class Run:
         await apply_kept(self._project, self._plan, store, project_id, takes=context.takes)
         await record_found(context, store, project_id)
         ledger, durations = await load_ledger(store, project_id, self._plan, self._recorder)
+        await bring_moved(context, ledger, store, project_id)
         landings = await compare_with_git(context, ledger, store, project_id, self._options.land)
         ledger.queue_missing({epic for epic, landing in landings.items() if landing.status in OPEN})
         return ledger, durations
