@@ -87,3 +87,19 @@ async def test_a_task_waits_until_a_merge_in_its_worktree_is_over(workshop: Work
     assert (await workshop.run()).exit_code is ExitCode.OK
     assert workshop.git("show", "main:a.1.txt") == "both"
     workshop.assert_tidy()
+
+
+async def test_what_a_person_left_uncommitted_is_told_when_it_is_put_away(workshop: Workshop) -> None:
+    lane = await worktree(workshop)
+    (lane / "a.1.txt").write_text("better\n")
+    (lane / "note").write_text("mine\n")
+    workshop.plan(epic("a", task("a.1"), task("a.2")), epic("b", task("b.1")))
+    workshop.yoke("retry", "a.2")
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    (warning,) = workshop.of("warning.raised")
+    ref = warning["reason"].removeprefix("what somebody left in .worktrees/a is kept as ")
+    assert ref.startswith("refs/yoke/keep/lane/a/")
+    assert f"`git cherry-pick --no-commit {ref}`" in warning["hint"]
+    workshop.git("cherry-pick", "--no-commit", ref)
+    assert workshop.git("status", "--porcelain").splitlines() == ["M  a.1.txt", "A  note"]
+    assert (workshop.root / "note").read_text() == "mine\n"

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yokeflow.engine.lanes.guard import guard_running
+from yokeflow.engine.lanes.guests import name_checkout, refuse_in_lane
 from yokeflow.errors import GitError, RepositoryError, YokeError
 from yokeflow.git.advance import holders
 from yokeflow.git.branches import remove_branch
-from yokeflow.git.checkouts import find
 from yokeflow.git.merge import commit_merge, merge_trees
-from yokeflow.git.repo import RefMovedError
-from yokeflow.git.save import is_folder
+from yokeflow.git.repo import KEEP, RefMovedError
 from yokeflow.git.squashed import with_history
 from yokeflow.model import LANE_PREFIX, Strategy, Strength
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yokeflow.engine.context import Context
-    from yokeflow.git.checkouts import Checkout
     from yokeflow.model import Plan, Resolution, Task
 
 
@@ -132,25 +130,12 @@ class Lanes:
         """
         lane = self.lane(task)
         if lane.id not in self._open:
-            await self._refuse_guests(lane, task)
+            await refuse_in_lane(self._context, lane.id, lane.branch, task.id)
         path, tip = await self._open_lane(lane)
         base = await self._hand_over(task, tip, commit_of)
         if base != tip:
             await self._context.worktrees.reset(path, lane.branch, base)
         return Place(lane, path, base)
-
-    async def _refuse_guests(self, lane: Lane, task: Task) -> None:
-        """Raises RepositoryError where a person is in the middle of something in the lane's worktree.
-
-        Before this run opens it, that is nobody else's: recovery has taken back what killed agents left.
-        """
-        worktrees = self._context.worktrees
-        path = worktrees.path(lane.id)
-        if not is_folder(path) or await self._context.repo.branch(lane.branch) is None:
-            return
-        checkout = find(self._context.repo, path)
-        if checkout and worktrees.is_ready(checkout) and checkout.is_whole():
-            refuse_operation(self._context, checkout, f"yoke retry {task.id}")
 
     async def _open_lane(self, lane: Lane) -> tuple[Path, str]:
         worktrees = self._context.worktrees
@@ -158,21 +143,36 @@ class Lanes:
         path = worktrees.path(lane.id)
         if not lane.direct:
             await self._must_be_free(lane)
-        if lane.id not in self._open or not lane.direct:
-            await worktrees.reset(path, lane.branch, tip)
         if lane.id not in self._open:
-            self._coming.discard(lane.id)
-            worktrees.pool.expect(len(self._coming))
-            self._context.recorder.emit(
-                "worktree.created",
-                epic=lane.epic,
-                lane=lane.id,
-                path=str(path),
-                branch=lane.branch,
-                base_commit=tip,
-            )
-            self._open[lane.id] = lane
+            await self._begin(lane, path, tip)
+        elif not lane.direct:
+            await worktrees.reset(path, lane.branch, tip)
         return path, tip
+
+    async def _begin(self, lane: Lane, path: Path, tip: str) -> None:
+        """Open a lane for the first time in this run; what somebody left there is put away, and told."""
+        repo, recorder = self._context.repo, self._context.recorder
+        below = f"{KEEP}lane/{lane.id}/"
+        before = await repo.refs(below)
+        await self._context.worktrees.reset(path, lane.branch, tip)
+        for ref in sorted(set(await repo.refs(below)) - set(before)):
+            recorder.emit(
+                "warning.raised",
+                epic=lane.epic,
+                reason=f"what somebody left in {name_checkout(self._context, path)} is kept as {ref}",
+                hint=f"`git show {ref}` shows it, `git cherry-pick --no-commit {ref}` brings it back",
+            )
+        self._coming.discard(lane.id)
+        self._context.worktrees.pool.expect(len(self._coming))
+        recorder.emit(
+            "worktree.created",
+            epic=lane.epic,
+            lane=lane.id,
+            path=str(path),
+            branch=lane.branch,
+            base_commit=tip,
+        )
+        self._open[lane.id] = lane
 
     async def _must_be_free(self, lane: Lane) -> None:
         """Raises RepositoryError where somebody is on the epic's branch: it would move below them."""
@@ -341,16 +341,6 @@ def _taken(plan: Plan, task: Task, commit_of: Callable[[str], str | None]) -> di
                     seen.add(predecessor.id)
                     stack.append(predecessor)
     return taken
-
-
-def refuse_operation(context: Context, checkout: Checkout, then: str) -> None:
-    """Raises RepositoryError where something is in progress in a checkout; `then` is what helps after it."""
-    if what := checkout.in_progress():
-        path, root = checkout.path, context.repo.root
-        where = path.relative_to(root) if path != root and path.is_relative_to(root) else path
-        raise RepositoryError(
-            f"somebody is in the middle of {what} in {where}: {checkout.how_to_end()}, then `{then}`"
-        )
 
 
 async def remove_lanes(context: Context, epic: str) -> None:
