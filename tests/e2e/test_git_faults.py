@@ -112,6 +112,19 @@ async def test_branches_of_agents_in_a_run_that_was_killed(workshop: Workshop) -
     assert "stray" in workshop.git("log", "--format=%s", "--glob=refs/yoke/keep/branch").splitlines()
 
 
+@pytest.mark.parametrize("back", ["git switch -q epic/one", "true"], ids=["left", "on-it"])
+async def test_a_branch_of_an_agent_whose_commit_was_collected_goes(workshop: Workshop, back: str) -> None:
+    """With it there, git does nothing that looks at all refs."""
+    workshop.config(agents={"max_attempts": 2})
+    lose = "o=$(git rev-parse HEAD | sed 's|^..|&/|'); rm -f $(git rev-parse --git-common-dir)/objects/$o"
+    make = f"git switch -q -c mine; echo x > x; git add x; git commit -qm x; {lose}; {back}; exit 1"
+    once = f"test -e {workshop.root}/../once || {{ touch {workshop.root}/../once; {make}; }}"
+    workshop.plan(epic("one", task("one.a", f"{once}; echo a > a.txt")))
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.branches() == ["main"]
+    assert workshop.git("fsck", "--no-dangling", "--no-reflogs") == ""
+
+
 async def test_a_landing_whose_commit_was_collected_as_garbage(workshop: Workshop) -> None:
     """While a landing is tested, no ref leads to its commit; a crash and a `git gc` later it is gone."""
     lock = '"$(git rev-parse --git-common-dir)/yoke/run.lock"'

@@ -134,7 +134,7 @@ async def test_finished_work_that_was_taken_out_of_its_branch_is_missed(workshop
     workshop.git("reset", "-q", "--hard", "main", cwd=workshop.root / ".worktrees/one")
     (workshop.root / "one.a.txt").unlink()
     (waiting,) = (await workshop.run(land=("one",))).waiting
-    assert "lacks commits of its completed tasks" in waiting.reason
+    assert "branch epic/one lacks the commits of one.a: `yoke retry one.a`" in waiting.reason
 
 
 async def test_what_was_undone_does_not_stand_for_work_that_was_taken_out(workshop: Workshop) -> None:
@@ -149,7 +149,7 @@ async def test_what_was_undone_does_not_stand_for_work_that_was_taken_out(worksh
     workshop.git("commit", "-q", "--allow-empty", "-m", "Something else", cwd=lane)
     (workshop.root / "one.a.txt").unlink()
     (waiting,) = (await workshop.run(land=("one",))).waiting
-    assert "lacks commits of its completed tasks" in waiting.reason
+    assert "branch epic/one lacks the commits of one.a: `yoke retry one.a`" in waiting.reason
     assert workshop.of("task.rebased") == []
 
 

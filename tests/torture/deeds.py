@@ -36,6 +36,7 @@ class Deeds:
         self._acts = acts
         self._shop = world.shop
         self._count = 0
+        self._fill = self._shop.parent / "fill"
         self._undo: list[Callable[[], object]] = []
         self._plain: dict[str, Callable[[], object]] = {
             "commit": lambda: self._commit(self._shop, f"person/{self._count}.txt"),
@@ -68,6 +69,8 @@ class Deeds:
 
     def undo(self) -> None:
         """At the end of a run: what a person or a machine does not leave like that."""
+        # On a full disk, git itself stops halfway.
+        self._fill.unlink(missing_ok=True)
         while self._undo:
             self._undo.pop()()
 
@@ -210,8 +213,6 @@ class Deeds:
         return None
 
     def _fill_the_disk(self) -> None:
-        fill = self._shop.parent / "fill"
-        with contextlib.suppress(OSError), fill.open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError), self._fill.open("wb", buffering=0) as file:
             while file.write(bytes(1 << 16)):
                 pass
-        self._undo.append(lambda: fill.unlink(missing_ok=True))

@@ -52,7 +52,7 @@ class Workflow:
         self._lanes = Lanes(context, resolution)
         self._unsettled = Unsettled(context, ledger, self._go_on, self._end)
         self._queue = LandingQueue(
-            Landings(context, self._lanes, ledger.commits_of, self._landing_ended),
+            Landings(context, self._lanes, ledger.commits_of, ledger.rebased, self._landing_ended),
             self._unsettled.landable,
             parallel=context.config.landing.max_parallel_checks,
             batch=context.config.landing.batch,

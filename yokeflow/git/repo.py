@@ -132,13 +132,16 @@ class Repo:
 
     async def _must_lead_somewhere(self, branch: str) -> None:
         """Raises RepositoryError for a branch that is there, and whose commit is not."""
-        asked = ("-q", "--verify", "--end-of-options", f"refs/heads/{branch}")
-        out = await self.git("rev-parse", *asked, ok=(0, 1, 128))
-        if out.returncode == 0:
+        if oid := await self.held(f"refs/heads/{branch}"):
             raise RepositoryError(
-                f"{branch} leads to {out.text[:12]}, which this repository does not have",
+                f"{branch} leads to {oid[:12]}, which this repository does not have",
                 hint=f"`git reflog {branch}` tells where it was: `git update-ref refs/heads/{branch} COMMIT`",
             )
+
+    async def held(self, ref: str) -> str | None:
+        """The id that a full ref holds, also when its object is gone; None when there is no such ref."""
+        out = await self.git("rev-parse", "-q", "--verify", "--end-of-options", ref, ok=(0, 1, 128))
+        return out.text if out.returncode == 0 else None
 
     async def is_ancestor(self, a: str, b: str) -> bool:
         """Whether everything in `a` is in `b` too. A commit is its own ancestor."""

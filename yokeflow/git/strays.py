@@ -46,7 +46,12 @@ async def _put_away(checkout: Checkout, is_stray: Callable[[str], bool], since: 
     elsewhere = {await each.branch() for each in others}
     for name in strays:
         tip = await repo.branch(name)
-        if tip is None or name in elsewhere:
+        if name in elsewhere:
+            continue
+        if tip is None:
+            # A collection of garbage took where it led, and git refuses all that looks at every ref.
+            if oid := await repo.held(f"refs/heads/{name}"):
+                await repo.delete_ref(f"refs/heads/{name}", oid)
             continue
         checkout.remove_locks()
         await repo.keep(f"branch/{name}/{tip[:12]}", tip)

@@ -16,6 +16,7 @@ from yokeflow.engine.landing.copies import Copies
 from yokeflow.engine.landing.message import landing_message
 from yokeflow.engine.landing.queue import GONE, LOST, Built, Member
 from yokeflow.engine.landing.settings import wrong_settings
+from yokeflow.engine.landing.tips import find_tip
 from yokeflow.engine.lanes.guard import guard_running, put_right_refused
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.engine.report import LandingResult
@@ -24,7 +25,7 @@ from yokeflow.errors import GitError, ProjectBusyError, RepositoryError, YokeErr
 from yokeflow.git.advance import is_unfinished
 from yokeflow.git.evidence import attach
 from yokeflow.git.merge import Advance, advance, commit_merge, finish_advance, merge_trees
-from yokeflow.git.squashed import keep_squashed, squashed, with_history
+from yokeflow.git.squashed import keep_squashed, with_history
 from yokeflow.model import LandingStatus, MergeStrategy
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from yokeflow.engine.context import Context
     from yokeflow.engine.lanes.lanes import Lanes
     from yokeflow.git.evidence import Proof
-    from yokeflow.git.repo import Repo
-    from yokeflow.model import Epic
 
 #: What goes wrong with git or the checkout costs the landing, not the run.
 _FAULTS = (GitError, RepositoryError, ProjectBusyError)
@@ -50,15 +49,18 @@ class Landings:
         context: Context,
         lanes: Lanes,
         commits_of: Callable[[str], Mapping[str, str]],
+        rebased: Callable[[str, str], None],
         ended: Callable[[LandingResult], None],
     ) -> None:
         """`commits_of` gives the completed tasks of an epic with the commits that completed them.
 
-        `ended` is told how each landing ends.
+        `rebased` is told of a task whose commit a person has rewritten and of what came of it, `ended` how
+        each landing ends.
         """
         self._context = context
         self._lanes = lanes
         self._commits_of = commits_of
+        self._rebased = rebased
         self._ended = ended
         self._slots = asyncio.PriorityQueue[int]()
         for slot in range(1, context.config.landing.max_parallel_checks + 1):
@@ -130,10 +132,10 @@ class Landings:
         if self._rewound and (gone := await self._gone(name, base)):
             reason = f"{context.target} was taken back to before {gone} landed, on which {name} is built"
             return _rejection(name, "checkout", reason)
-        tip = await self._tip(context.plan.epic[name], commits)
-        if tip is None:
-            reason = f"branch {context.epic_branch(name)} lacks commits of its completed tasks"
-            return _rejection(name, "conflict", reason)
+        found = await find_tip(context, name, commits, self._rebased)
+        tip = found.commit
+        if found.missing:
+            return _rejection(name, "conflict", _lacking(context.epic_branch(name), found.missing))
         ours = await self._with_history(base, name, ahead)
         merged = await merge_trees(context.repo, ours, tip)
         if merged.tree is None and await context.repo.is_ancestor(base, tip):
@@ -150,29 +152,6 @@ class Landings:
         repo, below = self._context.repo, self._context.order.builds_on(name)
         coming = [(member.commit, member.tip) for member in ahead if self._squash and member.epic in below]
         return await with_history(repo, base, below, coming)
-
-    async def _tip(self, epic: Epic, commits: Mapping[str, str]) -> str | None:
-        """The tip of the epic's branch, which holds all its work; made again when somebody removed it.
-
-        None when finished work is missing there. A person may have rebased it: then the trailers tell.
-        """
-        repo, branch = self._context.repo, self._context.epic_branch(epic.id)
-        tip = await repo.branch(branch)
-        last = await repo.independent([*([tip] if tip else []), *commits.values()])
-        if tip is None:
-            if len(last) == 1:
-                await repo.update_ref(f"refs/heads/{branch}", last[0], None, f"yoke: find {epic.id} again")
-            return last[0] if len(last) == 1 else None
-        if last == [tip]:
-            return tip
-        fresh = await repo.commits(f"refs/heads/{self._context.target}", tip)
-        carried = {task for commit in fresh for task in commit.trailers.get("Yoke-Task", ())}
-        before = [kept for _, kept in await squashed(repo, {epic.id})]
-        for task, commit in commits.items():
-            # What landed as a squash before the plan grew is in the target, not in the branch.
-            if task not in carried and not await _is_in(repo, commit, [tip, *before]):
-                return None
-        return tip
 
     async def _gone(self, name: str, base: str) -> str | None:
         """An epic that `name` builds on and that has landed in this run, but is not in `base` any more."""
@@ -390,12 +369,14 @@ class Landings:
         return self._context.config.parallel.merge_strategy is MergeStrategy.SQUASH
 
 
+def _lacking(branch: str, tasks: Sequence[str]) -> str:
+    return (
+        f"branch {branch} lacks the commits of {', '.join(tasks)}: "
+        f"`yoke retry {tasks[0]}` has it done again; if its work is there in another form, "
+        "say so with a commit there: "
+        f"`git commit --allow-empty -m 'Yoke-Task: {tasks[0]}'`"
+    )
+
+
 def _rejection(epic: str, waits: str, reason: str, output: str = "") -> LandingResult:
     return LandingResult(epic, LandingStatus.REJECTED, waits=waits, reason=reason, output=output)
-
-
-async def _is_in(repo: Repo, commit: str, tips: Sequence[str]) -> bool:
-    for tip in tips:
-        if await repo.is_ancestor(commit, tip):
-            return True
-    return False

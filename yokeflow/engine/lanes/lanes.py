@@ -286,8 +286,8 @@ class Lanes:
                     # Somebody collects garbage, and nothing led to it yet.
                     continue
                 raise
-            if joined != head and await repo.object(f"{joined}^{{tree}}") is None:
-                # Only the commit was spared. The same merge writes its tree again, and a ref leads there now.
+            if joined != head:
+                # What a collection took before a ref led to it, the same merge writes again.
                 await merge_trees(repo, tip, head)
             return joined
 

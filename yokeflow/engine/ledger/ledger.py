@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from yokeflow.engine.ledger.firsts import first_of
 from yokeflow.engine.ledger.interventions import SYSTEM, Interventions
 from yokeflow.engine.report import Landed, Waiting
-from yokeflow.model import LandingStatus, Status, Strength
+from yokeflow.model import LandingStatus, Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from yokeflow.events import Event
     from yokeflow.model import Epic, Failure, Plan, Task
     from yokeflow.store.items import ItemState
+
+#: Where this keeps a finished epic from landing, a person may have one of its tasks done again.
+_DO_AGAIN = ("conflict", "red_check")
 
 
 class Ledger:
@@ -179,6 +183,9 @@ class Ledger:
     def refusal(self, action: str, item: str) -> str:
         """Why a person's `retry`, `skip` or `land` of an item makes no sense; empty when it does."""
         if item in self._plan.tasks:
+            epic = self._plan.tasks[item].epic
+            if action == "retry" and item in self.commits and self.interventions.about(epic, *_DO_AGAIN):
+                return ""
             if self.is_done(item):
                 return f"{item} is done"
             again = item in self.failed or self.interventions.about(item, "question")
@@ -218,7 +225,8 @@ class Ledger:
             elif entry.more.get("rejected"):
                 events += self._queue(epic)
         self._recorder.record(*events)
-        return self._first_of(entry.item) if stage == "before" and choice == "reject" else []
+        over = self.finished | set(self.failed)
+        return first_of(self._plan, entry.item, over) if (stage, choice) == ("before", "reject") else []
 
     def _send_back(self, epic: str, by: str, text: str) -> list[Event]:
         """An epic that a person does not want to land as it is stays where it is until somebody approves."""
@@ -229,23 +237,6 @@ class Ledger:
             self._recorder.event("landing.rejected", epic=epic, reason=why, output=""),
             *self.interventions.ask_approval(self._plan.epic[epic], "after", why, commits, rejected=True),
         ]
-
-    def _first_of(self, item: str) -> list[Task]:
-        """A task, or the open tasks of an epic that wait for no other one of it."""
-        if item in self._plan.tasks:
-            return [self._plan.tasks[item]]
-        if item not in self._plan.epic:
-            # It is gone from the plan.
-            return []
-        over = self.finished | set(self.failed)
-        left = {task.id: task for task in self._plan.epic[item].tasks if task.id not in over}
-        behind = {
-            task.id
-            for task in left.values()
-            for edge in task.depends_on
-            if edge.strength is Strength.HARD and edge.predecessor in left
-        }
-        return [task for name, task in left.items() if name not in behind]
 
     def _needs_approval(self, epic: str) -> bool:
         """Whether a finished epic may not land as it is."""
@@ -282,13 +273,18 @@ class Ledger:
             self._recorder.emit("task.reopened", epic=epic, task=task, by="system", reason="unblocked")
 
     def reopen(self, task: str, *, by: str) -> None:
-        """A person wants the task tried again."""
+        """A person wants the task tried again, or done again where its epic cannot land as it is."""
         self.failed.pop(task, None)
         self._failures[task] = []
         self._failed_attempts[task] = 0
         epic = self._plan.tasks[task].epic
+        events = self.interventions.settle(task, "retry", by)
+        if task in self.commits:
+            self._open_again(task)
+            self._held.discard(epic)
+            events += self.interventions.settle_all(epic, "retry", by)
         reopened = self._recorder.event("task.reopened", epic=epic, task=task, by=by, reason="")
-        self._recorder.record(*self.interventions.settle(task, "retry", by), reopened)
+        self._recorder.record(*events, reopened)
 
     def skip(self, task: str, *, by: str) -> None:
         """A person wants the task left out."""
@@ -337,20 +333,26 @@ class Ledger:
                 self._ask_to_land(epic)
 
     def rebased(self, task: str, commit: str) -> None:
-        """A person has rewritten a completed task's commit: another one has the work."""
+        """A person has rewritten a completed task's commit: what came of it is to be approved."""
         was, self.commits[task] = self.commits[task], commit
         epic = self._plan.tasks[task].epic
         self._recorder.emit("task.rebased", epic=epic, task=task, commit=commit, was=was)
+        if epic in self._finished:
+            self._ask_to_land(epic)
 
     def lose(self, task: str, reason: str) -> None:
         """A completed task's commit is not in the repository: it is to be done again."""
-        del self.commits[task]
+        self._open_again(task)
         epic = self._plan.tasks[task].epic
+        self._recorder.emit("task.reopened", epic=epic, task=task, by="system", reason=reason)
+
+    def _open_again(self, task: str) -> None:
+        epic, _ = self._plan.tasks[task].epic, self.commits.pop(task)
         self._open[epic] += 1
         self._finished.discard(epic)
         self._queued.discard(epic)
-        self.landed.discard(epic)
-        self._recorder.emit("task.reopened", epic=epic, task=task, by="system", reason=reason)
+        if task in self.completed_now:
+            self.completed_now.remove(task)
 
     def take_back(self, epic: str, reason: str) -> None:
         """A person took an epic off the target: whether it lands again is for a person to say."""

@@ -143,7 +143,7 @@ async def _close_session(context: Context, session: OpenSession, branch: str) ->
     epic = task.epic if task else ""
     joined = await _joined(context, session, branch, context.epic_branch(epic)) if epic else None
     kept = "" if joined else await _take_back(context, session, branch)
-    seconds = (datetime.now(UTC) - session.started).total_seconds()
+    seconds = _seconds(context, session)
     finished = context.recorder.event(
         "session.finished",
         epic=epic,
@@ -178,6 +178,14 @@ async def _joined(context: Context, session: OpenSession, branch: str, epic_bran
     return tip if ours else None
 
 
+def _seconds(context: Context, session: OpenSession) -> float:
+    """How long it lived, by the last that it said; not less than nothing where a clock went back."""
+    ended = datetime.now(UTC).timestamp()
+    with suppress(OSError):
+        ended = (context.project.session_folder(session.id) / "output.log").stat().st_mtime
+    return max(ended - session.started.timestamp(), 0.0)
+
+
 async def _take_back(context: Context, session: OpenSession, branch: str) -> str:
     """Put the lane back to where the session started; gives the ref that keeps what it had done."""
     repo, base = context.repo, session.base_commit
@@ -189,6 +197,11 @@ async def _take_back(context: Context, session: OpenSession, branch: str) -> str
     if checkout := find(repo, path):
         await put_away_since(checkout, branch, session.started.timestamp())
     await context.worktrees.reset(path, branch, base)
+    made = await repo.commits(base, tip)
+    if not all(session.id in commit.trailers.get("Yoke-Session", ()) for commit in made):
+        # Whether the agent or a person made them since, nobody can tell.
+        reason = f"{branch} is back where {session.task} began; it had commits that do not name its session"
+        context.recorder.emit("warning.raised", reason=reason, hint=f"they are kept: git log {base}..{kept}")
     return kept
 
 
@@ -239,7 +252,9 @@ async def compare_with_git(
     places = await positions(repo, f"refs/heads/{context.target}")
     await follow_rebased(context, ledger, places)
     for task, commit in list(ledger.commits.items()):
-        if await repo.resolve(commit) is None:
+        # What has landed is in the landing, whatever became of the commits that it was made of.
+        landed = context.plan.tasks[task].epic in ledger.landed
+        if not landed and await repo.resolve(commit) is None:
             ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
     new = await any_new(context, store, project_id)
     reverts = Reverts(())
