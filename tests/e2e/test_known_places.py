@@ -140,9 +140,8 @@ async def test_a_landing_waits_until_the_checkout_is_put_right(
     moved = f'[ "$(cat {workshop.root}/.git/refs/heads/main)" = {new} ]'
     wait = f"for n in 1 2 3 4 5 6 7 8 9 10; do {moved} && break; sleep 0.05; done"
     slow(tmp_path / "bin", f": >{tmp_path}/puts; {wait}", monkeypatch)
-    landings = Landings(
-        left, Lanes(left, left.decide.resolve(left.plan, {}, {})), lambda _: {}, lambda _: None
-    )
+    lanes = Lanes(left, left.decide.resolve(left.plan, {}, {}))
+    landings = Landings(left, lanes, lambda _: {}, lambda *_: None, lambda _: None)
     puts = asyncio.create_task(put_right_refused(left))
     while not (tmp_path / "puts").exists():
         assert not puts.done()

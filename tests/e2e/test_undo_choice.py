@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine.undo.undoing import Undo
 from yokeflow.errors import YokeError
 
+if TYPE_CHECKING:
+    from yokeflow.engine.undo.choice import Undoing
+
 
 async def chosen(workshop: Workshop, what: str) -> list[str]:
     """The epics that would be undone."""
     found: list[str] = []
     project = await workshop.project()
-    await Undo(project, project.load_plan(), by="x").execute(
-        what, lambda undoing: bool(found.extend(undoing.epics))
-    )
+
+    def refuse(undoing: Undoing) -> bool:
+        found.extend(undoing.epics)
+        return False
+
+    await Undo(project, project.load_plan(), by="x").execute(what, refuse)
     return found
 
 
