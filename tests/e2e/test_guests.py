@@ -11,6 +11,7 @@ from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from yokeflow.engine.report import RunReport
@@ -103,3 +104,33 @@ async def test_what_a_person_left_uncommitted_is_told_when_it_is_put_away(worksh
     workshop.git("cherry-pick", "--no-commit", ref)
     assert workshop.git("status", "--porcelain").splitlines() == ["M  a.1.txt", "A  note"]
     assert (workshop.root / "note").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "what", "result"),
+    [
+        (
+            rebase,
+            ("-c", "core.editor=true", "rebase", "--continue"),
+            f"a rebase in .worktrees/a: {REBASE}",
+            "cleaned",
+        ),
+        (merge, ("commit", "-q", "--no-edit"), f"a merge in .worktrees/a: {MERGE}", "both"),
+    ],
+)
+async def test_an_epic_waits_until_what_is_in_progress_in_its_worktree_is_over(
+    workshop: Workshop, begin: Callable[[Workshop, Path], None], end: Sequence[str], what: str, result: str
+) -> None:
+    lane = workshop.root / ".worktrees/a"
+    workshop.plan(epic("a", task("a.1"), task("a.2"), approve="after"))
+    await workshop.run()
+    begin(workshop, lane)
+    before = state(workshop, lane)
+    assert workshop.yoke("attention", "answer", "a", "approve").returncode == 0
+    report = await workshop.run()
+    assert reasons(report) == [("a", "checkout", f"somebody is in the middle of {what}, then `yoke land a`")]
+    assert state(workshop, lane) == before
+    workshop.git(*end, cwd=lane)
+    assert (await workshop.run(land=("a",))).exit_code is ExitCode.OK
+    assert workshop.git("show", "main:a.1.txt") == result
+    workshop.assert_tidy()

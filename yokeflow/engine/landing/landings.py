@@ -18,6 +18,7 @@ from yokeflow.engine.landing.queue import GONE, LOST, Built, Member
 from yokeflow.engine.landing.settings import wrong_settings
 from yokeflow.engine.landing.tips import find_tip
 from yokeflow.engine.lanes.guard import guard_running, put_right_refused
+from yokeflow.engine.lanes.guests import refuse_in_epic
 from yokeflow.engine.lanes.lanes import remove_lanes
 from yokeflow.engine.report import LandingResult
 from yokeflow.engine.sessions.checks import Subject
@@ -129,6 +130,7 @@ class Landings:
         context, commits = self._context, self._commits_of(name)
         if not base:
             return _rejection(name, "checkout", f"the target branch {context.target} is gone")
+        await refuse_in_epic(context, name)
         if self._rewound and (gone := await self._gone(name, base)):
             reason = f"{context.target} was taken back to before {gone} landed, on which {name} is built"
             return _rejection(name, "checkout", reason)
