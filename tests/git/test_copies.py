@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.git.conftest import commit, run
 from yokeflow.engine.landing.copies import Copies
-from yokeflow.engine.landing.queue import Member
+from yokeflow.git.merge import commit_merge, merge_trees
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from yokeflow.git.repo import Repo
 
 
-def member(project: Path, name: str) -> Member:
-    """An epic that is merged onto the first commit."""
-    old = run(project, "rev-parse", "main")
-    run(project, "switch", "-q", "-c", name, "main")
-    tip = commit(project, name, **{name: name})
-    run(project, "switch", "-q", "--detach", "main")
-    run(project, "merge", "-q", "--no-ff", "-m", f"Land {name}", name)
-    made = run(project, "rev-parse", "HEAD")
-    return Member(name, (), tip, old, run(project, "rev-parse", "HEAD^{tree}"), made)
-
-
-async def test_a_landing_is_written_again_while_another_passes_its_checks(
-    repo: Repo, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(project, "config", "user.name", "Ada")
-    run(project, "config", "user.email", "ada@example.com")
-    first, second = member(project, "first"), member(project, "second")
-    copies, look = Copies(repo), repo.object
-    await copies.take([first])
-    (repo.common_dir / "objects" / first.commit[:2] / first.commit[2:]).unlink()
-    passed: list[Member] = []
-
-    async def late(name: str) -> str | None:
-        if not passed:
-            passed.append(second)
-            await copies.take([second])
-        return await look(name)
-
-    monkeypatch.setattr(repo, "object", late)
-    await copies.restore()
-    assert passed
-    assert run(project, "rev-parse", f"{first.commit}^{{tree}}") == first.tree
+@pytest.mark.parametrize("many", [3, 1400])
+async def test_what_was_written_for_a_merge_is_written_again(repo: Repo, project: Path, many: int) -> None:
+    """The commit, its trees and the file that has both sides; nothing that was there before."""
+    for number in range(many):
+        (project / f"{number}.txt").write_text(f"{number}\n")
+    (project / "deep").mkdir()
+    (project / "deep/both.txt").write_text("".join(f"{line}\n" for line in range(20)))
+    run(project, "add", "-A")
+    run(project, "commit", "-qm", "Files")
+    run(project, "switch", "-q", "-c", "other")
+    (project / "deep/both.txt").write_text("".join(f"{line}\n" for line in range(19)))
+    theirs = commit(project, "Theirs", x="1")
+    run(project, "switch", "-q", "main")
+    (project / "deep/both.txt").write_text("".join(f"{line}\n" for line in range(1, 20)))
+    ours = commit(project, "Ours", y="1")
+    time.sleep(0.05)
+    since = time.time()
+    merged = await merge_trees(repo, ours, theirs)
+    assert merged.tree
+    made = await commit_merge(repo, ours, theirs, "Merge", tree=merged.tree)
+    new = run(project, "rev-list", "--objects", "--no-object-names", made, f"^{ours}", f"^{theirs}").split()
+    assert len(new) == 4
+    copies = Copies(repo.common_dir / "objects")
+    copies.take([made], since)
+    run(project, "prune", "--expire=now")
+    assert await repo.resolve(made) is None
+    copies.restore()
+    run(project, "update-ref", "refs/heads/main", made)
+    assert run(project, "fsck", "--full", "--no-dangling") == ""
+    assert {oid for oid in new if (project / ".git/objects" / oid[:2] / oid[2:]).is_file()} == set(new)

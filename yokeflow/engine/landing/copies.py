@@ -6,40 +6,81 @@ target that is moved in between would lead to nothing.
 
 from __future__ import annotations
 
+import os
+import re
+import zlib
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from yokeflow.engine.landing.queue import Member
-    from yokeflow.git.repo import Repo
+    from collections.abc import Iterable
 
 #: A collection deletes soon after it has looked; what was written long before it spares.
 _MOST: Final = 16
+#: Seconds by which the time of a file may be behind.
+_GRAIN: Final = 0.02
+#: Bytes of a tree whose files nobody looks for one by one.
+_LARGE: Final = 1 << 15
+#: The names of a tree's entries, and of those that are trees, by the size of names. Where these find what
+#: only looks like an entry, nothing has that name.
+_ENTRIES: Final = {size: re.compile(rb"\d+ [^\0]+\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
+_TREES: Final = {size: re.compile(rb"(?=40000 [^\0]+\0(.{%d}))" % size, re.DOTALL) for size in (20, 32)}
 
 
 class Copies:
-    """What the latest landings of a run wrote, each as a pack in memory."""
+    """The object files of a run's latest landings."""
 
-    def __init__(self, repo: Repo) -> None:
-        self._repo = repo
-        self._packs: dict[tuple[str, ...], bytes] = {}
+    def __init__(self, objects: Path) -> None:
+        self._objects = objects
+        self._taken: deque[dict[str, bytes]] = deque(maxlen=_MOST)
 
-    async def take(self, members: Sequence[Member]) -> None:
-        """Copy what is in a merge and in none of its sides. Raises GitError where some of it is gone."""
-        last = members[-1].commit
-        if last == members[0].old:
-            return
-        revisions = [last, f"^{members[0].old}", *(f"^{member.tip}" for member in members)]
-        flags = ("-q", "--revs", "--stdout")
-        out = await self._repo.git("pack-objects", *flags, stdin="\n".join([*revisions, ""]).encode())
-        self._packs[tuple(member.commit for member in members)] = out.stdout
-        while len(self._packs) > _MOST:
-            del self._packs[next(iter(self._packs))]
+    def take(self, commits: Iterable[str], since: float) -> None:
+        """Copy some commits, and what they name that was written for them, which is all `since` that time."""
+        for commit in commits:
+            self._taken.append(self._written_for(commit, since - _GRAIN))
 
-    async def restore(self) -> None:
-        """Write again what is gone."""
-        # The next epic may pass its checks meanwhile.
-        for commits, pack in tuple(self._packs.items()):
-            if [each for each in commits if await self._repo.object(f"{each}^{{tree}}") is None]:
-                await self._repo.git("unpack-objects", "-q", stdin=pack)
+    def restore(self) -> None:
+        """Write again what is gone; what git has packed meanwhile it then has twice."""
+        for files in self._taken:
+            for file, content in files.items():
+                if not Path(file).exists():
+                    _write(Path(file), content)
+
+    def _written_for(self, commit: str, since: float) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        names = [commit]
+        while names:
+            name = names.pop()
+            # There can be a thousand of them, for which a Path takes too long.
+            file = f"{self._objects}/{name[:2]}/{name[2:]}"
+            # What is in a pack only is older.
+            with suppress(FileNotFoundError):
+                if os.lstat(file).st_mtime >= since and file not in found:
+                    found[file] = Path(file).read_bytes()
+                    names += _below(zlib.decompress(found[file]), len(name) // 2)
+        return found
+
+
+def _below(content: bytes, size: int) -> list[str]:
+    """The names, of `size` bytes, that a commit or a tree has in it, but for a commit's parents.
+
+    Of a very large tree only those of its trees: to look for each of its files would hold up the landing.
+    """
+    kind, _, rest = content.partition(b"\0")
+    if kind.startswith(b"commit"):
+        return [rest[5 : 5 + 2 * size].decode()]
+    if not kind.startswith(b"tree"):
+        return []
+    entries = _ENTRIES if len(rest) <= _LARGE else _TREES
+    return [name.hex() for name in entries[size].findall(rest)]
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    # By this name git removes what a crash leaves.
+    new = path.parent / f"tmp_obj_{path.name[:8]}"
+    new.write_bytes(content)
+    new.chmod(0o444)
+    new.replace(path)

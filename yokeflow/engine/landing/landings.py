@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -72,7 +72,7 @@ class Landings:
         self._seen, self._rewound = "", False
         #: The commits by which epics landed in this run.
         self._landed: dict[str, str] = {}
-        self._copies = Copies(context.repo)
+        self._copies = Copies(context.repo.common_dir / "objects")
         #: What proved the commits that passed, until they land.
         self._proofs: dict[str, tuple[Proof, ...]] = {}
 
@@ -89,7 +89,7 @@ class Landings:
 
     async def _restored(self) -> str:
         """Where the target is once nothing of the latest landings is missing; empty when it is gone."""
-        await self._copies.restore()
+        self._copies.restore()
         return await self._context.repo.branch(self._context.target) or ""
 
     async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
@@ -197,12 +197,16 @@ class Landings:
             found = await self._try_test(built, stop)
             if isinstance(found, Built):
                 built = found
-                await self._copies.take(built.members)
+                self._copy(built.members)
         except _FAULTS as error:
             if await self._is_gone(built.members[-1].commit):
                 return GONE
             return _rejection(built.members[-1].epic, "checkout", error.message)
         return found
+
+    def _copy(self, members: Sequence[Member]) -> None:
+        begun = min(self._started[member.epic] for member in members)
+        self._copies.take((member.commit for member in members), time() - (monotonic() - begun))
 
     async def _try_test(self, built: Built, stop: asyncio.Event) -> Built | LandingResult:
         last = built.members[-1]
@@ -287,7 +291,7 @@ class Landings:
         for member in built.members:
             await keep_squashed(context.repo, member.epic, member.commit, member.tip)
         proofs = self._proofs.pop(last.commit, ())
-        await self._copies.restore()
+        self._copies.restore()
         try:
             await attach(context.repo, last.commit, last.tree, proofs)
         except _FAULTS as error:
