@@ -167,6 +167,37 @@ async def test_what_git_removes_while_lanes_are_joined_is_made_anew(
     workshop.assert_tidy()
 
 
+@pytest.mark.parametrize(
+    "done", ["printf '%s\\n' $new >$ref.lock", "cd ..; {real} update-ref $ref $new $old"]
+)
+async def test_git_is_killed_as_it_joins_two_lanes(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: str
+) -> None:
+    """It leaves its lock, for which everybody would wait for ever, or has done what it was to do."""
+    real = shutil.which("git")
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *"yoke: join"*) mkdir {tmp_path}/once 2>/dev/null || exec {real} "$@" ;; '
+        f'*) exec {real} "$@" ;; esac\n'
+        "while [ $# -gt 3 ]; do shift; done\n"
+        f"ref=$1 new=$2 old=$3; cd {workshop.root}/.git\n"
+        f"{done.format(real=real)}\n"
+        "kill -9 $$\n"
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    workshop.config(parallel={"strategy": "by_task"})
+    workshop.plan(epic("one", task("one.a"), task("one.b"), task("one.c", depends_on=["one.a", "one.b"])))
+    report = await workshop.run()
+    assert (tmp_path / "once").exists()
+    assert (report.exit_code, len(report.completed)) == (ExitCode.OK, 3)
+    failed = [event for event in workshop.of("session.finished") if event["state"] == "failed"]
+    assert len(failed) == ("lock" in done)
+    workshop.assert_tidy()
+
+
 @pytest.mark.parametrize("moment", ["merge -q --ff-only", "worktree add"])
 async def test_what_git_removes_before_it_lands_is_merged_anew(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

@@ -39,11 +39,11 @@ async def test_what_was_written_for_a_merge_is_written_again(repo: Repo, project
     made = await commit_merge(repo, ours, theirs, "Merge", tree=merged.tree)
     new = run(project, "rev-list", "--objects", "--no-object-names", made, f"^{ours}", f"^{theirs}").split()
     assert len(new) == 4
-    copies = Copies(repo.common_dir / "objects")
+    copies = Copies(repo)
     copies.take([made], since)
     run(project, "prune", "--expire=now")
     assert await repo.resolve(made) is None
-    copies.restore()
+    await copies.restore()
     run(project, "update-ref", "refs/heads/main", made)
     assert run(project, "fsck", "--full", "--no-dangling") == ""
     assert {oid for oid in new if (project / ".git/objects" / oid[:2] / oid[2:]).is_file()} == set(new)

@@ -59,8 +59,9 @@ async def attach(repo: Repo, commit: str, tree: str, proofs: Sequence[Proof]) ->
     ref, old, tries = f"{EVIDENCE}{commit}", None, _TRIES
     while proofs:
         known = (await read(repo, commit))[commit].proofs if old else ()
-        tag = await _tag(repo, commit, tree, list(dict.fromkeys((*known, *proofs))))
+        tag = ""
         try:
+            tag = await _tag(repo, commit, tree, list(dict.fromkeys((*known, *proofs))))
             await repo.update_ref(ref, tag, old, "yoke: evidence")
         except RefMovedError:
             there = await repo.refs(ref)
@@ -68,8 +69,8 @@ async def attach(repo: Repo, commit: str, tree: str, proofs: Sequence[Proof]) ->
                 raise
             old = there.get(ref)
         except GitError:
-            # Somebody's `git gc --prune=now` may take what no ref reaches yet.
-            if await repo.object(f"{tag}^{{tag}}") or (tries := tries - 1) < 0:
+            # Somebody's `git gc --prune=now` may take what no ref reaches yet, and git may be killed.
+            if (tag and await repo.object(f"{tag}^{{tag}}")) or (tries := tries - 1) < 0:
                 raise
         else:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -197,7 +197,11 @@ class Repo:
         """
         expected = old or "0" * len(new)
         log = ("--create-reflog",) if ref.startswith(_LOGGED) else ()
-        await self._change_ref("update-ref", "-m", message, *log, ref, new, expected, ref=ref)
+        try:
+            await self._change_ref("update-ref", "-m", message, *log, ref, new, expected, ref=ref)
+        except GitError:
+            self._free(ref, new)
+            raise
 
     async def delete_ref(self, ref: str, old: str) -> None:
         """Remove a full ref that is at `old`. Raises RefMovedError when it is somewhere else."""
@@ -211,6 +215,13 @@ class Repo:
                 raise
             actual = await self.resolve(ref)
             raise RefMovedError(args, error.returncode, error.stderr, actual=actual) from error
+
+    def _free(self, ref: str, new: str) -> None:
+        """Remove the lock of a git that was killed as it wrote `new`; git is over by now."""
+        lock = self.common_dir / f"{ref}.lock"
+        with suppress(OSError):
+            if lock.read_bytes().strip() == new.encode():
+                lock.unlink()
 
     async def keep(self, name: str, commit: str) -> str:
         """Make `commit` reachable below `refs/yoke/keep/` for good; gives the full ref, free of clashes."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from yokeflow.git.repo import Repo
+
 #: A collection deletes soon after it has looked; what was written long before it spares.
 _MOST: Final = 16
 #: Seconds by which the time of a file may be behind.
@@ -32,8 +34,8 @@ _TREES: Final = {size: re.compile(rb"(?=40000 [^\0]+\0(.{%d}))" % size, re.DOTAL
 class Copies:
     """The object files of a run's latest landings."""
 
-    def __init__(self, objects: Path) -> None:
-        self._objects = objects
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
         self._taken: deque[dict[str, bytes]] = deque(maxlen=_MOST)
 
     def take(self, commits: Iterable[str], since: float) -> None:
@@ -41,20 +43,25 @@ class Copies:
         for commit in commits:
             self._taken.append(self._written_for(commit, since - _GRAIN))
 
-    def restore(self) -> None:
-        """Write again what is gone; what git has packed meanwhile it then has twice."""
-        for files in self._taken:
-            for file, content in files.items():
-                if not Path(file).exists():
-                    _write(Path(file), content)
+    async def restore(self) -> None:
+        """Write again what is gone, unless git has packed it meanwhile."""
+        for content in self._missing():
+            kind, _, body = zlib.decompress(content).partition(b"\0")
+            flags = ("-t", kind.split()[0].decode(), "-w", "--stdin")
+            await self._repo.git("hash-object", *flags, stdin=body)
+
+    def _missing(self) -> list[bytes]:
+        return [
+            content for files in self._taken for file, content in files.items() if not Path(file).exists()
+        ]
 
     def _written_for(self, commit: str, since: float) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        names = [commit]
+        names, objects = [commit], self._repo.common_dir / "objects"
         while names:
             name = names.pop()
             # There can be a thousand of them, for which a Path takes too long.
-            file = f"{self._objects}/{name[:2]}/{name[2:]}"
+            file = f"{objects}/{name[:2]}/{name[2:]}"
             # What is in a pack only is older.
             with suppress(FileNotFoundError):
                 if os.lstat(file).st_mtime >= since and file not in found:
@@ -75,12 +82,3 @@ def _below(content: bytes, size: int) -> list[str]:
         return []
     entries = _ENTRIES if len(rest) <= _LARGE else _TREES
     return [name.hex() for name in entries[size].findall(rest)]
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    # By this name git removes what a crash leaves.
-    new = path.parent / f"tmp_obj_{path.name[:8]}"
-    new.write_bytes(content)
-    new.chmod(0o444)
-    new.replace(path)

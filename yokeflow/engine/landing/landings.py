@@ -72,7 +72,7 @@ class Landings:
         self._seen, self._rewound = "", False
         #: The commits by which epics landed in this run.
         self._landed: dict[str, str] = {}
-        self._copies = Copies(context.repo.common_dir / "objects")
+        self._copies = Copies(context.repo)
         #: What proved the commits that passed, until they land.
         self._proofs: dict[str, tuple[Proof, ...]] = {}
 
@@ -89,7 +89,7 @@ class Landings:
 
     async def _restored(self) -> str:
         """Where the target is once nothing of the latest landings is missing; empty when it is gone."""
-        self._copies.restore()
+        await self._copies.restore()
         return await self._context.repo.branch(self._context.target) or ""
 
     async def build(self, base: str, epics: Sequence[str], ahead: Sequence[Member]) -> Built:
@@ -291,7 +291,7 @@ class Landings:
         for member in built.members:
             await keep_squashed(context.repo, member.epic, member.commit, member.tip)
         proofs = self._proofs.pop(last.commit, ())
-        self._copies.restore()
+        await self._copies.restore()
         try:
             await attach(context.repo, last.commit, last.tree, proofs)
         except _FAULTS as error:

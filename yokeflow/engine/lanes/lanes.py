@@ -199,7 +199,9 @@ class Lanes:
             return target
         try:
             await repo.update_ref(f"refs/heads/{lane.epic_branch}", target, None, f"yoke: start {lane.epic}")
-        except RefMovedError:
+        except RefMovedError as error:
+            if error.actual is None:
+                raise
             # Another lane of the epic has just made it.
             return await self._epic_tip(lane)
         return target
@@ -264,32 +266,38 @@ class Lanes:
         lane, repo = place.lane, self._context.repo
         if lane.direct:
             return head
-        ref = f"refs/heads/{lane.epic_branch}"
         while True:
             tip = await self._epic_tip(lane)
-            if await repo.is_ancestor(tip, head):
-                joined = head
-            else:
-                merged = await merge_trees(repo, tip, head)
-                if merged.tree is None:
-                    raise HandOverConflictError(lane.epic, lane.id, merged.conflicts)
-                joined = await commit_merge(
-                    repo, tip, head, f"Join {lane.id} into {lane.epic}\n", tree=merged.tree
-                )
+            joined = head if await repo.is_ancestor(tip, head) else await self._merge_lane(lane, tip, head)
             await self._must_be_free(lane)
-            try:
-                await repo.update_ref(ref, joined, tip, f"yoke: join {lane.id}")
-            except RefMovedError:
-                continue
-            except GitError:
-                if await repo.resolve(joined) is None:
-                    # Somebody collects garbage, and nothing led to it yet.
-                    continue
+            if await self._move_epic(lane, joined, tip):
+                if joined != head:
+                    # What a collection took before a ref led to it, the same merge writes again.
+                    await merge_trees(repo, tip, head)
+                return joined
+
+    async def _merge_lane(self, lane: Lane, tip: str, head: str) -> str:
+        merged = await merge_trees(self._context.repo, tip, head)
+        if merged.tree is None:
+            raise HandOverConflictError(lane.epic, lane.id, merged.conflicts)
+        message = f"Join {lane.id} into {lane.epic}\n"
+        return await commit_merge(self._context.repo, tip, head, message, tree=merged.tree)
+
+    async def _move_epic(self, lane: Lane, new: str, old: str) -> bool:
+        """Whether the epic's branch is at `new`; else it moved, or git collected what nothing led to yet."""
+        repo = self._context.repo
+        try:
+            await repo.update_ref(f"refs/heads/{lane.epic_branch}", new, old, f"yoke: join {lane.id}")
+        except RefMovedError as error:
+            if error.actual == old:
+                # It is locked.
                 raise
-            if joined != head:
-                # What a collection took before a ref led to it, the same merge writes again.
-                await merge_trees(repo, tip, head)
-            return joined
+            return False
+        except GitError:
+            # It may have been killed once all was done.
+            if await repo.branch(lane.epic_branch) != new and await repo.resolve(new):
+                raise
+        return await repo.branch(lane.epic_branch) == new
 
     async def take_up(self, place: Place, task: Task, commit: str) -> str:
         """Bring finished work that was kept aside back into a prepared lane, and join it.
