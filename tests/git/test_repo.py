@@ -16,6 +16,7 @@ from yokeflow.git.repo import Repo
 from yokeflow.git.runner import FOREIGN_VARIABLES, run_git
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TRAILERS = {"Yoke-Task": "auth.model", "Yoke-Session": "5e55"}
@@ -100,6 +101,18 @@ async def test_target_branch(repo: Repo, project: Path) -> None:
         await repo.target_branch(None)
     assert "project.target" in caught.value.hint
     assert await repo.target_branch("main") == "main"
+
+
+async def test_git_that_is_killed_as_it_only_looks_is_asked_again(
+    repo: Repo, project: Path, tmp_path: Path, git_only_path: Callable[[str], None]
+) -> None:
+    real = shutil.which("git")
+    git_only_path(f'mkdir {tmp_path}/once 2>/dev/null && kill -9 $$; exec {real} "$@"')
+    assert (await repo.git("-c", "core.quotePath=false", "rev-list", "main")).text
+    (tmp_path / "once").rmdir()
+    with pytest.raises(GitError):
+        await repo.git("branch", "new", "main")
+    assert await repo.branch("new") is None
 
 
 async def test_a_target_whose_commit_is_gone(repo: Repo, project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from yokeflow.errors import DiskFullError, GitError, RepositoryError
 from yokeflow.git.owner import own_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: What `git rev-parse --local-env-vars` names, and other variables that redirect or reinterpret a command.
 #: Git exports some of them to the hooks it runs.
@@ -51,6 +52,16 @@ FOREIGN_VARIABLES = frozenset(
     }
 )
 
+#: Exit codes of what was killed, also behind a shell.
+_KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+#: What does no more when it is done twice.
+_REPEATABLE = frozenset(
+    (
+        *("cat-file", "commit-tree", "diff-tree", "for-each-ref", "hash-object", "interpret-trailers", "log"),
+        *("ls-files", "ls-tree", "merge-base", "merge-tree", "mktag", "mktree", "rev-list", "rev-parse"),
+        *("symbolic-ref", "var", "version"),
+    )
+)
 #: Ours for every call: no background work, no programs of the user's that could hang or fail, plain output.
 _SETTINGS = tuple(
     part
@@ -134,11 +145,12 @@ async def run_git(
 ) -> GitOutput:
     """Run git in `cwd` to its end, also when the caller is cancelled meanwhile.
 
-    Tries again for some seconds while another git process is in the way. Raises GitError for an exit code
+    Tries again for some seconds while another git process is in the way, and once what only looks, or writes
+    objects, and was killed, as where memory is short. Raises GitError for an exit code
     outside `ok`, DiskFullError when no space is left, RepositoryError when git or `cwd` is missing.
     """
     for delay in (*_DELAYS, None):
-        output = await _to_the_end(args, cwd, stdin, clean_environment(env))
+        output = await _past_a_kill(args, cwd, stdin, clean_environment(env))
         if output.returncode and NO_SPACE.search(output.stderr):
             raise DiskFullError(
                 f"no space left for git in {cwd}", hint="free some space, then `yoke resume` goes on"
@@ -150,6 +162,19 @@ async def run_git(
         return output
     hint = "if no git process is running, remove that lock file" if _BUSY.search(output.stderr) else ""
     raise GitError(args, output.returncode, output.stderr, hint=hint)
+
+
+async def _past_a_kill(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, str]) -> GitOutput:
+    output = await _to_the_end(args, cwd, stdin, env)
+    if output.returncode in _KILLED and _command(args) in _REPEATABLE:
+        return await _to_the_end(args, cwd, stdin, env)
+    return output
+
+
+def _command(args: Sequence[str]) -> str:
+    """The command of git that is called, behind its settings."""
+    settings = {at + 1 for at, arg in enumerate(args) if arg == "-c"}
+    return next((arg for at, arg in enumerate(args) if at not in settings and not arg.startswith("-")), "")
 
 
 async def _to_the_end(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, str]) -> GitOutput:
