@@ -43,6 +43,7 @@ from yokeflow.engine.scheduling.scheduler import Scheduler
 from yokeflow.engine.selection import RunOptions, selected
 from yokeflow.engine.workflow import Workflow
 from yokeflow.errors import ExitCode, UsageError, YokeError
+from yokeflow.git.collection import no_collection
 from yokeflow.git.hooks import Hooks
 from yokeflow.store import items
 from yokeflow.store.drain import Drainer, drain
@@ -97,7 +98,8 @@ class Run:
         self._main = asyncio.current_task()
         with hold_project(self._project.lock_file, self.id):
             opened = self._project.store(self._recorder.record)
-            async with self._project.repo.reading(), opened as (store, project_id):
+            repo = self._project.repo
+            async with no_collection(repo), repo.reading(), opened as (store, project_id):
                 return await self._execute(store, project_id)
 
     def stop(self) -> None:
