@@ -1,8 +1,8 @@
 """Garbage collections are kept out of a repository while a run writes to it.
 
-`git gc --prune=now`, as an agent may run it, looks up what refs lead to and then deletes all else: also the
-commit to which somebody moves a branch meanwhile. Git begins none where another one is going on, which it tells
-by the file in which that one notes its process.
+`git gc --prune=now`, as an agent may run it, looks up what refs lead to and then deletes all else: also
+the commit to which somebody moves a branch meanwhile. Git begins none where another one is going on, which
+it tells by the file in which that one notes its process.
 """
 
 from __future__ import annotations
