@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tests.e2e.conftest import Workshop, epic, task
 from yokeflow.engine.recovery import recovery
 from yokeflow.errors import ExitCode
+from yokeflow.store.driver import connect
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -58,3 +59,21 @@ async def test_what_a_person_did_on_a_branch_after_a_crash_is_named(workshop: Wo
         warning["hint"] for warning in workshop.of("warning.raised") if "had commits" in warning["reason"]
     ]
     assert workshop.git("log", "--format=%s", hint.rpartition(" ")[2]) == "Mine"
+
+
+async def test_a_branch_of_a_killed_agent_goes_whatever_the_clock_says(
+    workshop: Workshop, database_url: str
+) -> None:
+    """Git noted that it was made before the session began; what somebody had before it stays."""
+    workshop.write(".git/info/exclude", "plan.yaml\n.yokeflow.yaml\ngo\n.worktrees\n")
+    workshop.git("branch", "users")
+    make = "git switch -q users; git switch -q -c mine; git commit -q --allow-empty -m mine"
+    workshop.plan(epic("one", task("one.a", f"test -e ../../go && echo a > a.txt || {{ {make}; {KILL}; }}")))
+    assert workshop.yoke("run").returncode == -9
+    workshop.yoke("status")
+    opened = await connect(database_url, 10.0)
+    await opened.execute("UPDATE sessions SET started_at = started_at + interval '1 hour'")
+    await opened.close()
+    (workshop.root / "go").touch()
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.branches() == ["main", "users"]

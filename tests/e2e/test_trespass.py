@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -303,3 +305,27 @@ async def test_a_persons_checkout_of_an_epics_branch_is_left_as_it_is(workshop: 
     assert [entry.epic for entry in report.landed] == ["one"]
     assert workshop.git("symbolic-ref", "--short", "HEAD") == "epic/one"
     assert workshop.git("status", "--porcelain") == ""
+
+
+async def test_a_guard_whose_git_fails_leaves_it_to_the_next_run(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk. A session that was over would be looked at no more, and its commit would land."""
+    real = shutil.which("git")
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        f'#!/bin/sh\ncase "$*" in *"take back"*) test -e {tmp_path}/go || exit 1 ;; esac\nexec {real} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    start = workshop.git("rev-parse", "main")
+    move = f"echo x > x; git add x; git commit -qm x; {PAST} update-ref refs/heads/main HEAD"
+    workshop.plan(epic("one", task("one.a", f"test -e {tmp_path}/go || {{ {move}; }}; echo a > a.txt")))
+    report = await workshop.run()
+    assert (report.exit_code, report.state) == (ExitCode.FAILED, "failed")
+    assert "main may have what was not tested" in report.reason
+    (tmp_path / "go").touch()
+    assert (await workshop.run()).exit_code is ExitCode.OK
+    assert workshop.git("rev-parse", "main~1") == start
+    workshop.assert_tidy()

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from yokeflow.git.checkouts import checkouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from yokeflow.git.checkouts import Checkout
     from yokeflow.git.repo import Repo
 
+#: In a session's folder.
+_BEFORE = "branches"
 #: A line of the log of HEAD: when, and between which branches.
 _MOVED = re.compile(r" (\d+) [-+]\d{4}\tcheckout: moving from (\S+) to (\S+)$")
 #: The first line of the log of a branch: when it was made.
 _MADE = re.compile(r"0+ [0-9a-f]+ .* (\d+) [-+]\d{4}(?:\t|$)")
+
+
+def note_branches(folder: Path, branches: Iterable[str]) -> None:
+    """Keep the names of branches that were there before a session: clocks go wrong between two runs."""
+    # Without it, recovery goes by the time.
+    with suppress(OSError):
+        (folder / _BEFORE).write_text("\n".join(sorted(branches)), encoding="utf-8", errors="surrogateescape")
+
+
+def noted_branches(folder: Path) -> Collection[str] | None:
+    """The names that were kept; None where none were."""
+    return set(_lines(folder / _BEFORE)) or None
 
 
 async def put_away_unknown(checkout: Checkout, branch: str, known: Iterable[str]) -> None:

@@ -29,7 +29,7 @@ from yokeflow.git.orphans import end_orphans
 from yokeflow.git.reverts import Reverts, find_reverts, find_reverts_after, positions
 from yokeflow.git.shared_locks import free_shared_locks
 from yokeflow.git.squashed import keep_squashed
-from yokeflow.git.strays import put_away_since
+from yokeflow.git.strays import noted_branches, put_away_since, put_away_unknown
 from yokeflow.model import LANE_PREFIX, LandingStatus
 from yokeflow.store import evidence, unfinished
 
@@ -195,7 +195,11 @@ async def _take_back(context: Context, session: OpenSession, branch: str) -> str
     kept = await repo.keep(f"{session.task}/{session.id}", tip) if tip != base else ""
     path = context.worktrees.path(session.lane)
     if checkout := find(repo, path):
-        await put_away_since(checkout, branch, session.started.timestamp())
+        known = noted_branches(context.project.session_folder(session.id))
+        if known is None:
+            await put_away_since(checkout, branch, session.started.timestamp())
+        else:
+            await put_away_unknown(checkout, branch, known)
     await context.worktrees.reset(path, branch, base)
     made = await repo.commits(base, tip)
     if not all(session.id in commit.trailers.get("Yoke-Session", ()) for commit in made):

@@ -17,8 +17,9 @@ from yokeflow.engine.sessions.agent_request import write_request
 from yokeflow.engine.sessions.boundaries import trespass
 from yokeflow.engine.sessions.checks import Subject
 from yokeflow.engine.sessions.prompt import build_prompt
-from yokeflow.errors import GitError, RepositoryError
+from yokeflow.errors import GitError, RepositoryError, YokeError
 from yokeflow.git.checkouts import find
+from yokeflow.git.strays import note_branches
 from yokeflow.model import AgentReport, Failure, SessionResult
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Characters of an answer that are kept.
 _LONGEST_ANSWER = 500
+#: How often git may fail at what keeps untested work off the target.
+_GUARD_TRIES = 3
 #: Characters of output that are kept with a failure.
 _TAIL = 4000
 
@@ -180,12 +183,13 @@ class Session:
         """Let the agent work, then collect and check what it did."""
         request = await self._request()
         branches = await self._context.repo.branches()
+        note_branches(self._folder, branches)
         target = await known_target(self._context)
         process = AgentProcess(self._context, self._attempt, self._stop, self._say)
         self._cost_usd, self._cost_source = None, "unknown"
         with at_work(self._context, self._place.path, self._place.base):
             worked = await process.run_in_repository(request, self._folder)
-            moved = await guard_target(self._context, self._place.path, target, self._place.base)
+            moved = await self._guard(target)
         report, code = worked.report, worked.ended.code
         self._account(report)
         question = asked_in(request, worked) if self._context.config.agents.questions else ""
@@ -205,6 +209,18 @@ class Session:
         # Output comes redacted; a reason can hold what an agent said or a command of a check.
         failure = failure and replace(failure, reason=redact(failure.reason))
         return _Work(report, head, failure, code, "" if moved or again else question)
+
+    async def _guard(self, target: str | None) -> str:
+        """Why nothing of it counts, by what it did to the target; empty for nothing.
+
+        Where git fails at that, the session stays open: the next run looks again, before anything lands.
+        """
+        for _ in range(_GUARD_TRIES):
+            try:
+                return await guard_target(self._context, self._place.path, target, self._place.base)
+            except GitError as error:
+                failed = error.message
+        raise YokeError(f"{self._context.target} may have what was not tested: {failed}", hint="yoke resume")
 
     def _account(self, report: AgentReport) -> None:
         self._report = report
