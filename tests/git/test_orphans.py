@@ -110,7 +110,7 @@ import os
 from yokeflow.git.runner import STARTED_BY, clean_environment
 for _ in range(2):
     child = os.fork()
-    print(os.getpid(), clean_environment()[STARTED_BY], flush=True)
+    os.write(1, f"{os.getpid()} {clean_environment()[STARTED_BY]}\\n".encode())
     if child:
         os.wait()
     else:

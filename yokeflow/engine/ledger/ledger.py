@@ -349,8 +349,8 @@ class Ledger:
     def _open_again(self, task: str) -> None:
         epic, _ = self._plan.tasks[task].epic, self.commits.pop(task)
         self._open[epic] += 1
-        self._finished.discard(epic)
-        self._queued.discard(epic)
+        for epics in (self._finished, self._queued, self.landed):
+            epics.discard(epic)
         if task in self.completed_now:
             self.completed_now.remove(task)
 

@@ -257,8 +257,9 @@ async def compare_with_git(
     await follow_rebased(context, ledger, places)
     for task, commit in list(ledger.commits.items()):
         # What has landed is in the landing, whatever became of the commits that it was made of.
-        landed = context.plan.tasks[task].epic in ledger.landed
-        if not landed and await repo.resolve(commit) is None:
+        epic = context.plan.tasks[task].epic
+        landing = ledger.landing_commits.get(epic) if epic in ledger.landed else None
+        if not await repo.resolve(commit) and not (landing and await repo.resolve(landing)):
             ledger.lose(task, f"its commit {commit[:12]} is not in this repository")
     new = await any_new(context, store, project_id)
     reverts = Reverts(())
