@@ -64,12 +64,15 @@ def git_of_a_person(folder: Path) -> Iterator[int]:
 
 
 async def test_what_nobody_needs_is_removed(repo: Repo, lock: Path) -> None:
-    ref = repo.common_dir / "refs/heads/main.lock"
+    ref, head = repo.common_dir / "refs/heads/main.lock", repo.common_dir / "HEAD.lock"
     ref.touch()
+    head.touch()
     assert [line.partition(":")[0] for line in await free_shared_locks(repo)] == [
+        "HEAD.lock",
         "packed-refs.lock",
         "refs/heads/main.lock",
     ]
+    assert not head.exists()
     assert not lock.exists()
     assert not ref.exists()
     assert await free_shared_locks(repo) == ()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 #: Beside those on refs and their logs.
 _SHARED = (
-    *("packed-refs.lock", "packed-refs.new", "config.lock", "gc.pid.lock", "shallow.lock"),
+    *("HEAD.lock", "ORIG_HEAD.lock", "packed-refs.lock", "packed-refs.new", "config.lock"),
+    *("gc.pid.lock", "shallow.lock"),
     *("objects/info/commit-graph.lock", "objects/pack/multi-pack-index.lock"),
     "objects/info/commit-graphs/commit-graph-chain.lock",
 )
