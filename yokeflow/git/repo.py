@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from yokeflow.errors import GitError, RefMovedError, RepositoryError
 from yokeflow.git import commits, save
 from yokeflow.git.objects import ObjectReader, TreeDiffer
-from yokeflow.git.runner import GitOutput, run_git
+from yokeflow.git.runner import KILLED, GitOutput, run_git
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -199,8 +199,9 @@ class Repo:
         log = ("--create-reflog",) if ref.startswith(_LOGGED) else ()
         try:
             await self._change_ref("update-ref", "-m", message, *log, ref, new, expected, ref=ref)
-        except GitError:
-            self._free(ref, new)
+        except GitError as error:
+            if error.returncode in KILLED:
+                self._free(ref, new)
             raise
 
     async def delete_ref(self, ref: str, old: str) -> None:

@@ -53,7 +53,7 @@ FOREIGN_VARIABLES = frozenset(
 )
 
 #: Exit codes of what was killed, also behind a shell.
-_KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
 #: What does no more when it is done twice.
 _REPEATABLE = frozenset(
     (
@@ -166,7 +166,7 @@ async def run_git(
 
 async def _past_a_kill(args: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, str]) -> GitOutput:
     output = await _to_the_end(args, cwd, stdin, env)
-    if output.returncode in _KILLED and _command(args) in _REPEATABLE:
+    if output.returncode in KILLED and _command(args) in _REPEATABLE:
         return await _to_the_end(args, cwd, stdin, env)
     return output
 
